@@ -1,0 +1,1 @@
+"""Ids, clock, errors and the request context. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""Set-up of a machine: embedded supervisor, engines, guest image."""

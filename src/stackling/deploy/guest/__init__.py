@@ -1,0 +1,1 @@
+"""The tiny guest image: a bootable disk made from Debian packages."""

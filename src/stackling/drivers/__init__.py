@@ -1,0 +1,1 @@
+"""Drivers behind the ports: real ones and simulated ones."""

@@ -1,0 +1,1 @@
+"""Claims, leases, turns and sweeps; knows no service and no SQL."""

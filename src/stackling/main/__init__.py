@@ -1,0 +1,1 @@
+"""Composition roots: read configuration, choose drivers, wire."""

@@ -1,0 +1,1 @@
+"""Protocols of the outside world and the frozen values that cross them."""
