@@ -1,1 +1,1 @@
-"""Claims, leases, turns and sweeps; knows no service and no SQL."""
+"""Convergence: claim, load, observe, plan, apply, observe again, settle. Knows no service and no SQL."""

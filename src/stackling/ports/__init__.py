@@ -1,1 +1,1 @@
-"""Protocols of the outside world and the frozen values that cross them."""
+"""Seams to the world: Protocols, and the frozen values that cross them. Imports core only."""

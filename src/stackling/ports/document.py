@@ -1,0 +1,169 @@
+"""What control and agent say to each other: the host document down, the report up. JSON by msgspec.
+
+Theory of operation. A *document* is all that a machine needs to run one host identity's servers. The host row's
+``generation`` counts every change of it; an agent asks "what changed after N" and gets the servers changed since
+(``since == 0``: all of them, ``complete`` is then true), merges them into its ledger on disk, and only then acts.
+``era`` and ``epoch`` (of the host's lease) make an older document recognisable; it is refused. A server leaves
+the document only after its absence was reported: ``present`` false asks for removal. A guest that the agent finds
+and no document names is reported as ``unknown`` and left alone.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Power(StrEnum):
+    """A guest's power state, desired or observed (``crashed`` and ``absent`` are only observed)."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    SUSPENDED = "suspended"
+    CRASHED = "crashed"
+    ABSENT = "absent"
+
+
+class Struct(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Base of everything on this wire: unknown fields are ignored, so that versions can differ by one."""
+
+
+class Nic(Struct):
+    """A network interface: ``port_id`` is the OVN logical port's name."""
+
+    port_id: str
+    mac: str
+    network_id: str
+    mtu: int = 1442
+    tag: str | None = None
+
+
+class RootDisk(Struct):
+    """The root disk, an overlay of an image: ``size_gib`` 0 means the image's own virtual size."""
+
+    image_id: str
+    image_format: str                       # qcow2 or raw, as declared and inspected; never probed again
+    image_size: int                         # bytes of the file in the store
+    image_checksum: str                     # SHA-512 of that file, checked after download
+    size_gib: int = 0
+    bus: str = "virtio"
+
+
+class MetadataDocument(Struct):
+    """What the metadata service and the config drive show (OpenStack's ``meta_data.json`` and its parts)."""
+
+    meta_data: dict[str, Any] = {}          # uuid, name, hostname, meta, public_keys, keys, availability_zone …
+    network_data: dict[str, Any] = {}
+    vendor_data: dict[str, Any] = {}
+    ec2: dict[str, Any] = {}                # instance-type, local-ipv4, public-ipv4, security-groups …
+    user_data: str | None = None            # base64
+
+
+class ServerDesired(Struct):
+    """One server as it should be. Counters ask for an action once each: the agent's ledger has what was done."""
+
+    id: str
+    generation: int
+    present: bool = True
+    name: str = ""
+    project_id: str = ""
+    power: Power = Power.RUNNING
+    vcpus: int = 1
+    memory_mib: int = 64
+    root: RootDisk | None = None
+    ephemeral_gib: int = 0
+    swap_mib: int = 0
+    nics: tuple[Nic, ...] = ()
+    config_drive: bool = False
+    metadata: MetadataDocument = MetadataDocument()
+    machine_type: str | None = None         # hw_machine_type
+    hardware: dict[str, str] = {}           # hw_* image properties and extra specs that the driver knows
+    soft_reboots: int = 0
+    hard_reboots: int = 0
+    rebuilds: int = 0                       # a higher number throws the root disk away and makes it anew
+    resume_on_boot: bool = True             # resume_guests_state_on_host_boot
+    stop_timeout: int = 60                  # seconds that the guest gets to shut down before it is switched off
+
+
+class MetadataNetwork(Struct):
+    """A network whose metadata this machine serves: the localport's address and who asks from which address."""
+
+    network_id: str
+    port_id: str
+    mac: str
+    mtu: int = 1442
+    addresses: tuple[str, ...] = ()         # in CIDR form, of the metadata port
+    servers: dict[str, str] = {}            # fixed IP → server id
+
+
+class HostDocument(Struct):
+    """Answer of ``GET /internal/machines/{machine}/documents``, one for each host that the machine holds."""
+
+    host: str
+    era: int
+    epoch: int
+    generation: int
+    complete: bool
+    servers: tuple[ServerDesired, ...] = ()
+    networks: tuple[MetadataNetwork, ...] = ()      # always all of them
+
+
+class Documents(Struct):
+    """All documents of a machine that have changed; empty when the long poll ran out."""
+
+    documents: tuple[HostDocument, ...] = ()
+
+
+class GuestReport(Struct):
+    """What the agent sees of one server. ``error`` explains why ``generation`` isn't reached."""
+
+    id: str
+    generation: int                         # the document's generation that this state answers to; 0: unknown guest
+    power: Power
+    converged: bool
+    step: str | None = None                 # what is under way: "downloading image", "starting" …
+    error: str | None = None
+    terminal: bool = False                  # trying again won't help
+    soft_reboots: int = 0                   # done so far
+    hard_reboots: int = 0
+    rebuilds: int = 0
+    started_at: str | None = None
+    nics: tuple[str, ...] = ()              # port ids that are plugged in
+    unknown: bool = False
+
+
+class Inventory(Struct):
+    """What the machine has to give, and facts about it."""
+
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    hypervisor_type: str = "QEMU"           # QEMU or KVM
+    hypervisor_version: int = 0             # 7002000 for 7.2.0
+    cpu_info: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+
+
+class Report(Struct):
+    """``POST /internal/machines/{machine}/report``. ``sequence`` rises by one each; an older one is refused."""
+
+    machine: str
+    boot_id: str
+    sequence: int
+    host: str
+    epoch: int
+    document_generation: int                # up to which the ledger is merged
+    guests: tuple[GuestReport, ...] = ()    # those that changed, or all when ``complete``
+    complete: bool = False
+    inventory: Inventory | None = None
+    address: str | None = None              # where the agent's own socket answers
+
+
+class ReportAnswer(Struct):
+    """``resend``: control wants a complete report (it has lost track)."""
+
+    accepted: bool
+    resend: bool = False

@@ -1,0 +1,245 @@
+"""The network fabric (OVN, or simulated): desired values as whole objects, compared and put one by one.
+
+A driver compiles an object into its backend's rows (pure), compares them with what is there, and writes the
+difference in one backend transaction that refuses an older ``(era, generation)``. Everything written carries
+our id and that pair, so that what a crash left is recognised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+METADATA_ADDRESS = "169.254.169.254"
+
+
+class FabricKind(StrEnum):
+    """What the fabric holds. The values are the kinds' names in the work queue."""
+
+    NETWORK = "network"
+    PORT = "port"
+    ROUTER = "router"
+    FLOATING_IP = "floating_ip"
+    SECURITY_GROUP = "security_group"
+
+
+class PortRole(StrEnum):
+    """How a port is realised."""
+
+    INTERFACE = "interface"             # a guest's, or one that nobody uses yet
+    METADATA = "metadata"               # the network's own: DHCP and metadata, on every machine
+    ROUTER = "router"                   # a router's leg; realised with its router
+    FLOATING = "floating"               # reserves a floating IP's address; nothing is realised
+
+
+@dataclass(frozen=True, slots=True)
+class FabricSubnet:
+    """A subnet. ``dhcp_server_mac``/``dhcp_server_ip``: what DHCP answers as; ``metadata_ip``: next hop to metadata."""
+
+    id: str
+    cidr: str
+    ip_version: int
+    gateway_ip: str | None
+    enable_dhcp: bool
+    dns_nameservers: tuple[str, ...] = ()
+    host_routes: tuple[tuple[str, str], ...] = ()           # (destination CIDR, next hop)
+    ipv6_ra_mode: str | None = None                          # slaac, dhcpv6-stateful, dhcpv6-stateless
+    ipv6_address_mode: str | None = None
+    metadata_ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FabricNetwork:
+    """A layer-2 network. ``physical_network`` is set for an external (provider) network only."""
+
+    id: str
+    generation: int
+    name: str
+    mtu: int
+    subnets: tuple[FabricSubnet, ...] = ()
+    physical_network: str | None = None
+    segmentation_id: int | None = None                       # VLAN tag on the physical network
+    metadata_port_id: str | None = None
+    metadata_mac: str | None = None
+    admin_state_up: bool = True
+    dns_domain: str = ""
+
+    @property
+    def kind(self) -> FabricKind:
+        return FabricKind.NETWORK
+
+
+@dataclass(frozen=True, slots=True)
+class FabricPort:
+    """A guest's or metadata port. ``ips`` are (subnet id, address) pairs; ``host`` the chassis it is bound to."""
+
+    id: str
+    generation: int
+    network_id: str
+    mac: str
+    ips: tuple[tuple[str, str], ...] = ()
+    role: PortRole = PortRole.INTERFACE
+    host: str | None = None
+    security_groups: tuple[str, ...] = ()
+    port_security: bool = True
+    allowed_address_pairs: tuple[tuple[str | None, str], ...] = ()      # (MAC, address or CIDR)
+    dhcp_options: tuple[tuple[str, str, int], ...] = ()      # extra_dhcp_opts: (name, value, ip version)
+    dns_name: str = ""
+    admin_state_up: bool = True
+
+    @property
+    def kind(self) -> FabricKind:
+        return FabricKind.PORT
+
+
+@dataclass(frozen=True, slots=True)
+class RouterInterface:
+    """A router's leg in a network: ``addresses`` are in CIDR form (``10.0.0.1/24``)."""
+
+    port_id: str
+    network_id: str
+    mac: str
+    addresses: tuple[str, ...]
+    ra_modes: tuple[tuple[str, str], ...] = ()               # (IPv6 CIDR, ra mode): router advertisements
+    mtu: int = 1442
+
+
+@dataclass(frozen=True, slots=True)
+class RouterGateway:
+    """The leg in an external network. ``chassis`` in order of preference; ``next_hops`` one per IP version."""
+
+    port_id: str
+    network_id: str
+    mac: str
+    addresses: tuple[str, ...]
+    next_hops: tuple[str, ...] = ()
+    chassis: tuple[str, ...] = ()
+    snat: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FabricRouter:
+    """A distributed router. SNAT covers the IPv4 subnets of its interfaces."""
+
+    id: str
+    generation: int
+    name: str
+    interfaces: tuple[RouterInterface, ...] = ()
+    gateway: RouterGateway | None = None
+    routes: tuple[tuple[str, str], ...] = ()                 # (destination CIDR, next hop)
+    admin_state_up: bool = True
+
+    @property
+    def kind(self) -> FabricKind:
+        return FabricKind.ROUTER
+
+
+@dataclass(frozen=True, slots=True)
+class FabricFloatingIP:
+    """An associated floating IP. (One without a port is simply absent from the fabric.)"""
+
+    id: str
+    generation: int
+    address: str
+    mac: str
+    router_id: str
+    port_id: str
+    fixed_ip: str
+    distributed: bool = True
+
+    @property
+    def kind(self) -> FabricKind:
+        return FabricKind.FLOATING_IP
+
+
+@dataclass(frozen=True, slots=True)
+class FabricRule:
+    """A security group rule. ``remote_group_id`` and ``remote_ip_prefix`` exclude each other; None = any."""
+
+    id: str
+    direction: str                                           # ingress, egress
+    ethertype: str                                           # IPv4, IPv6
+    protocol: str | None = None                              # tcp, udp, icmp, icmpv6, a number, …
+    port_range_min: int | None = None                        # ICMP: type
+    port_range_max: int | None = None                        # ICMP: code
+    remote_ip_prefix: str | None = None
+    remote_group_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FabricSecurityGroup:
+    """A group with its rules; a port in no rule's favour is closed."""
+
+    id: str
+    generation: int
+    rules: tuple[FabricRule, ...] = ()
+    stateful: bool = True
+
+    @property
+    def kind(self) -> FabricKind:
+        return FabricKind.SECURITY_GROUP
+
+
+FabricObject = FabricNetwork | FabricPort | FabricRouter | FabricFloatingIP | FabricSecurityGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the backend shows. ``generation`` None: nothing there. ``drift``: what differs, for people; empty: equal.
+
+    ``up``: a port's interface is plugged in and working on its chassis (None where it has no meaning).
+    """
+
+    generation: int | None
+    drift: tuple[str, ...] = ()
+    up: bool | None = None
+
+
+class Missing(Exception):
+    """``put`` needs another object that isn't in the fabric yet."""
+
+    def __init__(self, kind: FabricKind, id: str) -> None:
+        super().__init__(f"{kind} {id} is not in the fabric yet")
+        self.kind, self.id = kind, id
+
+
+class Refused(Exception):
+    """The backend holds a newer ``(era, generation)``: the caller's desired state is stale."""
+
+
+class FabricDown(Exception):
+    """The backend doesn't answer; try later. The message says which and where."""
+
+
+class Fabric(Protocol):
+    """Blocking calls, safe from several threads; each bounded by a deadline of the driver."""
+
+    def compare(self, desired: FabricObject) -> Found:
+        """What is there of *desired*, and what differs. Raises ``FabricDown``."""
+        ...
+
+    def find(self, kind: FabricKind, id: str) -> Found:
+        """Whether anything of this id is there (``generation`` None when not). Raises ``FabricDown``."""
+        ...
+
+    def put(self, era: int, desired: FabricObject) -> None:
+        """Make it so. Idempotent. Raises ``Missing``, ``Refused``, ``FabricDown``."""
+        ...
+
+    def remove(self, era: int, kind: FabricKind, id: str, generation: int) -> None:
+        """Leave nothing of it. Idempotent. Raises ``Refused``, ``FabricDown``."""
+        ...
+
+    def inventory(self, kind: FabricKind) -> Mapping[str, int]:
+        """Every id of ours and its generation, for the audit."""
+        ...
+
+    def watch(self, changed: Callable[[FabricKind, str], None]) -> None:
+        """Call *changed* (from any thread) when the backend changes by itself, e.g. a port comes up. A hint only."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect."""
+        ...

@@ -1,0 +1,36 @@
+"""Column types that mean the same in SQLite, MariaDB and PostgreSQL."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import String, Text, TypeDecorator
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Dialect
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
+
+Id = String(64).with_variant(mysql.VARCHAR(64, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+"""An id: compared byte for byte."""
+
+Instant = String(26).with_variant(mysql.VARCHAR(26, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+"""An instant as ``core.clock`` writes it."""
+
+Name = String(255).with_variant(mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+"""A name that people chose: compared exactly, case and accents included."""
+
+Long = Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+"""A text of any length."""
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON value in a text column, coded by msgspec (no database's own JSON type is relied upon)."""
+
+    impl = Long
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else _encoder.encode(value).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else _decoder.decode(value)

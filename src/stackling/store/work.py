@@ -1,0 +1,117 @@
+"""The work queue in SQL: one row a key, claims by compare-and-set on the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, case, func, or_, select, update
+
+from stackling.engine.kinds import Key
+from stackling.engine.queue import Claim
+from stackling.store.database import Database
+from stackling.store.tables.engine import work
+from stackling.store.transaction import Tx
+
+_DUE = select(work.c.kind, work.c.id, work.c.epoch, work.c.nudges, work.c.attempts, work.c.deadline_at).where(
+    work.c.kind.in_(bindparam("kinds", expanding=True)), work.c.due_at <= bindparam("now"),
+    or_(work.c.lease_until.is_(None), work.c.lease_until < bindparam("now")),
+).order_by(work.c.due_at).limit(bindparam("most"))
+_TAKE = update(work).where(
+    work.c.kind == bindparam("k"), work.c.id == bindparam("i"), work.c.epoch == bindparam("e"),
+).values(epoch=work.c.epoch + 1, owner=bindparam("o"), lease_until=bindparam("until"))
+_SETTLE = update(work).where(
+    work.c.kind == bindparam("k"), work.c.id == bindparam("i"), work.c.epoch == bindparam("e"),
+).values(
+    owner=None, lease_until=None, checked_at=bindparam("now"),
+    due_at=case((work.c.nudges != bindparam("n"), bindparam("now")), else_=bindparam("due")),
+    blocked_on=case((work.c.nudges != bindparam("n"), None), else_=bindparam("on")),
+    attempts=bindparam("tries"), error=bindparam("why"),
+    deadline_at=case((bindparam("done") == 1, None), else_=work.c.deadline_at),
+)
+_NEXT = select(func.min(case((work.c.lease_until > work.c.due_at, work.c.lease_until), else_=work.c.due_at))).where(
+    work.c.kind.in_(bindparam("kinds", expanding=True)), work.c.due_at.is_not(None))
+_OLD = select(work.c.kind, work.c.id).where(
+    work.c.kind.in_(bindparam("kinds", expanding=True)), work.c.due_at.is_(None),
+    or_(work.c.checked_at.is_(None), work.c.checked_at <= bindparam("before")),
+).order_by(work.c.checked_at).limit(bindparam("most"))
+_MAKE_DUE = update(work).where(
+    work.c.kind == bindparam("k"), work.c.id == bindparam("i"), work.c.due_at.is_(None)).values(due_at=bindparam("now"))
+
+
+class _Moved(Exception):
+    """The claim or the generation isn't ours any more."""
+
+
+class SqlWorkQueue:
+    """``engine.queue.WorkQueue`` over a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._era: int | None = None
+
+    def claim(self, kinds: Sequence[str], owner: str, lease: float, limit: int) -> list[Claim]:
+        if not self._database.read(_anything_due, kinds):
+            return []
+        return self._database.write(_claim, kinds, owner, lease, limit)
+
+    def load(self, use_case: Callable[..., Any], *args: Any) -> Any:
+        return self._database.read(use_case, *args)
+
+    def settle(self, claim: Claim, *, next_due: float | None, converged: bool, error: str | None,
+               blocked_on: str | None, write: Callable[[Any], bool] | None) -> bool:
+        try:
+            self._database.write(_settle, claim, next_due, converged, error, blocked_on, write)
+        except _Moved as moved:
+            if moved.args[0] == "generation":
+                self._database.write(_settle, claim, 0.0, False, None, None, None, keep_attempts=True)
+            return False
+        return True
+
+    def next_due(self, kinds: Sequence[str]) -> float | None:
+        return self._database.read(_next_due, kinds)
+
+    def sweep(self, kinds: Sequence[str], older_than: float, limit: int) -> int:
+        return self._database.write(_sweep, kinds, older_than, limit)
+
+    def era(self) -> int:
+        if self._era is None:
+            self._era = int(self._database.read(lambda tx: tx.setting("era")) or 1)
+        return self._era
+
+
+def _anything_due(tx: Tx, kinds: Sequence[str]) -> bool:
+    return tx.one(_DUE, kinds=list(kinds), now=tx.time, most=1) is not None
+
+
+def _claim(tx: Tx, kinds: Sequence[str], owner: str, lease: float, limit: int) -> list[Claim]:
+    rows = tx.all(_DUE, kinds=list(kinds), now=tx.time, most=limit)
+    return [
+        Claim(Key(row.kind, row.id), row.epoch + 1, row.nudges, row.attempts, row.deadline_at) for row in rows
+        if tx.changed(_TAKE, k=row.kind, i=row.id, e=row.epoch, o=owner, until=tx.time + lease)
+    ]
+
+
+def _settle(tx: Tx, claim: Claim, next_due: float | None, converged: bool, error: str | None, blocked_on: str | None,
+            write: Callable[[Any], bool] | None, keep_attempts: bool = False) -> None:
+    tries = claim.attempts if keep_attempts else 0 if converged else claim.attempts + 1
+    if not tx.changed(_SETTLE, k=claim.key.kind, i=claim.key.id, e=claim.epoch, n=claim.nudges, now=tx.time,
+                      due=None if next_due is None else tx.time + next_due, on=blocked_on, tries=tries, why=error,
+                      done=int(converged)):
+        raise _Moved("claim")
+    if write is not None and not write(tx):
+        raise _Moved("generation")
+    if converged:
+        tx.wake_blocked(claim.key.kind, claim.key.id)
+
+
+def _next_due(tx: Tx, kinds: Sequence[str]) -> float | None:
+    at = tx.scalar(_NEXT, kinds=list(kinds))
+    return None if at is None else max(0.0, at - tx.time)
+
+
+def _sweep(tx: Tx, kinds: Sequence[str], older_than: float, limit: int) -> int:
+    rows = tx.all(_OLD, kinds=list(kinds), before=tx.time - older_than, most=limit)
+    if rows:
+        tx.execute(_MAKE_DUE, [{"k": row.kind, "i": row.id, "now": tx.time} for row in rows])
+    return len(rows)
