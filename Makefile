@@ -1,0 +1,47 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest
+PYTEST_ARGS ?=
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.PHONY: help cloud down purge setup-run setup-test lint format unit test test-all bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+cloud: setup-run ## install what is needed, start the cloud and a first virtual machine
+	@$(BIN)/stackling quickstart
+
+down: ## stop the cloud; its data stays
+	@[ ! -x $(BIN)/stackling ] || $(BIN)/stackling down
+
+purge: ## stop the cloud and delete its data
+	@[ ! -x $(BIN)/stackling ] || $(BIN)/stackling down --purge
+
+setup-run:
+	@./setup run
+
+setup-test:
+	@./setup test
+
+lint: setup-test ## style, types and the layer rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo
+
+format: setup-test ## put the code in shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+unit: setup-test ## the quick tests, which need no root and start nothing
+	$(PYTEST) tests/unit $(PYTEST_ARGS)
+
+test: lint ## everything that this machine can run
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-all: test bench ## the tests and the benchmarks
+
+bench: setup-test ## the benchmarks, against a simulated cloud
+	$(BIN)/python -m bench
