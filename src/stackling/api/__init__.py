@@ -1,1 +1,1 @@
-"""HTTP APIs of all services."""
+"""The HTTP APIs: routes as data, one folder a service. Imports services; no store and no driver."""

@@ -42,7 +42,7 @@ _WAKE_BLOCKED = update(work).where(work.c.blocked_on == bindparam("on")).values(
 class Tx:
     """One transaction. Statements go through it; so do nudges, events, guard rows and tombstones."""
 
-    __slots__ = ("connection", "dialect", "nudged", "now", "time", "writing")
+    __slots__ = ("connection", "dialect", "now", "nudged", "time", "writing")
 
     def __init__(self, connection: Connection, *, writing: bool) -> None:
         self.connection = connection
@@ -54,7 +54,8 @@ class Tx:
 
     # -- statements
 
-    def execute(self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> Any:
+    def execute(self, statement: Executable,
+                parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> Any:
         """Run a statement; the result is SQLAlchemy's cursor result."""
         return self.connection.execute(statement, parameters)
 
@@ -79,8 +80,8 @@ class Tx:
     def nudge(self, kind: str, id: str, *, deadline: float | None = None) -> None:
         """Make ``(kind, id)`` due now; *deadline* is the seconds after which being unfinished is a failure
         (kept from the first nudge until the work converges)."""
-        self.connection.execute(_NUDGE.on(self.dialect), {
-            "kind": kind, "id": id, "p_now": self.time, "p_deadline": None if deadline is None else self.time + deadline})
+        until = None if deadline is None else self.time + deadline
+        self.connection.execute(_NUDGE.on(self.dialect), {"kind": kind, "id": id, "p_now": self.time, "p_deadline": until})
         self.nudged.append((kind, id))
 
     def wake_blocked(self, kind: str, id: str) -> None:
@@ -99,8 +100,8 @@ class Tx:
               source: str = "api", project_id: str | None = None, details: Any = None) -> None:
         """Add a line to the resource's timeline."""
         self.connection.execute(_EVENT, {
-            "kind": kind, "resource_id": resource_id, "event": event, "message": message, "source": source, "at": self.now,
-            "project_id": project_id or (ctx.project_id if ctx else None), "user_id": ctx.user_id if ctx else None,
+            "kind": kind, "resource_id": resource_id, "event": event, "message": message, "source": source,
+            "at": self.now, "project_id": project_id or (ctx.project_id if ctx else None), "user_id": ctx.user_id if ctx else None,
             "request_id": ctx.request_id if ctx else None, "details": details})
 
     def guard(self, name: str) -> None:

@@ -1,0 +1,162 @@
+"""Who may do what: rules in the policy language of OpenStack, compiled once into closures.
+
+The language is oslo.policy's (https://docs.openstack.org/oslo.policy/latest/admin/policy-yaml-file.html):
+``role:X``, ``rule:X``, ``@``, ``!``, ``attribute:%(target)s``, ``attribute:literal``, ``literal:%(target)s``,
+``not``, ``and``, ``or`` and parentheses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stackling.core.context import Context
+from stackling.core.errors import Forbidden
+
+Target = Mapping[str, Any] | None
+Check = Callable[[Context, Target], bool]
+
+_TOKEN = re.compile(r"\(|\)|[^\s()]*%\([^)]*\)s|[^\s()]+")
+_TARGET = re.compile(r"%\(([^)]+)\)s\Z")
+_LITERALS = {"True": True, "False": False, "None": None}
+
+
+class PolicySyntax(ValueError):
+    """A rule that can't be read; the message names it."""
+
+
+class Policy:
+    """The rules of one service: *defaults* by name, and an administrator's *overrides*.
+
+    *message* makes the refusal's text from the rule's name.
+    """
+
+    def __init__(self, defaults: Mapping[str, str], overrides: Mapping[str, str] | None = None, *,
+                 message: str = "Policy doesn't allow {rule} to be performed.") -> None:
+        self.rules = {**defaults, **(overrides or {})}
+        self._message = message
+        self._compiled: dict[str, Check] = {}
+        for name in self.rules:
+            self._check(name, ())
+
+    def allows(self, rule: str | None, ctx: Context, target: Target = None) -> bool:
+        """Whether *ctx* fulfils *rule*. None is always allowed; an unknown rule is the ``default`` rule, or no."""
+        if rule is None:
+            return True
+        check = self._compiled.get(rule) or self._compiled.get("default")
+        return check is not None and check(ctx, target)
+
+    def authorize(self, rule: str | None, ctx: Context, target: Target = None) -> None:
+        """Raises ``Forbidden`` where ``allows`` says no."""
+        if not self.allows(rule, ctx, target):
+            raise Forbidden(self._message.format(rule=rule), type="PolicyNotAuthorized")
+
+    def _check(self, name: str, path: tuple[str, ...]) -> Check:
+        if name in path:
+            raise PolicySyntax(f"policy rule {name!r} refers to itself")
+        found = self._compiled.get(name)
+        if found is None:
+            text = self.rules.get(name)
+            if text is None:
+                raise PolicySyntax(f"policy rule {path[-1] if path else name!r} refers to unknown rule {name!r}")
+            found = self._compiled[name] = self._parse(name, text, (*path, name))
+        return found
+
+    def _parse(self, name: str, text: str, path: tuple[str, ...]) -> Check:
+        tokens = _TOKEN.findall(text)
+        if not tokens:
+            return lambda ctx, target: True
+        check, rest = self._either(tokens, name, path)
+        if rest:
+            raise PolicySyntax(f"policy rule {name!r}: unexpected {rest[0]!r}")
+        return check
+
+    def _either(self, tokens: list[str], name: str, path: tuple[str, ...]) -> tuple[Check, list[str]]:
+        check, tokens = self._both(tokens, name, path)
+        while tokens and tokens[0].lower() == "or":
+            right, tokens = self._both(tokens[1:], name, path)
+            check = _or(check, right)
+        return check, tokens
+
+    def _both(self, tokens: list[str], name: str, path: tuple[str, ...]) -> tuple[Check, list[str]]:
+        check, tokens = self._single(tokens, name, path)
+        while tokens and tokens[0].lower() == "and":
+            right, tokens = self._single(tokens[1:], name, path)
+            check = _and(check, right)
+        return check, tokens
+
+    def _single(self, tokens: list[str], name: str, path: tuple[str, ...]) -> tuple[Check, list[str]]:
+        if not tokens:
+            raise PolicySyntax(f"policy rule {name!r} ends too early")
+        head, rest = tokens[0], tokens[1:]
+        if head.lower() == "not":
+            inner, rest = self._single(rest, name, path)
+            return (lambda ctx, target: not inner(ctx, target)), rest
+        if head == "(":
+            inner, rest = self._either(rest, name, path)
+            if not rest or rest[0] != ")":
+                raise PolicySyntax(f"policy rule {name!r} lacks a closing parenthesis")
+            return inner, rest[1:]
+        return self._atom(head, name, path), rest
+
+    def _atom(self, text: str, name: str, path: tuple[str, ...]) -> Check:
+        if text == "@":
+            return lambda ctx, target: True
+        if text == "!":
+            return lambda ctx, target: False
+        left, colon, right = text.partition(":")
+        if not colon:
+            raise PolicySyntax(f"policy rule {name!r}: can't read {text!r}")
+        if left == "role":
+            role = right.lower()
+            return lambda ctx, target: role in ctx.roles
+        if left == "rule":
+            return self._check(right, path)
+        return _compare(left, right)
+
+
+def _or(a: Check, b: Check) -> Check:
+    return lambda ctx, target: a(ctx, target) or b(ctx, target)
+
+
+def _and(a: Check, b: Check) -> Check:
+    return lambda ctx, target: a(ctx, target) and b(ctx, target)
+
+
+def _compare(left: str, right: str) -> Check:
+    """``project_id:%(project_id)s``, ``is_admin:True``, ``'public':%(visibility)s``, ``None:%(share)s`` …"""
+    match = _TARGET.match(right)
+    key = match.group(1) if match else None
+
+    def credential(ctx: Context) -> Any:
+        if left in _LITERALS:
+            return _LITERALS[left]
+        if left.startswith(("'", '"')):
+            return left[1:-1]
+        return getattr(ctx, _CREDENTIALS.get(left, left), None)
+
+    def check(ctx: Context, target: Target) -> bool:
+        mine = credential(ctx)
+        if key is None:
+            return str(mine) == right.strip("'\"")
+        theirs = _lookup(target, key, ctx)
+        return mine == theirs and (mine is not None or left == "None")
+
+    return check
+
+
+_CREDENTIALS = {"tenant": "project_id", "tenant_id": "project_id", "user": "user_id"}
+
+
+def _lookup(target: Target, key: str, ctx: Context) -> Any:
+    if target is None:                          # no target: the caller's own
+        return getattr(ctx, _CREDENTIALS.get(key, key), None)
+    if key in target:
+        return target[key]
+    value: Any = target
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return target.get("project_id") if key == "tenant_id" else None
+        value = value[part]     # pyright: ignore[reportUnknownVariableType]
+    return value    # pyright: ignore[reportUnknownVariableType]
