@@ -169,7 +169,7 @@ async def _read_body(call: Call) -> None:
         return
     media = (req.content_type or "application/json").split(";")[0].strip().lower()
     if media not in route.content_types:
-        raise UnsupportedMediaType(f"Unsupported Content-Type {media}; this call takes {', '.join(route.content_types)}.")
+        raise UnsupportedMediaType(f"Unsupported Content-Type {media}; this takes {', '.join(route.content_types)}.")
     try:
         call.body = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -244,7 +244,8 @@ def _nothing_here(services: Sequence[Service]) -> Callable[..., Awaitable[None]]
                 _fail(service, req, resp, error, _start(service, req, resp))
                 return
         resp.status = 404
-        resp.media = {"error": {"code": 404, "title": "Not Found", "message": "No service lives here; see the catalog."}}
+        message = "No service lives here; see the catalog."
+        resp.media = {"error": {"code": 404, "title": "Not Found", "message": message}}
 
     return nothing
 

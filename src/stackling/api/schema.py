@@ -24,7 +24,8 @@ def _is(check: Callable[[str], object]) -> Callable[[str], bool]:
     return holds
 
 
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\.?\Z")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?\Z")
 FORMATS: dict[str, Callable[[str], bool]] = {
     "uuid": _is(uuid.UUID),
     "ip": _is(ipaddress.ip_address),

@@ -18,12 +18,12 @@ def instant(seconds: float) -> str:
 
 def later(instant_: str, seconds: float) -> str:
     """*instant_* moved by *seconds* (which may be negative)."""
-    return (datetime.strptime(instant_, FORMAT) + timedelta(seconds=seconds)).strftime(FORMAT)
+    return (datetime.fromisoformat(instant_) + timedelta(seconds=seconds)).strftime(FORMAT)
 
 
 def epoch(instant_: str) -> float:
     """Seconds since the Unix epoch of *instant_*."""
-    return datetime.strptime(instant_, FORMAT).replace(tzinfo=UTC).timestamp()
+    return datetime.fromisoformat(instant_).replace(tzinfo=UTC).timestamp()
 
 
 def seconds_z(instant_: str) -> str:

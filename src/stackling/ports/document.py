@@ -31,7 +31,7 @@ class Struct(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Base of everything on this wire: unknown fields are ignored, so that versions can differ by one."""
 
 
-class Nic(Struct):
+class Nic(Struct, frozen=True):
     """A network interface: ``port_id`` is the OVN logical port's name."""
 
     port_id: str
@@ -41,7 +41,7 @@ class Nic(Struct):
     tag: str | None = None
 
 
-class RootDisk(Struct):
+class RootDisk(Struct, frozen=True):
     """The root disk, an overlay of an image: ``size_gib`` 0 means the image's own virtual size."""
 
     image_id: str
@@ -52,7 +52,7 @@ class RootDisk(Struct):
     bus: str = "virtio"
 
 
-class MetadataDocument(Struct):
+class MetadataDocument(Struct, frozen=True):
     """What the metadata service and the config drive show (OpenStack's ``meta_data.json`` and its parts)."""
 
     meta_data: dict[str, Any] = {}          # uuid, name, hostname, meta, public_keys, keys, availability_zone …
@@ -62,7 +62,7 @@ class MetadataDocument(Struct):
     user_data: str | None = None            # base64
 
 
-class ServerDesired(Struct):
+class ServerDesired(Struct, frozen=True):
     """One server as it should be. Counters ask for an action once each: the agent's ledger has what was done."""
 
     id: str
@@ -88,7 +88,7 @@ class ServerDesired(Struct):
     stop_timeout: int = 60                  # seconds that the guest gets to shut down before it is switched off
 
 
-class MetadataNetwork(Struct):
+class MetadataNetwork(Struct, frozen=True):
     """A network whose metadata this machine serves: the localport's address and who asks from which address."""
 
     network_id: str
@@ -99,7 +99,7 @@ class MetadataNetwork(Struct):
     servers: dict[str, str] = {}            # fixed IP → server id
 
 
-class HostDocument(Struct):
+class HostDocument(Struct, frozen=True):
     """Answer of ``GET /internal/machines/{machine}/documents``, one for each host that the machine holds."""
 
     host: str
@@ -111,13 +111,13 @@ class HostDocument(Struct):
     networks: tuple[MetadataNetwork, ...] = ()      # always all of them
 
 
-class Documents(Struct):
+class Documents(Struct, frozen=True):
     """All documents of a machine that have changed; empty when the long poll ran out."""
 
     documents: tuple[HostDocument, ...] = ()
 
 
-class GuestReport(Struct):
+class GuestReport(Struct, frozen=True):
     """What the agent sees of one server. ``error`` explains why ``generation`` isn't reached."""
 
     id: str
@@ -135,7 +135,7 @@ class GuestReport(Struct):
     unknown: bool = False
 
 
-class Inventory(Struct):
+class Inventory(Struct, frozen=True):
     """What the machine has to give, and facts about it."""
 
     vcpus: int
@@ -147,7 +147,7 @@ class Inventory(Struct):
     facts: dict[str, Any] = {}
 
 
-class Report(Struct):
+class Report(Struct, frozen=True):
     """``POST /internal/machines/{machine}/report``. ``sequence`` rises by one each; an older one is refused."""
 
     machine: str
@@ -162,7 +162,7 @@ class Report(Struct):
     address: str | None = None              # where the agent's own socket answers
 
 
-class ReportAnswer(Struct):
+class ReportAnswer(Struct, frozen=True):
     """``resend``: control wants a complete report (it has lost track)."""
 
     accepted: bool

@@ -35,7 +35,7 @@ class ImageStore(Protocol):
     """Data is written under a staging name and becomes visible only when committed; both survive a crash or vanish."""
 
     async def write(self, image_id: str, chunks: AsyncIterator[bytes], *, limit: int) -> Stored:
-        """Stream *chunks* in, hashing on the way. Raises ``NoSpace`` or ``core.errors.TooLarge``; leaves nothing then."""
+        """Stream *chunks* in, hashing on the way. Raises ``NoSpace`` or ``TooLarge``; leaves nothing then."""
         ...
 
     def read(self, location: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:

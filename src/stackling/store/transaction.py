@@ -81,7 +81,8 @@ class Tx:
         """Make ``(kind, id)`` due now; *deadline* is the seconds after which being unfinished is a failure
         (kept from the first nudge until the work converges)."""
         until = None if deadline is None else self.time + deadline
-        self.connection.execute(_NUDGE.on(self.dialect), {"kind": kind, "id": id, "p_now": self.time, "p_deadline": until})
+        self.connection.execute(
+            _NUDGE.on(self.dialect), {"kind": kind, "id": id, "p_now": self.time, "p_deadline": until})
         self.nudged.append((kind, id))
 
     def wake_blocked(self, kind: str, id: str) -> None:
@@ -101,8 +102,8 @@ class Tx:
         """Add a line to the resource's timeline."""
         self.connection.execute(_EVENT, {
             "kind": kind, "resource_id": resource_id, "event": event, "message": message, "source": source,
-            "at": self.now, "project_id": project_id or (ctx.project_id if ctx else None), "user_id": ctx.user_id if ctx else None,
-            "request_id": ctx.request_id if ctx else None, "details": details})
+            "at": self.now, "project_id": project_id or (ctx.project_id if ctx else None),
+            "user_id": ctx.user_id if ctx else None, "request_id": ctx.request_id if ctx else None, "details": details})
 
     def guard(self, name: str) -> None:
         """Serialise with every other transaction that guards *name* (a rule over several rows needs it).
