@@ -29,7 +29,7 @@ class PortRole(StrEnum):
     """How a port is realised."""
 
     INTERFACE = "interface"             # a guest's, or one that nobody uses yet
-    METADATA = "metadata"               # the network's own: DHCP and metadata, on every machine
+    METADATA = "metadata"               # the network's own: DHCP and metadata, on every machine; realised with it
     ROUTER = "router"                   # a router's leg; realised with its router
     FLOATING = "floating"               # reserves a floating IP's address; nothing is realised
 
@@ -92,6 +92,11 @@ class FabricPort:
     @property
     def kind(self) -> FabricKind:
         return FabricKind.PORT
+
+    @property
+    def realised(self) -> bool:
+        """Whether it is an object of its own here; if not, ``compare`` finds it always and ``put`` does nothing."""
+        return self.role is PortRole.INTERFACE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,39 @@
+"""A process as data: what to run, where, and how to know that it is ready."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A bind mount inside the process's own mount namespace: *target* shows *source*."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """A process that runs in the foreground as a child of the supervisor.
+
+    ``env`` is added to the supervisor's environment. ``netns`` names the network namespace to enter (None: stay).
+    ``binds`` asks for a mount namespace of its own with these mounts. ``after`` names processes that must be ready
+    first. It is ready when the socket or file ``ready`` exists (None: as soon as it runs). ``stop_signal`` is sent
+    first, SIGKILL after ``stop_timeout`` seconds. ``restart``: it is started again when it dies.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    netns: str | None = None
+    binds: tuple[Bind, ...] = ()
+    after: tuple[str, ...] = ()
+    ready: Path | None = None
+    pidfile: Path | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_timeout: float = 5.0
+    restart: bool = True

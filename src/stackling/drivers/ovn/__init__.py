@@ -1,0 +1,1 @@
+"""The network fabric on OVN: desired objects compiled to rows of the northbound database."""

@@ -1,0 +1,210 @@
+"""The network fabric in memory, with the rules of the real one: fences, missing parts, drift.
+
+With a directory it keeps a journal there, one line a change, so that what was put survives a restart of the
+process. A line that a crash cut short is dropped.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from stackling.drivers.simulated.faults import Faults
+from stackling.ports.fabric import (
+    FabricFloatingIP,
+    FabricKind,
+    FabricNetwork,
+    FabricObject,
+    FabricPort,
+    FabricRouter,
+    FabricSecurityGroup,
+    Found,
+    Missing,
+    Refused,
+)
+
+Key = tuple[FabricKind, str]
+TYPES: Mapping[FabricKind, type[Any]] = {
+    FabricKind.NETWORK: FabricNetwork,
+    FabricKind.PORT: FabricPort,
+    FabricKind.ROUTER: FabricRouter,
+    FabricKind.FLOATING_IP: FabricFloatingIP,
+    FabricKind.SECURITY_GROUP: FabricSecurityGroup,
+}
+
+
+@dataclass(slots=True)
+class Held:
+    """What the simulation holds under a key. ``desired`` None: removed, only its fence is left."""
+
+    fence: tuple[int, int]
+    desired: FabricObject | None
+    down: bool = False
+    damage: tuple[str, ...] = ()
+
+
+class Line(msgspec.Struct, array_like=True):
+    """A change in the journal. ``body`` is the object, absent when it was removed."""
+
+    kind: FabricKind
+    id: str
+    era: int
+    generation: int
+    body: msgspec.Raw | None = None
+
+
+class SimulatedFabric:
+    """``ports.fabric.Fabric`` without a network. ``faults`` makes it fail, hang or wait for steps."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.faults = Faults("the simulated fabric")
+        self._held: dict[Key, Held] = {}
+        self._lock = threading.Lock()
+        self._watchers: list[Callable[[FabricKind, str], None]] = []
+        self._journal = _open_journal(path / "fabric.jsonl", self._held) if path is not None else None
+
+    # -- ports.fabric.Fabric
+
+    def compare(self, desired: FabricObject) -> Found:
+        self.faults.check("compare")
+        if isinstance(desired, FabricPort) and not desired.realised:
+            return Found(desired.generation)
+        with self._lock:
+            held = self._held.get((desired.kind, desired.id))
+            if held is None or held.desired is None:
+                return Found(None)
+            drift = (*held.damage, *_differences(held.desired, desired))
+            return Found(held.desired.generation, drift, _up(held))
+
+    def find(self, kind: FabricKind, id: str) -> Found:
+        self.faults.check("find")
+        with self._lock:
+            held = self._held.get((kind, id))
+            if held is None or held.desired is None:
+                return Found(None)
+            return Found(held.desired.generation, held.damage, _up(held))
+
+    def put(self, era: int, desired: FabricObject) -> None:
+        self.faults.check("put")
+        if isinstance(desired, FabricPort) and not desired.realised:
+            return
+        key, fence = (desired.kind, desired.id), (era, desired.generation)
+        with self._lock:
+            held = self._held.get(key)
+            if held is not None and fence < held.fence:
+                raise Refused(f"{desired.kind} {desired.id}: {fence} is older than {held.fence}")
+            for kind, id in _needs(desired):
+                other = self._held.get((kind, id))
+                if other is None or other.desired is None:
+                    raise Missing(kind, id)
+            if held is not None and held.fence == fence and held.desired == desired and not held.damage:
+                return
+            self._held[key] = Held(fence, desired, down=held.down if held is not None else False)
+            self._write(key, fence, desired)
+
+    def remove(self, era: int, kind: FabricKind, id: str, generation: int) -> None:
+        self.faults.check("remove")
+        key, fence = (kind, id), (era, generation)
+        with self._lock:
+            held = self._held.get(key)
+            if held is not None and fence < held.fence:
+                raise Refused(f"{kind} {id}: {fence} is older than {held.fence}")
+            self._held[key] = Held(fence, None)
+            self._write(key, fence, None)
+
+    def inventory(self, kind: FabricKind) -> Mapping[str, int]:
+        self.faults.check("inventory")
+        with self._lock:
+            return {held.desired.id: held.desired.generation for (of, _), held in self._held.items()
+                    if of is kind and held.desired is not None}
+
+    def watch(self, changed: Callable[[FabricKind, str], None]) -> None:
+        self._watchers.append(changed)
+
+    def close(self) -> None:
+        self.faults.release()
+        if self._journal is not None:
+            self._journal.close()
+
+    # -- what only a simulation can do
+
+    def damage(self, kind: FabricKind, id: str, what: str = "altered by somebody else") -> None:
+        """Let *what* differ from what was put, until it is put again."""
+        with self._lock:
+            held = self._held[kind, id]
+            held.damage = (*held.damage, what)
+        self._tell(kind, id)
+
+    def lose(self, kind: FabricKind, id: str) -> None:
+        """Forget it, as if somebody had deleted it behind our back."""
+        with self._lock:
+            del self._held[kind, id]
+        self._tell(kind, id)
+
+    def set_up(self, port_id: str, up: bool) -> None:
+        """Plug or unplug a port's interface."""
+        with self._lock:
+            self._held[FabricKind.PORT, port_id].down = not up
+        self._tell(FabricKind.PORT, port_id)
+
+    # -- how
+
+    def _tell(self, kind: FabricKind, id: str) -> None:
+        for changed in self._watchers:
+            changed(kind, id)
+
+    def _write(self, key: Key, fence: tuple[int, int], desired: FabricObject | None) -> None:
+        if self._journal is not None:
+            self._journal.write(_line(key, fence, desired))
+
+
+def _line(key: Key, fence: tuple[int, int], desired: FabricObject | None) -> bytes:
+    body = None if desired is None else msgspec.Raw(msgspec.json.encode(desired))
+    return msgspec.json.encode(Line(*key, *fence, body)) + b"\n"
+
+
+def _open_journal(file: Path, held: dict[Key, Held]) -> IO[bytes]:
+    """Read the journal into *held*, rewrite it without what is superseded, and open it for appending."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists():
+        for raw in file.read_bytes().split(b"\n"):
+            try:
+                line = msgspec.json.decode(raw, type=Line)
+            except msgspec.DecodeError:
+                continue
+            desired = None if line.body is None else msgspec.json.decode(line.body, type=TYPES[line.kind])
+            held[line.kind, line.id] = Held((line.era, line.generation), desired)
+        fresh = file.with_suffix(".new")
+        fresh.write_bytes(b"".join(_line(key, one.fence, one.desired) for key, one in held.items()))
+        fresh.replace(file)
+    return file.open("ab", buffering=0)
+
+
+def _up(held: Held) -> bool | None:
+    port = held.desired
+    return not held.down if isinstance(port, FabricPort) and port.host is not None else None
+
+
+def _differences(actual: FabricObject, desired: FabricObject) -> tuple[str, ...]:
+    if actual == desired:
+        return ()
+    return tuple(f"{field.name} differs" for field in fields(desired)
+                 if getattr(actual, field.name, None) != getattr(desired, field.name))
+
+
+def _needs(desired: FabricObject) -> list[Key]:
+    """What must be in the fabric before *desired* can be."""
+    if isinstance(desired, FabricPort):
+        groups = desired.security_groups if desired.port_security else ()
+        return [(FabricKind.NETWORK, desired.network_id), *((FabricKind.SECURITY_GROUP, one) for one in groups)]
+    if isinstance(desired, FabricRouter):
+        legs = [leg.network_id for leg in desired.interfaces]
+        return [(FabricKind.NETWORK, id) for id in [*legs, *([desired.gateway.network_id] if desired.gateway else [])]]
+    if isinstance(desired, FabricFloatingIP):
+        return [(FabricKind.ROUTER, desired.router_id), (FabricKind.PORT, desired.port_id)]
+    return []
