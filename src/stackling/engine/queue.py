@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,6 +46,14 @@ class WorkQueue(Protocol):
 
     def sweep(self, kinds: Sequence[str], older_than: float, limit: int) -> int:
         """Make due up to *limit* converged keys whose last check is older than *older_than* seconds."""
+        ...
+
+    def standing(self, kind: str, ids: Sequence[str]) -> Mapping[str, int | None]:
+        """For each id that is known: None while it lives, its last generation when it has a tombstone."""
+        ...
+
+    def prune(self) -> None:
+        """Forget what is too old to matter: tombstones, settled requests."""
         ...
 
     def era(self) -> int:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from stackling.core import clock
 from stackling.core.ids import new_id
+from stackling.engine.audit import Audited, audit
 from stackling.engine.kinds import Kind
 from stackling.engine.queue import Claim, WorkQueue
 from stackling.engine.turn import turn
@@ -20,13 +21,16 @@ class Worker:
     """Runs the engine until ``stop``.
 
     *threads* turns run at once; *lease* (seconds) is how long a claim holds; *poll* bounds how late a lost
-    wake-up is noticed; *sweep* is the age at which a converged resource is checked against its backend again.
+    wake-up is noticed; *sweep* is the age at which a converged resource is checked against its backend again, and
+    how often the backends of *audits* are compared with the database.
     """
 
     def __init__(self, queue: WorkQueue, kinds: Iterable[Kind], *, threads: int = 4, lease: float = 60.0,
-                 poll: float = 2.0, sweep: float = 60.0, owner: str | None = None) -> None:
+                 poll: float = 2.0, sweep: float = 60.0, owner: str | None = None,
+                 audits: Iterable[Audited] = ()) -> None:
         self._queue = queue
         self._kinds = {kind.name: kind for kind in kinds}
+        self._audits = tuple(audits)
         self._threads, self._lease, self._poll, self._sweep = threads, lease, poll, sweep
         self.owner = owner or new_id()
         self._woken = threading.Event()
@@ -60,7 +64,7 @@ class Worker:
 
     def run(self) -> None:
         """The loop."""
-        swept = -1e9
+        swept, audited = -1e9, clock.monotonic()
         with ThreadPoolExecutor(self._threads, thread_name_prefix="turn") as pool:
             while not self._stopping:
                 self._woken.clear()
@@ -69,6 +73,9 @@ class Worker:
                         first = swept < 0
                         self._queue.sweep(list(self._kinds), 0.0 if first else self._sweep, 100_000 if first else 500)
                         swept = clock.monotonic()
+                    if clock.monotonic() - audited >= self._sweep:
+                        audited = clock.monotonic()
+                        pool.submit(self._audit)
                     claims = self._claim()
                     for claim in claims:
                         self._submit(pool, claim)
@@ -102,6 +109,14 @@ class Worker:
         self._woken.set()
         if error := future.exception():
             log.error("turn died", exc_info=error)
+
+    def _audit(self) -> None:
+        self._queue.prune()
+        for kind in self._audits:
+            try:
+                audit(self._queue, kind)
+            except Exception as error:
+                log.warning("audit of %s failed: %s", kind.name, error)
 
     def _turn(self, claim: Claim) -> None:
         turn(self._queue, self._kinds[claim.key.kind], claim, self._queue.era())

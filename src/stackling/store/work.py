@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, or_, select, update
+from sqlalchemy import bindparam, case, delete, func, or_, select, update
 
+from stackling.core import clock
 from stackling.engine.kinds import Key
 from stackling.engine.queue import Claim
 from stackling.store.database import Database
-from stackling.store.tables.engine import work
+from stackling.store.tables.engine import requests, tombstones, work
 from stackling.store.transaction import Tx
 
 _DUE = select(work.c.kind, work.c.id, work.c.epoch, work.c.nudges, work.c.attempts, work.c.deadline_at).where(
@@ -37,6 +38,12 @@ _OLD = select(work.c.kind, work.c.id).where(
 ).order_by(work.c.checked_at).limit(bindparam("most"))
 _MAKE_DUE = update(work).where(
     work.c.kind == bindparam("k"), work.c.id == bindparam("i"), work.c.due_at.is_(None)).values(due_at=bindparam("now"))
+
+_LIVING = select(work.c.id).where(work.c.kind == bindparam("k"), work.c.id.in_(bindparam("ids", expanding=True)))
+_BURIED = select(tombstones.c.id, tombstones.c.generation).where(
+    tombstones.c.kind == bindparam("k"), tombstones.c.id.in_(bindparam("ids", expanding=True)))
+TOMBSTONES_KEPT = 30 * 86400.0
+REQUESTS_KEPT = 3600.0
 
 
 class _Moved(Exception):
@@ -73,6 +80,15 @@ class SqlWorkQueue:
 
     def sweep(self, kinds: Sequence[str], older_than: float, limit: int) -> int:
         return self._database.write(_sweep, kinds, older_than, limit)
+
+    def standing(self, kind: str, ids: Sequence[str]) -> dict[str, int | None]:
+        found: dict[str, int | None] = {}
+        for start in range(0, len(ids), 500):
+            found.update(self._database.read(_standing, kind, ids[start:start + 500]))
+        return found
+
+    def prune(self) -> None:
+        self._database.write(_prune)
 
     def era(self) -> int:
         if self._era is None:
@@ -115,3 +131,14 @@ def _sweep(tx: Tx, kinds: Sequence[str], older_than: float, limit: int) -> int:
     if rows:
         tx.execute(_MAKE_DUE, [{"k": row.kind, "i": row.id, "now": tx.time} for row in rows])
     return len(rows)
+
+
+def _standing(tx: Tx, kind: str, ids: Sequence[str]) -> dict[str, int | None]:
+    found: dict[str, int | None] = {row.id: row.generation for row in tx.all(_BURIED, k=kind, ids=list(ids))}
+    found.update(dict.fromkeys(row.id for row in tx.all(_LIVING, k=kind, ids=list(ids))))
+    return found
+
+
+def _prune(tx: Tx) -> None:
+    tx.execute(delete(tombstones).where(tombstones.c.deleted_at < clock.instant(tx.time - TOMBSTONES_KEPT)))
+    tx.execute(delete(requests).where(requests.c.at < tx.time - REQUESTS_KEPT))
