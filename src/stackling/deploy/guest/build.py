@@ -121,7 +121,9 @@ def _virtual_size(image: Path) -> int:
 
 def main() -> None:
     """Command line: build an image and say what it is."""
-    parser = argparse.ArgumentParser(prog="python -m stackling.deploy.guest.build", description="Build the guest image.")
+    parser = argparse.ArgumentParser(
+        prog="python -m stackling.deploy.guest.build", description="Build the guest image."
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--extra-mib", type=int, default=24, help="size of the root file system in the image")
     parser.add_argument("--refresh", action="store_true", help="download today's versions of the packages")

@@ -1,7 +1,8 @@
 """Assembly of the guest's disk without mounts, loop devices or root: a boot partition and a root partition.
 
 The layout is 1 MiB of gap with the boot record, a FAT16 partition that SYSLINUX boots from, and an ext4 partition that
-comes last so that it can grow. Everything that tools would take from the clock or from chance is fixed.
+comes last so that it can grow. What tools would take from the clock or from chance is fixed: two builds from the same
+parts differ in nothing but the change times of inodes.
 """
 
 import os
@@ -59,7 +60,9 @@ def boot_record(code: bytes, partitions: list[Partition]) -> bytes:
         raise ValueError("a boot record holds 440 bytes of code and 4 partitions")
     # Cylinders, heads and sectors are not used by anything that knows the LBA fields.
     table = b"".join(
-        struct.pack("<B3sB3sII", 0x80 * part.bootable, b"\xfe\xff\xff", part.kind, b"\xfe\xff\xff", part.start, part.size)
+        struct.pack(
+            "<B3sB3sII", 0x80 * part.bootable, b"\xfe\xff\xff", part.kind, b"\xfe\xff\xff", part.start, part.size
+        )
         for part in partitions
     )
     return code.ljust(440, b"\0") + struct.pack("<IH", _DISK_SIGNATURE, 0) + table.ljust(64, b"\0") + b"\x55\xaa"
@@ -81,7 +84,8 @@ def assemble(disk: Path, *, boot_files: list[Path], root_tree: Path, root_mib: i
 def _write_boot(disk: Path, part: Partition, files: list[Path], tools: Tools) -> None:
     blocks = str(part.size * SECTOR // 1024)
     tools.run(
-        "mkfs.fat", "--invariant", "-i", _VOLUME_ID, "-F", "16", "-n", "BOOT", "--offset", str(part.start), str(disk), blocks
+        "mkfs.fat", "--invariant", "-i", _VOLUME_ID, "-F", "16", "-n", "BOOT",
+        "--offset", str(part.start), str(disk), blocks,
     )  # fmt: skip
     for file in files:
         os.utime(file, (_EPOCH, _EPOCH))

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -14,9 +15,26 @@ LOGIN = "tiny"
 _INITRD_APPLETS = ("cat", "echo", "fdisk", "insmod", "mount", "sh", "switch_root", "usleep")
 _PROGRAMS = ("usr/sbin/dropbear", "usr/bin/dropbearkey", "sbin/resize2fs")
 _DIRECTORIES = (
-    "bin dev etc/acpi/PWRF etc/dropbear home/tiny/.ssh lib lib64 mnt proc root/.ssh run sbin sys tmp usr/bin usr/sbin "
-    "usr/share/guest var/lib/guest var/log"
-).split()
+    "bin",
+    "dev",
+    "etc/acpi/PWRF",
+    "etc/dropbear",
+    "home/tiny/.ssh",
+    "lib",
+    "lib64",
+    "mnt",
+    "proc",
+    "root/.ssh",
+    "run",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr/bin",
+    "usr/sbin",
+    "usr/share/guest",
+    "var/lib/guest",
+    "var/log",
+)
 _SCRIPTS = {
     "rc": "etc/rc",
     "power-button": "etc/acpi/PWRF/00000080",
@@ -70,12 +88,12 @@ def write_root(tree: Path, unpacked: Path) -> None:
         (tree / private).chmod(0o700)
 
 
+@dataclass(frozen=True)
 class Library:
     """A shared library: the file to copy and the path at which the program looks for it."""
 
-    def __init__(self, source: Path, path: str) -> None:
-        self.source = source
-        self.path = path
+    source: Path
+    path: str
 
 
 def libraries(program: Path, unpacked: Path) -> list[Library]:
@@ -127,6 +145,4 @@ def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def _run(command: list[str], **environment: str) -> str:
-    return subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, check=True
-    ).stdout
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True).stdout
