@@ -14,6 +14,7 @@ from stackling.deploy.guest.build import GuestImage, build
 
 pytestmark = [
     pytest.mark.root,
+    pytest.mark.slow,
     pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="needs qemu-system-x86"),
 ]
 BOOT_LIMIT = 60.0  # seconds; the machine may be busy with other tests
