@@ -1,0 +1,1 @@
+"""Load the cloud's APIs in a closed loop and say what an operation costs: ``python -m bench --help``."""
