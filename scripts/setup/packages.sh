@@ -11,6 +11,7 @@ as_root() {
 packages_missing() { # FILE...: those listed in FILES that are not installed, one a line
   local wanted
   wanted=$(sed -e 's/#.*//' -e '/^\s*$/d' "$@" | sort -u)
+  # shellcheck disable=SC2086
   comm -23 <(echo "$wanted") <(packages_installed $wanted)
 }
 

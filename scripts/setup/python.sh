@@ -5,10 +5,15 @@ venv=.venv
 python_ready() { # LOCK: whether the environment holds exactly what LOCK says
   local site wanted
   site=$(echo "$venv"/lib/python3.*/site-packages)
-  [ -x "$venv/bin/python" ] && [ -d "$site" ] && [ "$(cat "$state/python" 2>/dev/null)" = "$(python_digest "$1")" ] || return 1
+  [ -x "$venv/bin/python" ] && [ -d "$site" ] || return 1
+  [ "$(cat "$state/python" 2>/dev/null)" = "$(python_digest "$1")" ] || return 1
   # Lines with a marker may be meant for other machines.
   wanted=$(sed -n 's/^\([^=; ]*\)==\([^; ]*\) \\$/\1-\2/p' "$1" | normalized)
-  [ -z "$(comm -23 <(echo "$wanted") <(cd "$site" && printf '%s\n' *.dist-info | sed 's/\.dist-info$//' | normalized))" ]
+  [ -z "$(comm -23 <(echo "$wanted") <(python_installed "$site"))" ]
+}
+
+python_installed() { # DIRECTORY: name-version of each distribution in it
+  (cd "$1" && printf '%s\n' *.dist-info) | sed 's/\.dist-info$//' | normalized
 }
 
 normalized() { tr 'A-Z._' 'a-z--' | sort; }
@@ -38,7 +43,7 @@ python_install() { # LOCK
   # uv installs several times faster than pip; where it can't reach the registry (it does not read pip's
   # configuration) pip does the same from the same lock file.
   "$venv/bin/pip" install -q --require-hashes -r requirements/uv.lock
-  UV_SYSTEM_CERTS=1 "$venv/bin/uv" pip install -q -p "$venv/bin/python" --require-hashes -r "$1" ||
+  UV_SYSTEM_CERTS=1 "$venv/bin/uv" pip install -q --compile-bytecode -p "$venv/bin/python" --require-hashes -r "$1" ||
     "$venv/bin/pip" install -q --require-hashes -r "$1"
   python_digest "$1" >"$state/python"
 }
