@@ -22,8 +22,10 @@ class ProcessSpec:
 
     ``env`` is added to the supervisor's environment. ``netns`` names the network namespace to enter (None: stay).
     ``binds`` asks for a mount namespace of its own with these mounts. ``after`` names processes that must be ready
-    first. It is ready when the socket or file ``ready`` exists (None: as soon as it runs). ``stop_signal`` is sent
-    first, SIGKILL after ``stop_timeout`` seconds. ``restart``: it is started again when it dies.
+    first. It is ready when the socket or file ``ready`` exists (None: as soon as it runs). ``listen`` is an address
+    and port whose listening socket the supervisor opens once and passes as the descriptor ``STACKLING_LISTEN_FD``, so
+    that clients of a process that is restarted wait instead of being refused. ``stop_signal`` is sent first, SIGKILL
+    after ``stop_timeout`` seconds. ``restart``: it is started again when it dies.
     """
 
     name: str
@@ -33,7 +35,21 @@ class ProcessSpec:
     binds: tuple[Bind, ...] = ()
     after: tuple[str, ...] = ()
     ready: Path | None = None
+    listen: tuple[str, int] | None = None
     pidfile: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout: float = 5.0
     restart: bool = True
+
+    def command(self) -> tuple[str, ...]:
+        """``argv`` with the programs before it that enter its namespaces; each replaces itself by the next, so that
+        the pid stays."""
+        command = self.argv
+        if self.binds:
+            mounts = " && ".join('mount --bind "$1" "$2" && shift 2' for _ in self.binds)
+            paths = tuple(str(path) for bind in self.binds for path in (bind.source, bind.target))
+            command = ("unshare", "--mount", "--propagation", "private", "sh", "-c", f'{mounts} && exec "$@"', "sh",
+                       *paths, *command)
+        if self.netns:
+            command = ("nsenter", f"--net=/run/netns/{self.netns}", "--", *command)
+        return command

@@ -1,0 +1,144 @@
+"""The configuration of one cloud: written at the first ``up``, read once by each process. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+Driver = Literal["simulated", "libvirt"]
+Access = Literal["isolated", "host", "nat", "uplink"]
+DEFAULT_PORT = 8700
+
+HELP = {
+    "driver": 'what runs servers: "libvirt" (real ones) or "simulated"',
+    "hosts": "how many hosts there are (simulated only)",
+    "listen": "address on which the APIs listen",
+    "port": "TCP port on which the APIs listen",
+    "public_url": "how clients reach the APIs; stands in the catalog",
+    "region": "the name of the region",
+    "access": 'who reaches floating IPs: "isolated" (nobody), "host" (this machine), "nat" (and servers reach the '
+              'world through it), "uplink" (the network of an interface)',
+    "uplink": 'the interface that is handed over to the cloud, with access = "uplink"',
+    "floating_range": "the external network's range, in CIDR form",
+    "instance": "the name of this cloud on this machine: namespaces and interfaces carry it",
+    "run_directory": "where sockets are",
+    "durable": "whether every commit is flushed to the disk (a power cut then loses nothing that was answered)",
+    "log_level": "debug, info, warning or error",
+}
+
+
+class ConfigurationError(Exception):
+    """The file can't be used. The message says which key of which file, and what it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What ``stackling.toml`` says; the keys are explained in ``HELP``."""
+
+    instance: str
+    run_directory: str
+    driver: Driver = "libvirt"
+    hosts: int = 1
+    listen: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    public_url: str = f"http://127.0.0.1:{DEFAULT_PORT}"
+    region: str = "RegionOne"
+    access: Access = "host"
+    uplink: str = ""
+    floating_range: str = "172.24.4.0/24"
+    durable: bool = True
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether nothing outside of our processes is touched."""
+        return self.driver == "simulated"
+
+    def changed(self, **changes: Any) -> Configuration:
+        """A copy with *changes*; raises ``ConfigurationError``."""
+        return replace(self, **changes)
+
+
+_CHOICES = {
+    "driver": ("simulated", "libvirt"),
+    "access": ("isolated", "host", "nat", "uplink"),
+    "log_level": ("debug", "info", "warning", "error"),
+}
+
+
+def _check(configuration: Configuration) -> None:
+    for field in fields(configuration):
+        value = getattr(configuration, field.name)
+        kind = {"int": int, "bool": bool}.get(str(field.type), str)
+        if type(value) is not kind:
+            raise ConfigurationError(f"{field.name} must be a {kind.__name__}, not {value!r}")
+        choices = _CHOICES.get(field.name)
+        if choices and value not in choices:
+            raise ConfigurationError(f"{field.name} must be one of {', '.join(choices)}; it is {value!r}")
+    if not 1 <= configuration.hosts <= 10_000:
+        raise ConfigurationError(f"hosts must be between 1 and 10000; it is {configuration.hosts}")
+    if configuration.hosts > 1 and configuration.driver == "libvirt":
+        raise ConfigurationError("more than one host on this machine is possible only with --simulated")
+    if not 1 <= configuration.port <= 65535:
+        raise ConfigurationError(f"port must be between 1 and 65535; it is {configuration.port}")
+    if (configuration.access == "uplink") != bool(configuration.uplink):
+        raise ConfigurationError('uplink names an interface exactly when access is "uplink"')
+    try:
+        network = ipaddress.ip_network(configuration.floating_range)
+    except ValueError as error:
+        raise ConfigurationError(f"floating_range: {error}") from None
+    if network.version != 4 or network.prefixlen > 29:
+        raise ConfigurationError("floating_range must be an IPv4 network of at least 8 addresses, as 172.24.4.0/24")
+
+
+def read(path: Path) -> Configuration:
+    """The configuration in *path*. Raises ``ConfigurationError``, or ``FileNotFoundError`` before the first ``up``."""
+    try:
+        found = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    known = {field.name for field in fields(Configuration)}
+    if unknown := sorted(set(found) - known):
+        raise ConfigurationError(f"{path}: unknown key {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    try:
+        return Configuration(**found)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    except TypeError as error:
+        raise ConfigurationError(f"{path}: {str(error).partition(') ')[2] or error}") from None
+
+
+def write(path: Path, configuration: Configuration) -> None:
+    """Replace *path*; a crash leaves the old file or the new one."""
+    lines = ["# The configuration of this cloud. Stop the cloud before you change it.", ""]
+    for name, value in asdict(configuration).items():
+        lines += [f"# {HELP[name]}", f"{name} = {_toml(value)}", ""]
+    replace_file(path, "\n".join(lines), 0o644)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def replace_file(path: Path, text: str, mode: int) -> None:
+    """Write *path* with *mode* as a whole or not at all, and flush it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, mode)
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.replace(path)

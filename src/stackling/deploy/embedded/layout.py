@@ -1,0 +1,27 @@
+"""Which processes one machine's cloud has."""
+
+from __future__ import annotations
+
+import sys
+
+from stackling.deploy.embedded.configuration import Configuration
+from stackling.deploy.embedded.directory import StateDirectory
+from stackling.deploy.embedded.process import ProcessSpec
+
+API, ENGINE, AGENT = "control-api", "control-engine", "agent"
+PYTHON = (sys.executable, "-I", "-m")
+
+
+def specs(directory: StateDirectory, configuration: Configuration) -> tuple[ProcessSpec, ...]:
+    """Every process of the cloud; those that nobody waits for come first in what they appear in."""
+    return _control(directory, configuration)
+
+
+def _control(directory: StateDirectory, configuration: Configuration) -> tuple[ProcessSpec, ...]:
+    control = (*PYTHON, "stackling.main.control", "--state-dir", str(directory.root), "--role")
+    ready = directory.run / "ready"
+    return (
+        ProcessSpec(API, (*control, "api"), ready=ready / API, listen=(configuration.listen, configuration.port),
+                    stop_timeout=8.0),
+        ProcessSpec(ENGINE, (*control, "engine,stream"), ready=ready / ENGINE, stop_timeout=15.0),
+    )

@@ -1,0 +1,1 @@
+"""Drivers for one machine: directories, files, unix sockets."""
