@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
-from ovs.db import data, idl
+from ovs.db import data, idl, types
 from ovsdbapp.backend.ovs_idl import connection
 
 from stackling.drivers.ovn.rows import GENERATION, ID, KIND, Plain
@@ -56,7 +56,7 @@ class Replica(connection.OvsdbIdl):
         row = self.tables[table].rows.get(uuid)
         if row is None:
             return False
-        return data.Atom.new(member) in row._data[column].values
+        return data.Atom(types.UuidType, member) in row._data[column].values
 
     def owned(self, kind: str, id: str) -> list[tuple[str, UUID]]:
         rows = self._owned.get((kind, id))

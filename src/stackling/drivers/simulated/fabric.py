@@ -29,6 +29,7 @@ from stackling.ports.fabric import (
 )
 
 Key = tuple[FabricKind, str]
+NOTHING = msgspec.Raw(b"null")
 TYPES: Mapping[FabricKind, type[Any]] = {
     FabricKind.NETWORK: FabricNetwork,
     FabricKind.PORT: FabricPort,
@@ -49,13 +50,13 @@ class Held:
 
 
 class Line(msgspec.Struct, array_like=True):
-    """A change in the journal. ``body`` is the object, absent when it was removed."""
+    """A change in the journal. ``body`` is the object, null when it was removed."""
 
     kind: FabricKind
     id: str
     era: int
     generation: int
-    body: msgspec.Raw | None = None
+    body: msgspec.Raw = NOTHING
 
 
 class SimulatedFabric:
@@ -164,7 +165,7 @@ class SimulatedFabric:
 
 
 def _line(key: Key, fence: tuple[int, int], desired: FabricObject | None) -> bytes:
-    body = None if desired is None else msgspec.Raw(msgspec.json.encode(desired))
+    body = NOTHING if desired is None else msgspec.Raw(msgspec.json.encode(desired))
     return msgspec.json.encode(Line(*key, *fence, body)) + b"\n"
 
 
@@ -172,12 +173,9 @@ def _open_journal(file: Path, held: dict[Key, Held]) -> IO[bytes]:
     """Read the journal into *held*, rewrite it without what is superseded, and open it for appending."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists():
-        for raw in file.read_bytes().split(b"\n"):
-            try:
-                line = msgspec.json.decode(raw, type=Line)
-            except msgspec.DecodeError:
-                continue
-            desired = None if line.body is None else msgspec.json.decode(line.body, type=TYPES[line.kind])
+        for raw in file.read_bytes().split(b"\n")[:-1]:
+            line = msgspec.json.decode(raw, type=Line)
+            desired = None if line.body == NOTHING else msgspec.json.decode(line.body, type=TYPES[line.kind])
             held[line.kind, line.id] = Held((line.era, line.generation), desired)
         fresh = file.with_suffix(".new")
         fresh.write_bytes(b"".join(_line(key, one.fence, one.desired) for key, one in held.items()))

@@ -1,0 +1,76 @@
+"""Disks of simulated servers: only the fact that they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from stackling.core.journal import Journal
+from stackling.ports.document import RootDisk, ServerDesired
+from stackling.ports.hypervisor import GuestDisks, HypervisorError
+
+COMPACT = 256           # records in the journal beyond the number of disks before it is rewritten
+
+
+class SimulatedDisks:
+    """``InstanceDisks`` in memory, surviving the process when there is a *state directory*.
+
+    ``fail`` makes the next ``make`` raise, as a full disk does.
+    """
+
+    def __init__(self, state_dir: Path | None = None) -> None:
+        self._made: dict[str, int] = {}
+        self._failing: list[Exception] = []
+        self._journal: Journal | None = None
+        self._records = 0
+        if state_dir is not None:
+            self._journal = Journal(state_dir / "disks.journal", durable=False)
+            for record in self._journal.load():
+                self._keep(record.decode())
+                self._records += 1
+
+    def find(self, server_id: str) -> int | None:
+        return self._made.get(server_id)
+
+    def make(self, server: ServerDesired, progress: Callable[[str], None]) -> None:
+        if self._failing:
+            raise self._failing.pop(0)
+        if self._made.get(server.id) != server.rebuilds:
+            self._put(f'"{server.id} {server.rebuilds}"')
+
+    def paths(self, server: ServerDesired) -> GuestDisks:
+        where = Path("/simulated") / server.id
+        return GuestDisks(root=where / "root" if isinstance(server.root, RootDisk) else None)
+
+    def remove(self, server_id: str) -> None:
+        if server_id in self._made:
+            self._put(f'"{server_id} -"')
+
+    def tidy(self, images: Collection[str]) -> None:
+        pass
+
+    def fail(self, message: str = "no space left for the server's disk", *, error: Exception | None = None) -> None:
+        """Let the next ``make`` fail."""
+        self._failing.append(error or HypervisorError(message))
+
+    def lose(self, server_id: str) -> None:
+        """The disk is gone, as after a hardware failure."""
+        self.remove(server_id)
+
+    def _put(self, record: str) -> None:
+        self._keep(record)
+        if self._journal is None:
+            return
+        if self._records > COMPACT + 4 * len(self._made):
+            self._journal.rewrite(f'"{id} {rebuild}"'.encode() for id, rebuild in self._made.items())
+            self._records = len(self._made)
+        else:
+            self._journal.append(record.encode())
+            self._records += 1
+
+    def _keep(self, record: str) -> None:
+        server_id, rebuild = record.strip('"').split(" ")
+        if rebuild == "-":
+            self._made.pop(server_id, None)
+        else:
+            self._made[server_id] = int(rebuild)

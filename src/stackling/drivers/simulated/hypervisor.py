@@ -1,0 +1,249 @@
+"""A hypervisor of memory only: guests that change state at once, can be held back, and fail on demand.
+
+It is product code (``--simulated``) and the reference for the contract tests. With a *state directory* guests
+survive the process, as real ones do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from stackling.core import clock
+from stackling.core.journal import Journal
+from stackling.ports.document import Inventory, Nic, Power, ServerDesired
+from stackling.ports.hypervisor import Guest, GuestDisks, GuestRefused, HypervisorError
+
+DEFAULT = Inventory(vcpus=64, memory_mib=262_144, disk_gib=10_000, hypervisor_type="QEMU", hypervisor_version=7_002_000,
+                    cpu_info={"arch": "x86_64", "model": "simulated", "vendor": "Stackling", "features": [],
+                              "topology": {"sockets": 1, "cores": 64, "threads": 1}})
+COMPACT = 256           # records in the journal beyond the number of guests before it is rewritten
+
+
+class State(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A guest's record on disk."""
+
+    id: str
+    power: Power
+    generation: int
+    nics: tuple[str, ...] = ()
+    ours: bool = True
+    log: tuple[str, ...] = ()
+    gone: bool = False
+
+
+class SimulatedHypervisor:
+    """``Hypervisor`` in memory. Every call takes microseconds and never blocks, so it may run in an event loop.
+
+    For tests and drills: ``fail`` makes calls fail; ``hold`` makes power changes wait for ``step``; ``crash`` and
+    ``power_off`` do what a guest does by itself; ``stubborn`` guests ignore a request to shut down;
+    ``reboot_machine`` is a power cut; ``started`` counts cold starts of each guest.
+    """
+
+    def __init__(self, state_dir: Path | None = None, inventory: Inventory = DEFAULT) -> None:
+        self._inventory = inventory
+        self._guests: dict[str, State] = {}
+        self._failing: dict[str, tuple[Exception, int]] = {}
+        self._held: list[tuple[str, Power]] | None = None
+        self._watchers: list[Callable[[str], None]] = []
+        self.stubborn: set[str] = set()
+        self.started: Counter[str] = Counter()
+        self._journal: Journal | None = None
+        self._records = 0
+        if state_dir is not None:
+            self._journal = Journal(state_dir / "guests.journal", durable=False)
+            for record in self._journal.load():
+                self._keep(msgspec.json.decode(record, type=State))
+                self._records += 1
+
+    # -- Hypervisor
+
+    def guests(self) -> Mapping[str, Guest]:
+        self._may_fail("guests")
+        return {id: _guest(state) for id, state in self._guests.items()}
+
+    def guest(self, server_id: str) -> Guest | None:
+        self._may_fail("guest")
+        state = self._guests.get(server_id)
+        return None if state is None else _guest(state)
+
+    def inventory(self) -> Inventory:
+        self._may_fail("inventory")
+        return self._inventory
+
+    def define(self, server: ServerDesired, disks: GuestDisks) -> None:
+        self._may_fail("define")
+        old = self._guests.get(server.id)
+        if old is not None and old.generation > server.generation:
+            raise HypervisorError(f"the definition in place is newer ({old.generation}) than {server.generation}")
+        self._put(State(server.id, old.power if old else Power.STOPPED, server.generation,
+                        tuple(nic.port_id for nic in server.nics), log=old.log if old else ()))
+
+    def start(self, server_id: str) -> None:
+        self._may_fail("start")
+        state = self._state(server_id)
+        if state.power in (Power.RUNNING, Power.PAUSED):
+            return
+        if state.power is not Power.SUSPENDED:
+            self.started[server_id] += 1
+            state = msgspec.structs.replace(
+                state, log=(*state.log[-200:], f"[{clock.now()}] simulated boot of {server_id}", "login: "))
+            self._put(state)
+        self._change(server_id, Power.RUNNING)
+
+    def shutdown(self, server_id: str) -> None:
+        self._may_fail("shutdown")
+        if self._state(server_id).power is Power.RUNNING and server_id not in self.stubborn:
+            self._change(server_id, Power.STOPPED)
+
+    def destroy(self, server_id: str) -> None:
+        self._may_fail("destroy")
+        if (state := self._guests.get(server_id)) and state.power is not Power.STOPPED:
+            self._change(server_id, Power.STOPPED)
+
+    def pause(self, server_id: str) -> None:
+        self._may_fail("pause")
+        if self._state(server_id).power is Power.RUNNING:
+            self._change(server_id, Power.PAUSED)
+
+    def unpause(self, server_id: str) -> None:
+        self._may_fail("unpause")
+        if self._state(server_id).power is Power.PAUSED:
+            self._change(server_id, Power.RUNNING)
+
+    def suspend(self, server_id: str) -> None:
+        self._may_fail("suspend")
+        if self._state(server_id).power in (Power.RUNNING, Power.PAUSED):
+            self._change(server_id, Power.SUSPENDED)
+
+    def attach(self, server_id: str, nic: Nic) -> None:
+        self._may_fail("attach")
+        state = self._state(server_id)
+        if nic.port_id not in state.nics:
+            self._put(msgspec.structs.replace(state, nics=(*state.nics, nic.port_id)))
+
+    def detach(self, server_id: str, port_id: str) -> None:
+        self._may_fail("detach")
+        state = self._state(server_id)
+        if port_id in state.nics:
+            self._put(msgspec.structs.replace(state, nics=tuple(nic for nic in state.nics if nic != port_id)))
+
+    def undefine(self, server_id: str) -> None:
+        self._may_fail("undefine")
+        if state := self._guests.get(server_id):
+            self._put(msgspec.structs.replace(state, gone=True, log=()))
+            self.started.pop(server_id, None)
+
+    def console_log(self, server_id: str, length: int | None) -> str:
+        self._may_fail("console_log")
+        lines = self._state(server_id).log
+        if length is not None:
+            lines = lines[-length:] if length > 0 else ()
+        return "".join(f"{line}\n" for line in lines)
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        self._watchers.append(changed)
+
+    def close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
+    # -- stepping and failing
+
+    def fail(self, call: str, message: str = "simulated failure", *, times: int = 1, refused: bool = False) -> None:
+        """Let the next *times* calls of *call* fail; *refused*: with ``GuestRefused``."""
+        self._failing[call] = (GuestRefused(message) if refused else HypervisorError(message), times)
+
+    def hold(self) -> None:
+        """From now on power changes are asked for, and happen only by ``step``."""
+        self._held = [] if self._held is None else self._held
+
+    def step(self) -> str | None:
+        """Let the oldest power change that is held back happen; the guest's id, None when there is none."""
+        if not self._held:
+            return None
+        server_id, power = self._held.pop(0)
+        if server_id in self._guests:
+            self._set_power(server_id, power)
+            self._tell(server_id)
+        return server_id
+
+    def release(self) -> None:
+        """Let everything that is held back happen, and hold nothing back any more."""
+        while self.step():
+            pass
+        self._held = None
+
+    def crash(self, server_id: str) -> None:
+        """The guest's process dies."""
+        self._set_power(server_id, Power.CRASHED)
+        self._tell(server_id)
+
+    def power_off(self, server_id: str) -> None:
+        """The guest powers itself off."""
+        self._set_power(server_id, Power.STOPPED)
+        self._tell(server_id)
+
+    def reboot_machine(self) -> None:
+        """A power cut: whatever was on is off."""
+        for id, state in list(self._guests.items()):
+            if state.power in (Power.RUNNING, Power.PAUSED, Power.CRASHED):
+                self._set_power(id, Power.STOPPED)
+
+    def add_foreign(self, server_id: str) -> None:
+        """A guest that somebody else made."""
+        self._put(State(server_id, Power.RUNNING, 0, ours=False))
+
+    # -- how
+
+    def _state(self, server_id: str) -> State:
+        state = self._guests.get(server_id)
+        if state is None:
+            raise HypervisorError(f"there is no guest {server_id} on this machine")
+        return state
+
+    def _change(self, server_id: str, power: Power) -> None:
+        if self._held is None:
+            self._set_power(server_id, power)
+        else:
+            self._held.append((server_id, power))
+
+    def _set_power(self, server_id: str, power: Power) -> None:
+        self._put(msgspec.structs.replace(self._state(server_id), power=power))
+
+    def _put(self, state: State) -> None:
+        self._keep(state)
+        if self._journal is None:
+            return
+        if self._records > COMPACT + 4 * len(self._guests):
+            self._journal.rewrite(msgspec.json.encode(each) for each in self._guests.values())
+            self._records = len(self._guests)
+        else:
+            self._journal.append(msgspec.json.encode(state))
+            self._records += 1
+
+    def _keep(self, state: State) -> None:
+        if state.gone:
+            self._guests.pop(state.id, None)
+        else:
+            self._guests[state.id] = state
+
+    def _tell(self, server_id: str) -> None:
+        for watcher in self._watchers:
+            watcher(server_id)
+
+    def _may_fail(self, call: str) -> None:
+        if self._failing and (failing := self._failing.get(call)):
+            error, times = failing
+            if times > 1:
+                self._failing[call] = (error, times - 1)
+            else:
+                del self._failing[call]
+            raise error
+
+
+def _guest(state: State) -> Guest:
+    return Guest(state.id, state.power, state.generation, state.nics, state.ours)
