@@ -109,6 +109,9 @@ async def _answer(cloud: Cloud, service: Service, routes: Sequence[Route], req: 
         if route.policy is not None:
             call.ctx = await cloud.read(_identify, cloud, route, token or "", request_id)
             service.policy.authorize(route.policy, call.ctx)
+        if route.body is not None:
+            await _read_body(call)
+            route.body.check(call.body, call.version)
         reply = await route.handler(call)
     else:
         malformed: Invalid | None = None

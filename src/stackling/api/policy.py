@@ -146,7 +146,8 @@ def _compare(left: str, right: str) -> Check:
     return check
 
 
-_CREDENTIALS = {"tenant": "project_id", "tenant_id": "project_id", "user": "user_id"}
+_CREDENTIALS = {"tenant": "project_id", "tenant_id": "project_id", "user": "user_id",
+                "token.domain.id": "domain_id", "token.project.domain.id": "project_domain_id"}
 
 
 def _lookup(target: Target, key: str, ctx: Context) -> Any:

@@ -23,7 +23,8 @@ class Route:
 
     ``read`` and ``write`` handlers are plain functions ``handler(tx, call)`` run in one transaction (a reading one
     inside the event loop where the database is SQLite). A ``stream`` handler is ``async handler(call)`` and opens
-    its own transactions through ``call.cloud``. A handler returns a ``Reply`` or a JSON-able body (None: no body).
+    its own transactions through ``call.cloud``; its JSON body is read only where it has a schema. A handler returns a
+    ``Reply`` or a JSON-able body (None: no body).
 
     ``policy`` None makes the operation public: no token is asked for. ``status`` answers where a ``Reply`` names
     none. ``min``/``max`` bound the microversion; outside them the route doesn't exist (404). ``limit`` is the most
