@@ -1,0 +1,102 @@
+"""The host documents: what a machine must know to run a host's servers (``ports.document``)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, or_, select
+from sqlalchemy.engine import Row
+
+from stackling.core.errors import Forbidden, NotFound, Unauthorized
+from stackling.network import facade as network
+from stackling.ports.document import HostDocument, MetadataDocument, Nic, Power, RootDisk, ServerDesired
+from stackling.store.tables.compute import servers
+from stackling.store.tables.fleet import hosts, machines
+from stackling.store.transaction import Tx
+
+_HOST = select(hosts.c.id, hosts.c.name, hosts.c.machine_id, hosts.c.lease_epoch, hosts.c.generation).where(
+    hosts.c.name == bindparam("host"))
+_CHANGED = select(
+    servers.c.id, servers.c.generation, servers.c.deleting, servers.c.name, servers.c.project_id, servers.c.power,
+    servers.c.power_generation, servers.c.vcpus, servers.c.memory_mib, servers.c.root_gib, servers.c.ephemeral_gib,
+    servers.c.swap_mib, servers.c.image_id, servers.c.image, servers.c.flavor, servers.c.nics, servers.c.config_drive,
+    servers.c.document, servers.c.soft_reboots, servers.c.hard_reboots, servers.c.rebuilds,
+).where(servers.c.host_id == bindparam("host_id"), servers.c.host_generation > bindparam("since"),
+        servers.c.deleted == 0).order_by(servers.c.host_generation)
+_MACHINE = select(machines.c.id, machines.c.credential_hash).where(
+    or_(machines.c.name == bindparam("machine"), machines.c.id == bindparam("machine")))
+_NAMES_IMAGE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id == servers.c.host_id)).where(
+    hosts.c.machine_id == bindparam("machine"), servers.c.image_id == bindparam("image"), servers.c.deleted == 0).limit(1)
+_metadata = msgspec.json.Decoder(MetadataDocument)
+_nics = msgspec.json.Decoder(tuple[Nic, ...])
+
+
+def check_machine(tx: Tx, machine: str, credential: str | None) -> str:
+    """The id of the machine that *credential* belongs to. Raises ``Unauthorized``."""
+    row = tx.one(_MACHINE, machine=machine)
+    given = hashlib.sha256((credential or "").encode()).hexdigest()
+    if row is None or not credential or not hmac.compare_digest(given, row.credential_hash):
+        raise Unauthorized("This credential isn't that of the machine.")
+    return str(row.id)
+
+
+def credential_hash(credential: str) -> str:
+    """What the database keeps of a machine's credential."""
+    return hashlib.sha256(credential.encode()).hexdigest()
+
+
+def documents(tx: Tx, machine_id: str, host: str, since: int, epoch: int | None) -> HostDocument | None:
+    """What changed for *host* after *since*; None when nothing did. Raises ``Forbidden`` when the machine doesn't
+    hold the host.
+
+    All of it (``complete``) when *since* is 0, of another epoch, or of a future that a restored backup doesn't know.
+    """
+    row = tx.one(_HOST, host=host)
+    if row is None:
+        raise NotFound(f"Host {host} could not be found.")
+    if row.machine_id != machine_id:
+        raise Forbidden(f"Host {host} is not held by this machine.")
+    if since > 0 and (epoch != row.lease_epoch or since > row.generation):
+        since = 0
+    if since == row.generation and since > 0:
+        return None
+    return HostDocument(
+        host=row.name, era=int(tx.setting("era") or 1), epoch=row.lease_epoch, generation=row.generation,
+        complete=since == 0, servers=tuple(desired(server) for server in tx.all(_CHANGED, host_id=row.id, since=since)),
+        networks=tuple(network.metadata_networks(tx, row.name)))
+
+
+def names_image(tx: Tx, machine_id: str, image_id: str) -> bool:
+    """Whether a document of this machine names the image."""
+    return tx.one(_NAMES_IMAGE, machine=machine_id, image=image_id) is not None
+
+
+def desired(row: Row[Any]) -> ServerDesired:
+    """One server of a document."""
+    if row.deleting:
+        return ServerDesired(id=row.id, generation=row.generation, present=False, name=row.name,
+                             project_id=row.project_id)
+    properties: dict[str, str] = row.image["properties"] if row.image else {}
+    return ServerDesired(
+        id=row.id, generation=row.generation, name=row.name, project_id=row.project_id, power=Power(row.power),
+        power_generation=row.power_generation, vcpus=row.vcpus, memory_mib=row.memory_mib, root=_root(row),
+        ephemeral_gib=row.ephemeral_gib, swap_mib=row.swap_mib, nics=_nics.decode(row.nics),
+        config_drive=bool(row.config_drive), metadata=_metadata.decode(row.document),
+        machine_type=properties.get("hw_machine_type"), hardware=_hardware(properties, row.flavor["extra_specs"]),
+        soft_reboots=row.soft_reboots, hard_reboots=row.hard_reboots, rebuilds=row.rebuilds)
+
+
+def _root(row: Row[Any]) -> RootDisk | None:
+    if row.image_id is None or row.image is None:
+        return None
+    bus = row.image["properties"].get("hw_disk_bus", "virtio")
+    return RootDisk(image_id=row.image_id, image_format=row.image["format"], image_size=row.image["size"],
+                    image_checksum=row.image["sha512"], size_gib=row.root_gib, bus=bus)
+
+
+def _hardware(properties: dict[str, str], extra_specs: dict[str, str]) -> dict[str, str]:
+    found = {name: str(value) for name, value in properties.items() if name.startswith(("hw_", "os_"))}
+    return found | {name: str(value) for name, value in extra_specs.items() if name.startswith("hw:")}

@@ -1,0 +1,22 @@
+"""All that others may use of the compute service: the internal API, first start, and the engine's composition."""
+
+from __future__ import annotations
+
+from stackling.compute.documents import check_machine, credential_hash, documents, names_image
+from stackling.compute.flavors import bootstrap as _bootstrap_flavors
+from stackling.compute.hosts import register_machine
+from stackling.compute.kinds import kinds
+from stackling.compute.quotas import DEFAULT_CLASS
+from stackling.compute.quotas import set_limits as _set_limits
+from stackling.compute.reports import accept_report
+from stackling.store.transaction import Tx
+
+__all__ = ["accept_report", "bootstrap", "check_machine", "credential_hash", "documents", "kinds", "names_image",
+           "register_machine"]
+
+
+def bootstrap(tx: Tx, *, quotas: dict[str, int] | None = None) -> None:
+    """First start: the usual flavors, and default quotas where they differ from Nova's. Idempotent."""
+    _bootstrap_flavors(tx)
+    if quotas:
+        _set_limits(tx, DEFAULT_CLASS, quotas)

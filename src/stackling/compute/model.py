@@ -1,0 +1,108 @@
+"""The values of the compute service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackling.network.facade import Requested
+
+ServerRow = Mapping[str, Any]
+"""A row of the table ``servers``: columns by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    """What a server gets: memory and swap in MiB, disks in GiB."""
+
+    id: str
+    name: str
+    vcpus: int
+    memory_mib: int
+    root_gib: int
+    ephemeral_gib: int = 0
+    swap_mib: int = 0
+    rxtx_factor: float = 1.0
+    is_public: bool = True
+    disabled: bool = False
+    description: str | None = None
+    extra_specs: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def disk_gib(self) -> int:
+        """Everything that it takes on a host's disk."""
+        return self.root_gib + self.ephemeral_gib + (self.swap_mib + 1023) // 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the caller wants a server: a zone, a host, hints."""
+
+    availability_zone: str | None = None
+    host: str | None = None                         # az:host:node or ``host``; skips nothing but the choice
+    forced: bool = False                            # az:host: whether it is up and has room isn't asked
+    hints: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class NewServers:
+    """A request to make servers; ``ids`` are chosen before the transaction, one per server at most."""
+
+    ids: tuple[str, ...]
+    reservation_id: str
+    name: str
+    flavor_ref: str
+    image_ref: str | None
+    requested: Requested = None
+    security_groups: tuple[str, ...] = ()
+    key_name: str | None = None
+    user_data: str | None = None
+    config_drive: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    tags: tuple[str, ...] = ()
+    description: str | None = None
+    hostname: str | None = None
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    disk_config: str = "MANUAL"
+    placement: Placement = Placement()
+    min_count: int = 1
+    max_count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host as the scheduler sees it; ``up`` from the machine's last report."""
+
+    id: str
+    name: str
+    availability_zone: str
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    vcpus_used: int
+    memory_mib_used: int
+    disk_gib_used: int
+    cpu_ratio: float
+    memory_ratio: float
+    disk_ratio: float
+    disabled: bool
+    fenced: bool
+    up: bool
+    servers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one server takes, and the limits of where. ``avoid`` and ``only`` are host ids (affinity, hints)."""
+
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    availability_zone: str | None = None
+    host: str | None = None
+    avoid: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
+    avoid_reason: str = "it runs another member of the server group"
+    only_reason: str = "the other members of the server group run elsewhere"

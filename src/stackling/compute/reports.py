@@ -1,0 +1,127 @@
+"""What agents report: observed columns, and what follows from them.
+
+Theory of operation. A report counts only if the machine holds the host under the report's epoch, and if its number
+is higher than the last accepted of that epoch: a report that was held up somewhere can't turn observation back. All of
+it is one transaction, so an accepted report is wholly taken in. What control changed since the agent looked is seen by
+``generation``: only a report of the current generation may end a deletion or decide about power.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+
+from stackling.compute import changes, hosts, rows, servers
+from stackling.compute.model import ServerRow
+from stackling.ports.document import GuestReport, Power, Report, ReportAnswer
+from stackling.store.tables.fleet import hosts as hosts_table
+from stackling.store.tables.fleet import machines
+from stackling.store.transaction import Tx
+
+log = logging.getLogger(__name__)
+_HOST = select(hosts_table, machines.c.boot_id, machines.c.address).select_from(
+    hosts_table.join(machines, machines.c.id == hosts_table.c.machine_id)).where(hosts_table.c.name == bindparam("host"))
+_SEEN = update(machines).where(machines.c.id == bindparam("machine")).values(last_seen=bindparam("now"))
+_SEQUENCE = update(hosts_table).where(
+    hosts_table.c.id == bindparam("host"), hosts_table.c.report_sequence < bindparam("sequence"),
+    hosts_table.c.lease_epoch == bindparam("epoch")).values(report_sequence=bindparam("sequence"))
+
+
+def accept_report(tx: Tx, machine_id: str, report: Report) -> ReportAnswer:
+    """Take *report* in; refused (``accepted`` false) when it is another machine's host, or older than the last."""
+    row = tx.one(_HOST, host=report.host)
+    if row is None or row.machine_id != machine_id or row.lease_epoch != report.epoch:
+        return ReportAnswer(accepted=False)
+    host = rows.mapping(row)
+    if not tx.changed(_SEQUENCE, host=host["id"], sequence=report.sequence, epoch=report.epoch):
+        return ReportAnswer(accepted=False)
+    tx.changed(_SEEN, machine=machine_id, now=tx.time)
+    _machine(tx, machine_id, host, report)
+    if report.inventory is not None:
+        hosts.set_inventory(tx, host, report.inventory)
+    known = rows.get_many(tx, [guest.id for guest in report.guests])
+    unknown: list[str] = []
+    for guest in report.guests:
+        server = known.get(guest.id)
+        if guest.unknown or server is None or server["deleted"]:
+            if guest.power is not Power.ABSENT:
+                unknown.append(guest.id)
+        elif server["host_id"] == host["id"]:
+            _guest(tx, server, guest)
+    _unknown(tx, host, unknown, report.complete)
+    return ReportAnswer(accepted=True, resend=False)
+
+
+def _machine(tx: Tx, machine_id: str, host: Mapping[str, Any], report: Report) -> None:
+    values: dict[str, Any] = {}
+    if host["boot_id"] != report.boot_id:
+        values["boot_id"] = report.boot_id
+        if host["boot_id"] is not None:
+            tx.event(None, "host", host["id"], "machine_booted", f"boot id {report.boot_id}", source="agent")
+    if report.address is not None and report.address != host["address"]:
+        values["address"] = report.address
+    if report.inventory is not None:
+        values["facts"] = report.inventory.facts
+    if values:
+        tx.execute(update(machines).where(machines.c.id == machine_id).values(**values))
+
+
+def _unknown(tx: Tx, host: Mapping[str, Any], unknown: list[str], complete: bool) -> None:
+    """Guests that belong to nobody are reported, never touched."""
+    before: list[str] = host["unknown_guests"] or []
+    now = sorted(set(unknown) if complete else set(before) | set(unknown))
+    if now != before:
+        for id in set(now) - set(before):
+            log.warning("host %s runs guest %s, which no document names; it is left alone", host["name"], id)
+            tx.event(None, "host", host["id"], "unknown_guest", f"guest {id} is in no document; left alone", source="agent")
+        tx.execute(update(hosts_table).where(hosts_table.c.id == host["id"]).values(unknown_guests=now))
+
+
+def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
+    if server["deleting"] and guest.power is Power.ABSENT and guest.generation >= server["generation"]:
+        servers.finish_deletion(tx, {**server, **_observed(tx, guest)})
+        return
+    values = _observed(tx, guest)
+    current = guest.generation >= server["generation"]
+    settled = current and guest.converged
+    if settled:
+        values.update(overdue=0)
+        if server["launched_at"] is None and guest.power is not Power.ABSENT:
+            values["launched_at"] = tx.now
+            tx.event(None, "server", server["id"], "launched", f"on host {server['host']}", source="agent",
+                     project_id=server["project_id"])
+        if not server["forced_error"]:
+            values.update(fault_code=None, fault_message=None, fault_details=None, fault_at=None)
+    elif guest.terminal and current:
+        values.update(changes.fault(tx, guest.error or "The host can't run the server."))
+    if guest.error and guest.error != server["observed_error"]:
+        tx.event(None, "server", server["id"], "host_error", guest.error, source="agent",
+                 project_id=server["project_id"])
+    desired = settled and _adopt_power(tx, server, guest, values)
+    changes.apply(tx, server, values, desired=desired)
+    if (settled or guest.terminal) and not desired:
+        tx.nudge(changes.KIND, server["id"])
+
+
+def _observed(tx: Tx, guest: GuestReport) -> dict[str, Any]:
+    return {
+        "observed_power": guest.power.value, "observed_generation": guest.generation,
+        "observed_converged": int(guest.converged), "observed_soft_reboots": guest.soft_reboots,
+        "observed_hard_reboots": guest.hard_reboots, "observed_rebuilds": guest.rebuilds,
+        "observed_step": guest.step[:255] if guest.step else None, "observed_error": guest.error,
+        "observed_terminal": int(guest.terminal), "observed_at": tx.now, "started_at": guest.started_at,
+    }
+
+
+def _adopt_power(tx: Tx, server: ServerRow, guest: GuestReport, values: dict[str, Any]) -> bool:
+    """A guest that changed its power by itself (it shut down, it crashed) is as it shall be from now on."""
+    found = Power.STOPPED if guest.power is Power.CRASHED else guest.power
+    if found is Power.ABSENT or found == server["power"] or server["deleting"]:
+        return False
+    values["power"] = found.value
+    tx.event(None, "server", server["id"], "power_changed", f"the guest is {guest.power.value}, of its own accord",
+             source="agent", project_id=server["project_id"])
+    return True

@@ -1,0 +1,148 @@
+"""What a server's state is: a pure function of what was asked for and what was seen.
+
+Names and meanings are Nova's (https://docs.openstack.org/nova/latest/reference/vm-states.html). ``vm_state`` says what
+the guest is, ``task_state`` what is being done about it (None: nothing), ``power_state`` what the hypervisor shows,
+``status`` what the API's users read. None of them is ever stored as progress: the columns of the same names are
+caches, recomputed in each transaction that changes an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stackling.ports.document import Power
+
+NOSTATE, RUNNING, PAUSED, SHUTDOWN, CRASHED, SUSPENDED = 0, 1, 3, 4, 6, 7
+
+_POWER_STATES = {
+    None: NOSTATE, Power.ABSENT: NOSTATE, Power.RUNNING: RUNNING, Power.PAUSED: PAUSED, Power.STOPPED: SHUTDOWN,
+    Power.CRASHED: CRASHED, Power.SUSPENDED: SHUTDOWN,
+}
+_VM_STATES = {
+    Power.RUNNING: "active", Power.STOPPED: "stopped", Power.PAUSED: "paused", Power.SUSPENDED: "suspended",
+    Power.CRASHED: "stopped",
+}
+_TASKS = {
+    (Power.RUNNING, "stopped"): "powering-on",
+    (Power.RUNNING, "paused"): "unpausing",
+    (Power.RUNNING, "suspended"): "resuming",
+    (Power.STOPPED, "active"): "powering-off",
+    (Power.STOPPED, "paused"): "powering-off",
+    (Power.STOPPED, "suspended"): "powering-off",
+    (Power.PAUSED, "active"): "pausing",
+    (Power.PAUSED, "stopped"): "pausing",
+    (Power.PAUSED, "suspended"): "pausing",
+    (Power.SUSPENDED, "active"): "suspending",
+    (Power.SUSPENDED, "stopped"): "suspending",
+    (Power.SUSPENDED, "paused"): "suspending",
+}
+_STATUSES: dict[str, dict[str | None, str]] = {
+    "active": {None: "ACTIVE", "rebooting": "REBOOT", "reboot_pending": "REBOOT", "reboot_started": "REBOOT",
+               "rebooting_hard": "HARD_REBOOT", "reboot_pending_hard": "HARD_REBOOT",
+               "reboot_started_hard": "HARD_REBOOT", "updating_password": "PASSWORD", "rebuilding": "REBUILD",
+               "rebuild_block_device_mapping": "REBUILD", "rebuild_spawning": "REBUILD", "migrating": "MIGRATING",
+               "resize_prep": "RESIZE", "resize_migrating": "RESIZE", "resize_migrated": "RESIZE",
+               "resize_finish": "RESIZE"},
+    "building": {None: "BUILD"},
+    "stopped": {None: "SHUTOFF", "resize_prep": "RESIZE", "resize_migrating": "RESIZE", "resize_migrated": "RESIZE",
+                "resize_finish": "RESIZE", "rebuilding": "REBUILD", "rebuild_block_device_mapping": "REBUILD",
+                "rebuild_spawning": "REBUILD"},
+    "resized": {None: "VERIFY_RESIZE", "resize_reverting": "REVERT_RESIZE"},
+    "paused": {None: "PAUSED", "migrating": "MIGRATING"},
+    "suspended": {None: "SUSPENDED"},
+    "rescued": {None: "RESCUE"},
+    "error": {None: "ERROR", "rebuilding": "REBUILD", "rebuild_block_device_mapping": "REBUILD",
+              "rebuild_spawning": "REBUILD"},
+    "deleted": {None: "DELETED"},
+    "soft-delete": {None: "SOFT_DELETED"},
+    "shelved": {None: "SHELVED"},
+    "shelved_offloaded": {None: "SHELVED_OFFLOADED"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The four that the API shows."""
+
+    status: str
+    vm_state: str
+    task_state: str | None
+    power_state: int
+
+
+def state(server: Mapping[str, Any]) -> State:
+    """The state of *server*, a mapping with the columns of the table ``servers``."""
+    if server["deleted"]:
+        return State("DELETED", "deleted", None, NOSTATE)
+    seen = None if server["observed_power"] is None else Power(server["observed_power"])
+    power_state = _POWER_STATES[seen]
+    task = _task_of_counters(server)
+    vm_state = _vm_state(server, seen, task)
+    if vm_state == "error" and (task != "deleting" or server["overdue"] or server["observed_terminal"]):
+        task = None
+    elif task is None and vm_state not in ("error", "building"):
+        task = _TASKS.get((Power(server["power"]), vm_state))
+        if task is None and seen is Power.ABSENT and vm_state == "active":
+            task = "powering-on"
+    elif vm_state == "building" and task is None:
+        task = "scheduling" if server["host"] is None else "spawning"
+    return State(status_of(vm_state, task), vm_state, task, power_state)
+
+
+def status_of(vm_state: str, task_state: str | None) -> str:
+    """The status that Nova shows for the pair."""
+    tasks = _STATUSES[vm_state]
+    return tasks.get(task_state) or tasks[None]
+
+
+def states_of_status(status: str) -> list[tuple[str, str | None]]:
+    """(vm_state, task_state) pairs that have *status* in any case; empty for an unknown status."""
+    wanted = status.upper()
+    return [(vm, task) for vm, tasks in _STATUSES.items() for task, shown in tasks.items() if shown == wanted]
+
+
+def is_status(status: str) -> bool:
+    """Whether a server may have *status* (in any case)."""
+    return bool(states_of_status(status))
+
+
+def pending(server: Mapping[str, Any]) -> str | None:
+    """Why the host isn't yet as the server should be; None when it is. For the engine and for people."""
+    if server["host"] is None:
+        return None
+    if server["observed_error"] and not server["observed_converged"]:
+        return str(server["observed_error"])
+    if server["deleting"]:
+        return f"waiting for host {server['host']} to remove the guest"
+    if server["observed_generation"] >= server["generation"] and server["observed_converged"]:
+        return None
+    step = f": {server['observed_step']}" if server["observed_step"] else ""
+    return f"waiting for host {server['host']}{step}"
+
+
+def _task_of_counters(server: Mapping[str, Any]) -> str | None:
+    if server["deleting"]:
+        return "deleting"
+    if server["rebuilds"] > server["observed_rebuilds"]:
+        return "rebuilding"
+    if server["launched_at"] is None:
+        return None
+    if server["hard_reboots"] > server["observed_hard_reboots"]:
+        return "rebooting_hard"
+    if server["soft_reboots"] > server["observed_soft_reboots"]:
+        return "rebooting"
+    return None
+
+
+def _vm_state(server: Mapping[str, Any], seen: Power | None, task: str | None) -> str:
+    if server["forced_error"] or server["observed_terminal"] or server["overdue"]:
+        return "error"
+    if server["host"] is None and server["fault_code"] is not None:
+        return "error"
+    if server["launched_at"] is None:
+        return "building"
+    if seen is None or seen is Power.ABSENT or task in ("rebuilding", "rebooting_hard", "rebooting"):
+        return _VM_STATES[Power(server["power"])]
+    return _VM_STATES[seen]

@@ -1,0 +1,193 @@
+"""Compute: flavors, key pairs, servers and what belongs to them, quotas, aggregates, server groups."""
+
+from sqlalchemy import Boolean, Column, Double, Index, Integer, SmallInteger, String, Table, UniqueConstraint, false
+
+from stackling.store.tables.base import metadata
+from stackling.store.tables.engine import BigId
+from stackling.store.types import Id, Instant, Json, Long, Name
+
+flavors = Table(
+    "flavors", metadata,
+    Column("id", Name, primary_key=True),                         # Nova's flavorid
+    Column("name", Name, nullable=False, unique=True),
+    Column("vcpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+    Column("root_gib", Integer, nullable=False),
+    Column("ephemeral_gib", Integer, nullable=False, default=0, server_default="0"),
+    Column("swap_mib", Integer, nullable=False, default=0, server_default="0"),
+    Column("rxtx_factor", Double, nullable=False, default=1.0, server_default="1.0"),
+    Column("is_public", Boolean, nullable=False, default=True),
+    Column("disabled", Boolean, nullable=False, default=False, server_default=false()),
+    Column("description", Long),
+    Column("extra_specs", Json, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant),
+)
+
+flavor_access = Table(
+    "flavor_access", metadata,
+    Column("flavor_id", Name, primary_key=True),
+    Column("project_id", Id, primary_key=True),
+)
+
+keypairs = Table(
+    "keypairs", metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("user_id", Id, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("type", String(8), nullable=False),                    # ssh, x509
+    Column("fingerprint", String(255), nullable=False),
+    Column("public_key", Long, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("user_id", "name"),
+)
+
+servers = Table(
+    "servers", metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", Id, nullable=False),
+    Column("user_id", Id, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("hostname", Name, nullable=False),
+    Column("description", Long),
+    Column("reservation_id", String(32), nullable=False),
+    Column("launch_index", Integer, nullable=False, default=0, server_default="0"),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("launched_at", Instant),
+    Column("terminated_at", Instant),
+    Column("deleted_at", Instant),                                # the API's history begins here
+    Column("deleted", SmallInteger, nullable=False, default=0, server_default="0"),
+    # what was asked for
+    Column("flavor_id", Name, nullable=False),
+    Column("flavor", Json, nullable=False),                       # as it was when the server was made
+    Column("vcpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+    Column("root_gib", Integer, nullable=False),
+    Column("ephemeral_gib", Integer, nullable=False, default=0, server_default="0"),
+    Column("swap_mib", Integer, nullable=False, default=0, server_default="0"),
+    Column("image_id", Id),
+    Column("image", Json),                                        # format, size, checksum, properties
+    Column("key_name", Name),
+    Column("keypair", Json),
+    Column("user_data", Long),
+    Column("config_drive", SmallInteger, nullable=False, default=0, server_default="0"),
+    Column("metadata", Json, nullable=False),
+    Column("tags", Json, nullable=False),
+    Column("access_ip_v4", String(45)),
+    Column("access_ip_v6", String(45)),
+    Column("disk_config", String(8), nullable=False, default="MANUAL", server_default="MANUAL"),
+    Column("availability_zone", Name),                            # of its host
+    Column("pinned_availability_zone", Name),                     # asked for
+    Column("scheduler_hints", Json),
+    Column("server_group_id", Id),
+    Column("locked", SmallInteger, nullable=False, default=0, server_default="0"),
+    Column("locked_by", String(8)),                               # owner, admin
+    Column("locked_reason", String(255)),
+    Column("power", String(16), nullable=False),                  # desired, ports.document.Power
+    Column("power_generation", Integer, nullable=False, default=1, server_default="1"),     # that asked for it
+    Column("deleting", SmallInteger, nullable=False, default=0, server_default="0"),
+    Column("soft_reboots", Integer, nullable=False, default=0, server_default="0"),
+    Column("hard_reboots", Integer, nullable=False, default=0, server_default="0"),
+    Column("rebuilds", Integer, nullable=False, default=0, server_default="0"),
+    Column("generation", Integer, nullable=False, default=1, server_default="1"),
+    Column("host_id", Id),
+    Column("host", Name),
+    Column("host_generation", BigId, nullable=False, default=0, server_default="0"),   # the host's at the last change
+    # what was seen (the last report of the agent)
+    Column("observed_power", String(16)),
+    Column("observed_generation", Integer, nullable=False, default=0, server_default="0"),
+    Column("observed_converged", SmallInteger, nullable=False, default=0, server_default="0"),
+    Column("observed_soft_reboots", Integer, nullable=False, default=0, server_default="0"),
+    Column("observed_hard_reboots", Integer, nullable=False, default=0, server_default="0"),
+    Column("observed_rebuilds", Integer, nullable=False, default=0, server_default="0"),
+    Column("observed_step", String(255)),
+    Column("observed_error", Long),
+    Column("observed_terminal", SmallInteger, nullable=False, default=0, server_default="0"),
+    Column("observed_at", Instant),
+    Column("started_at", String(40)),
+    Column("overdue", SmallInteger, nullable=False, default=0, server_default="0"),
+    Column("forced_error", SmallInteger, nullable=False, default=0, server_default="0"),    # os-resetState
+    Column("fault_code", Integer),
+    Column("fault_message", String(255)),
+    Column("fault_details", Long),                                # for administrators
+    Column("fault_at", Instant),
+    # caches of rules.state
+    Column("status", String(20), nullable=False),
+    Column("vm_state", String(20), nullable=False),
+    Column("task_state", String(32)),
+    Column("power_state", SmallInteger, nullable=False, default=0, server_default="0"),
+    # caches of the network's view, as JSON to be shown
+    Column("addresses", Long, nullable=False, default="{}"),
+    Column("security_groups", Long, nullable=False, default="[]"),
+    Column("nics", Long, nullable=False, default="[]"),
+    Column("document", Long, nullable=False, default="{}"),       # a MetadataDocument
+    Index("ix_servers_list", "project_id", "deleted", "created_at", "id"),
+    Index("ix_servers_all", "deleted", "created_at", "id"),
+    Index("ix_servers_usage", "project_id", "deleted", "vcpus", "memory_mib"),
+    Index("ix_servers_host_id_host_generation", "host_id", "host_generation"),
+    Index("ix_servers_reservation_id", "reservation_id"),
+    Index("ix_servers_server_group_id", "server_group_id"),
+    Index("ix_servers_updated_at", "updated_at"),
+)
+
+server_tags = Table(
+    "server_tags", metadata,
+    Column("server_id", Id, primary_key=True),
+    Column("tag", Name, primary_key=True),
+    Index("ix_server_tags_tag", "tag"),
+)
+
+server_actions = Table(
+    "server_actions", metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("server_id", Id, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("project_id", Id),
+    Column("user_id", Id),
+    Column("started_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("host", Name),
+    Column("result", String(16)),                                 # Success, Error
+    Column("message", Long),                                      # for the owner
+    Column("details", Long),                                      # for administrators
+    Index("ix_server_actions_server_id", "server_id", "id"),
+    Index("ix_server_actions_request_id", "request_id"),
+)
+
+aggregates = Table(
+    "aggregates", metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("uuid", Id, nullable=False, unique=True),
+    Column("name", Name, nullable=False, unique=True),
+    Column("metadata", Json, nullable=False),                     # availability_zone among it
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant),
+)
+
+aggregate_hosts = Table(
+    "aggregate_hosts", metadata,
+    Column("aggregate_id", BigId, primary_key=True, autoincrement=False),
+    Column("host", Name, primary_key=True),
+)
+
+server_groups = Table(
+    "server_groups", metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("policy", String(32), nullable=False),
+    Column("max_per_host", Integer, nullable=False, default=1, server_default="1"),
+    Column("project_id", Id, nullable=False),
+    Column("user_id", Id, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index("ix_server_groups_project_id", "project_id"),
+)
+
+compute_quotas = Table(
+    "compute_quotas", metadata,
+    Column("scope", String(160), primary_key=True),   # a project, "user:<project>:<user>", "class:<name>"
+    Column("resource", String(32), primary_key=True),
+    Column("hard_limit", Integer, nullable=False),
+)
