@@ -6,6 +6,9 @@ Theory of operation. A *document* is all that a machine needs to run one host id
 ``era`` and ``epoch`` (of the host's lease) make an older document recognisable; it is refused. A server leaves
 the document only after its absence was reported: ``present`` false asks for removal. A guest that the agent finds
 and no document names is reported as ``unknown`` and left alone.
+
+``power`` is a request, acted on once for each ``power_generation``: a guest that powers itself off afterwards is
+reported as stopped (and converged), not started again; control then makes "stopped" the desired state.
 """
 
 from __future__ import annotations
@@ -71,6 +74,7 @@ class ServerDesired(Struct, frozen=True):
     name: str = ""
     project_id: str = ""
     power: Power = Power.RUNNING
+    power_generation: int = 0               # the generation in which ``power`` was last asked for; 0: ``generation``
     vcpus: int = 1
     memory_mib: int = 64
     root: RootDisk | None = None

@@ -18,8 +18,22 @@ class Guest:
     power: Power
     generation: int
     nics: tuple[str, ...] = ()          # port ids plugged in
-    started_at: str | None = None
     ours: bool = True                   # carries our mark
+
+    @property
+    def on(self) -> bool:
+        """Whether a process runs for it (a paused guest is on, a suspended one isn't)."""
+        return self.power in (Power.RUNNING, Power.PAUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestDisks:
+    """Files of a server on this machine. The root's format is qcow2 (an overlay), the others' raw."""
+
+    root: Path | None = None
+    ephemeral: Path | None = None
+    swap: Path | None = None
+    config_drive: Path | None = None
 
 
 class HypervisorError(Exception):
@@ -31,22 +45,34 @@ class GuestRefused(Exception):
 
 
 class Hypervisor(Protocol):
-    """Blocking calls, each under a deadline of the driver. All of them idempotent."""
+    """Blocking calls, safe from several threads, each under a deadline of the driver. All of them idempotent.
+
+    Any of them may raise ``HypervisorError``; those that name a guest which doesn't exist do so too, except
+    ``guest``, ``destroy`` and ``undefine``.
+    """
 
     def guests(self) -> Mapping[str, Guest]:
-        """Every guest on this machine, ours and others'. Raises ``HypervisorError``."""
+        """Every guest on this machine, ours and others'."""
+        ...
+
+    def guest(self, server_id: str) -> Guest | None:
+        """One guest, or None."""
         ...
 
     def inventory(self) -> Inventory:
         """What the machine has."""
         ...
 
-    def define(self, server: ServerDesired, root: Path | None, config_drive: Path | None) -> None:
-        """Make or replace the guest's definition, not starting it. Disks exist already."""
+    def define(self, server: ServerDesired, disks: GuestDisks) -> None:
+        """Make or replace the guest's definition, not starting it. Disks exist already.
+
+        Raises ``GuestRefused`` for what this hypervisor can't do, and ``HypervisorError`` when the definition
+        in place is of a newer generation.
+        """
         ...
 
     def start(self, server_id: str) -> None:
-        """Power on (nothing when it runs)."""
+        """Power on, from the saved memory where there is one (nothing when it is on)."""
         ...
 
     def shutdown(self, server_id: str) -> None:
@@ -54,21 +80,29 @@ class Hypervisor(Protocol):
         ...
 
     def destroy(self, server_id: str) -> None:
-        """Switch off at once (nothing when it is off)."""
+        """Switch off at once and drop a saved memory image (nothing when it is off)."""
         ...
 
-    def reboot(self, server_id: str) -> None:
-        """Ask the guest to reboot; returns at once."""
+    def pause(self, server_id: str) -> None:
+        """Stop its processors, keeping its memory."""
         ...
 
-    def pause(self, server_id: str) -> None: ...
-    def unpause(self, server_id: str) -> None: ...
+    def unpause(self, server_id: str) -> None:
+        """Let a paused guest go on."""
+        ...
+
     def suspend(self, server_id: str) -> None:
         """Save memory to disk and switch off."""
         ...
 
-    def attach(self, server_id: str, nic: Nic) -> None: ...
-    def detach(self, server_id: str, port_id: str) -> None: ...
+    def attach(self, server_id: str, nic: Nic) -> None:
+        """Plug in an interface, in the running guest and in the definition (nothing when it is there)."""
+        ...
+
+    def detach(self, server_id: str, port_id: str) -> None:
+        """Unplug; ``HypervisorError`` when the guest hasn't let go of it yet (nothing when it isn't there)."""
+        ...
+
     def undefine(self, server_id: str) -> None:
         """Switch off and forget the definition (and a saved memory image); disks are the caller's."""
         ...
@@ -78,7 +112,12 @@ class Hypervisor(Protocol):
         ...
 
     def watch(self, changed: Callable[[str], None]) -> None:
-        """Call *changed* (from any thread) with a server id when its guest changes by itself. A hint only."""
+        """Call *changed* (from any thread) with a server id when its guest changes by itself. A hint only.
+
+        An empty id means that anything may have changed.
+        """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go; guests keep running."""
+        ...

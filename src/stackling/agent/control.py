@@ -1,0 +1,76 @@
+"""The agent's own socket: what control asks of a machine besides documents. Only the owner may connect (0600)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from stackling.agent.run import Run
+from stackling.agent.serve import MAX_HEAD, Request, Response, Server
+from stackling.ports.hypervisor import Hypervisor, HypervisorError
+
+MAX_LINES = 100_000
+_CONSOLE = re.compile(r"/servers/([0-9a-f-]{36})/console-output\Z")
+
+
+class ControlSocket:
+    """``GET /servers/{id}/console-output?lines=N`` → ``{"output": text}``; ``GET /`` → ``{"machine": name}``.
+
+    *find* gives the hypervisor that runs a server of this machine's documents, or None.
+    """
+
+    def __init__(self, path: Path, machine: str, find: Callable[[str], Hypervisor | None], run: Run) -> None:
+        self._path, self._machine, self._find, self._run = path, machine, find, run
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Listen. Replaces what an agent that was killed has left."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.exists() and stat.S_ISSOCK(self._path.stat().st_mode):
+            self._path.unlink()
+        mask = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(
+                Server().connected(self._answer, "control"), path=self._path, limit=MAX_HEAD)
+        finally:
+            os.umask(mask)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.close()
+        self._path.unlink(missing_ok=True)
+
+    async def _answer(self, request: Request) -> Response:
+        parts = urlsplit(request.target)
+        if request.method != "GET":
+            return _json(405, {"error": "only GET"})
+        if parts.path == "/":
+            return _json(200, {"machine": self._machine, "pid": os.getpid()})
+        if found := _CONSOLE.match(parts.path):
+            return await self._console(found[1], parse_qs(parts.query).get("lines", [None])[0])
+        return _json(404, {"error": "no such path"})
+
+    async def _console(self, server_id: str, lines: str | None) -> Response:
+        if lines is not None and not (lines.isdecimal() and len(lines) < 10):
+            return _json(400, {"error": "lines must be a number"})
+        hypervisor = self._find(server_id)
+        if hypervisor is None:
+            return _json(404, {"error": f"server {server_id} isn't on this machine"})
+        try:
+            length = None if lines is None else min(int(lines), MAX_LINES)
+            output = await self._run(hypervisor.console_log, server_id, length)
+        except HypervisorError as error:
+            return _json(503, {"error": str(error)})
+        return _json(200, {"output": output})
+
+
+def _json(status: int, value: object) -> Response:
+    return Response(status, msgspec.json.encode(value), "application/json")

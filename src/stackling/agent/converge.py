@@ -1,0 +1,293 @@
+"""Brings each server of a host to what its document says: observe, plan (pure), apply, observe again, report.
+
+Theory of operation. A server has at most one turn at a time; a wake-up during a turn makes another one follow.
+Nothing is ever started, stopped or removed before a document has come fresh from control in the life of this process
+(``open``): until then guests that run are only looked at and reported. A wake-up (a document, a hypervisor event, a
+timer) is a hint; the sweep compares everything once a minute and finds what a lost hint would have told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from stackling.agent import plan as p
+from stackling.agent.ledger import Ledger
+from stackling.agent.run import Run
+from stackling.core import clock
+from stackling.ports.disks import InstanceDisks
+from stackling.ports.document import GuestReport, Power, ServerDesired
+from stackling.ports.hypervisor import Guest, GuestRefused, Hypervisor, HypervisorError
+
+log = logging.getLogger(__name__)
+ROUNDS = 12                 # plans in one turn before it counts as not converging
+AT_ONCE = 4                 # servers whose disks are made at a time
+SWEEP = 60.0
+BACKOFF = (0.25, 30.0)
+SLOW = 0.15                 # seconds after which a step that still runs is reported
+
+
+class Reports(Protocol):
+    """Where what is seen goes (``report.Reporter``)."""
+
+    def note(self, report: GuestReport) -> None: ...
+    def last(self, server_id: str) -> GuestReport | None: ...
+
+
+class Converger:
+    """All servers of one host. Everything but the drivers' calls, which *run* runs, happens in the event loop."""
+
+    def __init__(self, ledger: Ledger, hypervisor: Hypervisor, disks: InstanceDisks, reports: Reports, boot_id: str, *,
+                 run: Run, sweep: float = SWEEP) -> None:
+        self._ledger, self._hypervisor, self._disks, self._reports = ledger, hypervisor, disks, reports
+        self._boot_id, self._run, self._sweep = boot_id, run, sweep
+        self._open = False
+        self._dirty: set[str] = set()
+        self._turns: dict[str, asyncio.Task[None]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._attempts: dict[str, int] = {}
+        self._refused: dict[str, ServerDesired] = {}
+        self._asked: dict[str, tuple[float, float]] = {}
+        self._started: dict[str, str] = {}
+        self._unknown: set[str] = set()
+        self._making = asyncio.Semaphore(AT_ONCE)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a fresh document has come."""
+        return self._open
+
+    def open(self) -> None:
+        """A fresh document is here: act from now on."""
+        if not self._open:
+            self._open = True
+            for server_id in self._ledger.servers:
+                self.wake(server_id)
+
+    def wake(self, server_id: str) -> None:
+        """Look at this server soon. Unknown ids are looked at by the sweep."""
+        if server_id not in self._ledger.servers:
+            return
+        if timer := self._timers.pop(server_id, None):
+            timer.cancel()
+        self._dirty.add(server_id)
+        if server_id not in self._turns:
+            self._turns[server_id] = asyncio.get_running_loop().create_task(self._serve(server_id))
+
+    async def adopt(self) -> None:
+        """Look at every guest once and report it as it is; nothing is changed."""
+        guests = await self._run(self._hypervisor.guests)
+        for server_id, desired in self._ledger.servers.items():
+            self._look(desired, p.Observed(guests.get(server_id), self._ledger.done(server_id).disks))
+        self._note_unknown(guests)
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await asyncio.sleep(self._sweep)
+            try:
+                await self.sweep()
+            except HypervisorError as error:
+                log.warning("the hypervisor can't be looked at: %s", error)
+            except Exception:
+                log.exception("the sweep failed")
+
+    async def sweep(self) -> None:
+        """Compare everything with what was reported, wake what differs, tidy the disks."""
+        guests = await self._run(self._hypervisor.guests)
+        for server_id, desired in list(self._ledger.servers.items()):
+            last, guest = self._reports.last(server_id), guests.get(server_id)
+            power, nics = (guest.power, guest.nics) if guest else (Power.ABSENT, ())
+            if last is None or last.generation != desired.generation or (last.power, last.nics) != (power, nics):
+                self.wake(server_id)
+        self._note_unknown(guests)
+        images = {server.root.image_id for server in self._ledger.servers.values() if server.root}
+        await self._run(self._disks.tidy, images)
+
+    async def stop(self) -> None:
+        """End the turns; a call of a driver under way is left to end by itself."""
+        for timer in self._timers.values():
+            timer.cancel()
+        turns = list(self._turns.values())
+        for turn in turns:
+            turn.cancel()
+        await asyncio.gather(*turns, return_exceptions=True)
+
+    # -- a turn
+
+    async def _serve(self, server_id: str) -> None:
+        try:
+            while server_id in self._dirty:
+                self._dirty.discard(server_id)
+                await self._turn(server_id)
+        finally:
+            self._turns.pop(server_id, None)
+
+    async def _turn(self, server_id: str) -> None:
+        desired = self._ledger.servers.get(server_id)
+        if desired is None or self._refused.get(server_id) == desired:
+            return
+        self._refused.pop(server_id, None)
+        try:
+            again = await self._drive(desired)
+            self._attempts.pop(server_id, None)
+        except GuestRefused as error:
+            log.error("server %s can't be as asked: %s", server_id, error)
+            self._refused[server_id] = desired
+            again = None
+            await self._report_error(desired, str(error), terminal=True)
+        except HypervisorError as error:
+            again = await self._failed(desired, str(error))
+        except Exception as error:
+            log.exception("turn of server %s failed unexpectedly", server_id)
+            again = await self._failed(desired, f"unexpected failure in the host agent ({type(error).__name__})")
+        if again is not None:
+            self._timers[server_id] = asyncio.get_running_loop().call_later(again, self.wake, server_id)
+
+    async def _failed(self, desired: ServerDesired, reason: str) -> float:
+        attempts = self._attempts.get(desired.id, 0)
+        self._attempts[desired.id] = attempts + 1
+        if attempts in (0, 4) or attempts % 20 == 0:
+            log.warning("server %s isn't as asked (try %d): %s", desired.id, attempts + 1, reason)
+        await self._report_error(desired, reason, terminal=False)
+        return min(BACKOFF[1], BACKOFF[0] * 2 ** min(attempts, 10))
+
+    async def _drive(self, desired: ServerDesired) -> float | None:
+        """Plan and apply until nothing is left; seconds until it has to be looked at again, None when converged."""
+        server_id = desired.id
+        for _ in range(ROUNDS):
+            desired = self._ledger.servers.get(server_id, desired)
+            seen = p.Observed(*await self._run(self._observe, server_id))
+            done = self._ledger.done(server_id)
+            if not self._open:
+                self._look(desired, seen)
+                return None
+            steps = p.plan(desired, seen, done, self._boot_id, self._asked_ages(server_id))
+            if not steps:
+                self._settled(desired, seen.guest)
+                return None
+            for step in steps:
+                if isinstance(step, p.Wait):
+                    self._reports.note(self._state(desired, seen.guest, converged=False, step="shutting down"))
+                    return step.seconds
+                await self._apply(desired, seen.guest, step)
+        raise HypervisorError("the server doesn't come to rest: something else changes its guest")
+
+    def _observe(self, server_id: str) -> tuple[Guest | None, int | None]:
+        return self._hypervisor.guest(server_id), self._disks.find(server_id)
+
+    async def _apply(self, desired: ServerDesired, guest: Guest | None, step: p.Step) -> None:
+        server_id = desired.id
+        hypervisor, run = self._hypervisor, self._run
+        words = _WORDS.get(type(step), "working")
+        slow = asyncio.get_running_loop().call_later(SLOW, self._say_step, desired, guest, words)
+        try:
+            match step:
+                case p.Note(done):
+                    await self._ledger.note(self._with_start(done))
+                case p.MakeDisks():
+                    async with self._making:
+                        await run(self._disks.make, desired, self._progress(desired, guest))
+                case p.Define():
+                    await run(hypervisor.define, desired, self._disks.paths(desired))
+                case p.Start(cold):
+                    await run(hypervisor.start, server_id)
+                    if cold:
+                        self._started[server_id] = clock.now()
+                case p.AskShutdown():
+                    await run(hypervisor.shutdown, server_id)
+                    now = clock.monotonic()
+                    self._asked[server_id] = (self._asked.get(server_id, (now,))[0], now)
+                case p.SwitchOff():
+                    await run(hypervisor.destroy, server_id)
+                case p.Pause():
+                    await run(hypervisor.pause, server_id)
+                case p.Unpause():
+                    await run(hypervisor.unpause, server_id)
+                case p.Suspend():
+                    await run(hypervisor.suspend, server_id)
+                case p.Plug(nic):
+                    await run(hypervisor.attach, server_id, nic)
+                case p.Unplug(port_id):
+                    await run(hypervisor.detach, server_id, port_id)
+                case p.Forget():
+                    await run(hypervisor.undefine, server_id)
+                case p.Wipe():
+                    await run(self._disks.remove, server_id)
+                case p.Refuse(reason):
+                    raise GuestRefused(reason)
+                case p.Wait():
+                    pass
+        finally:
+            slow.cancel()
+
+    # -- what is told
+
+    def _with_start(self, done: p.Done) -> p.Done:
+        started = self._started.pop(done.id, None)
+        return msgspec.structs.replace(done, started_at=started) if started else done
+
+    def _look(self, desired: ServerDesired, seen: p.Observed) -> None:
+        steps = p.plan(desired, seen, self._ledger.done(desired.id), self._boot_id)
+        self._reports.note(self._state(desired, seen.guest, converged=all(isinstance(step, p.Note) for step in steps)))
+
+    def _settled(self, desired: ServerDesired, guest: Guest | None) -> None:
+        self._asked.pop(desired.id, None)
+        self._reports.note(self._state(desired, guest, converged=True))
+
+    def _asked_ages(self, server_id: str) -> p.Asked | None:
+        asked = self._asked.get(server_id)
+        if asked is None:
+            return None
+        now = clock.monotonic()
+        return p.Asked(now - asked[0], now - asked[1])
+
+    def _state(self, desired: ServerDesired, guest: Guest | None, *, converged: bool, step: str | None = None,
+               error: str | None = None, terminal: bool = False) -> GuestReport:
+        done = self._ledger.done(desired.id)
+        return GuestReport(
+            id=desired.id, generation=desired.generation, power=guest.power if guest else Power.ABSENT,
+            converged=converged, step=step, error=error, terminal=terminal, soft_reboots=done.soft_reboots,
+            hard_reboots=done.hard_reboots, rebuilds=done.disks or 0,
+            started_at=self._started.get(desired.id) or done.started_at, nics=guest.nics if guest else ())
+
+    def _progress(self, desired: ServerDesired, guest: Guest | None) -> Callable[[str], None]:
+        loop = asyncio.get_running_loop()
+
+        def say(words: str) -> None:
+            loop.call_soon_threadsafe(self._say_step, desired, guest, words)
+        return say
+
+    def _say_step(self, desired: ServerDesired, guest: Guest | None, words: str) -> None:
+        self._reports.note(self._state(desired, guest, converged=False, step=words))
+
+    async def _report_error(self, desired: ServerDesired, reason: str, *, terminal: bool) -> None:
+        """The guest as it is now, or as it was last seen when the hypervisor doesn't answer."""
+        last = self._reports.last(desired.id)
+        try:
+            guest = await self._run(self._hypervisor.guest, desired.id)
+        except HypervisorError:
+            there = last is not None and last.power is not Power.ABSENT
+            guest = Guest(desired.id, last.power, last.generation, last.nics) if last and there else None
+        self._reports.note(self._state(desired, guest, converged=False, error=reason, terminal=terminal))
+
+    def _note_unknown(self, guests: Mapping[str, Guest]) -> None:
+        unknown = {id for id in guests if id not in self._ledger.servers}
+        for id in unknown | self._unknown:
+            guest = guests.get(id)
+            if guest is None or id in unknown:
+                self._reports.note(GuestReport(
+                    id=id, generation=0, power=guest.power if guest else Power.ABSENT, converged=True,
+                    nics=guest.nics if guest else (), unknown=True))
+        self._unknown = unknown
+
+
+_WORDS: dict[type, str] = {
+    p.MakeDisks: "making disks", p.Define: "defining", p.Start: "starting", p.SwitchOff: "switching off",
+    p.Suspend: "saving memory", p.Plug: "attaching an interface", p.Unplug: "detaching an interface",
+    p.Forget: "removing", p.Wipe: "deleting disks", p.AskShutdown: "shutting down",
+}

@@ -1,0 +1,260 @@
+"""What has to be done to a server on this machine. Pure.
+
+Theory of operation. ``plan`` is asked again after its steps were applied, until it returns none; every step is
+idempotent, and a crash between any two of them is planned for like any other state. Counters (reboots) and power
+are requests, each acted on once: what was done is noted in the ledger (``Done``), at a point where repeating the
+step before the note does no harm. So a reboot switches off, *then* notes itself as done, and the start that follows
+is that of any stopped server which shall run.
+
+A guest that is off although it should run is left off when it went off by itself (its power request was fulfilled
+before): control is told, and decides. After the machine itself has booted, ``resume_on_boot`` says whether it is
+started again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from stackling.ports.document import Nic, Power, ServerDesired
+from stackling.ports.hypervisor import Guest
+
+PRESS_AGAIN = 10.0          # seconds between two requests to a guest to shut down
+
+
+class Done(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What was done for a server; kept in the ledger. ``disks``: the rebuild number whose disks were made."""
+
+    id: str
+    power_generation: int = 0
+    soft_reboots: int = 0
+    hard_reboots: int = 0
+    disks: int | None = None
+    boot_id: str = ""
+    started_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is there. ``disks``: the rebuild number of the disks found, None when there are none."""
+
+    guest: Guest | None
+    disks: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to shut down under way: seconds since the first and the last time the guest was asked."""
+
+    first: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
+class MakeDisks:
+    """Make root, ephemeral, swap disk and config drive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Define:
+    """Make the definition from the document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Power on, from a cold state or from saved memory."""
+
+    cold: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AskShutdown:
+    """Press the power button."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Look again after this many seconds (or when the guest changes)."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchOff:
+    """Pull the plug."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Stop the processors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpause:
+    """Let the processors go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """Save memory, switch off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """Attach an interface."""
+
+    nic: Nic
+
+
+@dataclass(frozen=True, slots=True)
+class Unplug:
+    """Detach an interface."""
+
+    port_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Switch off and drop the definition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wipe:
+    """Delete the disks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Write to the ledger that this was done."""
+
+    done: Done
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """It can't be done; the reason is for the user."""
+
+    reason: str
+
+
+Step = (MakeDisks | Define | Start | AskShutdown | Wait | SwitchOff | Pause | Unpause | Suspend | Plug | Unplug
+        | Forget | Wipe | Note | Refuse)
+OFF = (None, Power.STOPPED, Power.CRASHED, Power.ABSENT)
+
+
+def first_done(desired: ServerDesired) -> Done:
+    """What counts as done when a server is seen for the first time: old requests for reboots belong to the past."""
+    return Done(id=desired.id, soft_reboots=desired.soft_reboots, hard_reboots=desired.hard_reboots)
+
+
+def power_generation(desired: ServerDesired) -> int:
+    """The generation in which the desired power was asked for."""
+    return desired.power_generation or desired.generation
+
+
+def plan(desired: ServerDesired, seen: Observed, done: Done, boot_id: str,
+         asked: Asked | None = None) -> tuple[Step, ...]:
+    """The next steps; empty: converged (or left as it is on purpose)."""
+    if not desired.present:
+        return ((Forget(),) if seen.guest else ()) + ((Wipe(),) if seen.disks is not None else ())
+    power = seen.guest.power if seen.guest else None
+    steps = _reboots(desired, power, done, asked) or _rebuild(desired, seen, done)
+    if steps:
+        return steps
+    wanted = _wanted_power(desired, power, done, boot_id)
+    steps = _defined(desired, seen, done) if wanted is None else _power(desired, seen, done, wanted, asked)
+    steps = steps or _nics(desired, seen)
+    if steps:
+        return steps
+    reached = msgspec.structs.replace(done, power_generation=power_generation(desired), boot_id=boot_id,
+                                      disks=done.disks if seen.disks is None else seen.disks)
+    return (Note(reached),) if reached != done else ()
+
+
+def _reboots(desired: ServerDesired, power: Power | None, done: Done, asked: Asked | None) -> tuple[Step, ...]:
+    on = power in (Power.RUNNING, Power.PAUSED)
+    soft = desired.soft_reboots > done.soft_reboots
+    if desired.hard_reboots > done.hard_reboots or (soft and power is not Power.RUNNING):
+        note = Note(msgspec.structs.replace(done, hard_reboots=desired.hard_reboots, soft_reboots=desired.soft_reboots,
+                                            power_generation=0))
+        return (SwitchOff(), note) if on or power is Power.SUSPENDED else (note,)
+    if soft:
+        return _shut_down(desired, asked)
+    return ()
+
+
+def _shut_down(desired: ServerDesired, asked: Asked | None) -> tuple[Step, ...]:
+    """Ask, ask again, and lose patience after ``stop_timeout``."""
+    if asked is None:
+        return (AskShutdown(),) if desired.stop_timeout > 0 else (SwitchOff(),)
+    left = desired.stop_timeout - asked.first
+    if left <= 0:
+        return (SwitchOff(),)
+    if asked.last >= PRESS_AGAIN:
+        return (AskShutdown(),)
+    return (Wait(min(left, PRESS_AGAIN - asked.last)),)
+
+
+def _rebuild(desired: ServerDesired, seen: Observed, done: Done) -> tuple[Step, ...]:
+    """Throw the disks away for new ones. Not for a server whose disks were never made."""
+    if seen.disks is None or seen.disks >= desired.rebuilds:
+        return ()
+    off = (SwitchOff(),) if seen.guest and seen.guest.power not in OFF else ()
+    note = Note(msgspec.structs.replace(done, disks=None, power_generation=0))
+    return (*off, note, MakeDisks()) if note.done != done else (*off, MakeDisks())
+
+
+def _wanted_power(desired: ServerDesired, power: Power | None, done: Done, boot_id: str) -> Power | None:
+    """The power to bring about; None when the request was fulfilled and what happened since is the guest's affair."""
+    if power_generation(desired) > done.power_generation:
+        return desired.power
+    machine_booted = done.boot_id != boot_id and power in OFF
+    if machine_booted and desired.resume_on_boot and desired.power in (Power.RUNNING, Power.PAUSED):
+        return desired.power
+    return None
+
+
+def _defined(desired: ServerDesired, seen: Observed, done: Done) -> tuple[Step, ...]:
+    return _ready(desired, seen, done) if seen.guest is None else ()
+
+
+def _ready(desired: ServerDesired, seen: Observed, done: Done) -> tuple[Step, ...]:
+    """Disks and a definition of this very document."""
+    if seen.disks is None:
+        if done.disks == desired.rebuilds:
+            return (Refuse("The disk of this server is missing on its machine. It isn't made anew by itself, because "
+                           "that would hide the loss: rebuild the server, or put the disk back."),)
+        return (MakeDisks(), Define())
+    return (Define(),)
+
+
+def _power(desired: ServerDesired, seen: Observed, done: Done, wanted: Power, asked: Asked | None) -> tuple[Step, ...]:
+    power = seen.guest.power if seen.guest else None
+    if wanted is Power.STOPPED:
+        if power is Power.RUNNING:
+            return _shut_down(desired, asked)
+        if power in (Power.PAUSED, Power.SUSPENDED):
+            return (SwitchOff(),)
+        return _defined(desired, seen, done)
+    if power in OFF:
+        if wanted is Power.SUSPENDED:
+            return _defined(desired, seen, done)
+        return (*_ready(desired, seen, done), Start()) + ((Pause(),) if wanted is Power.PAUSED else ())
+    if power is wanted:
+        return ()
+    if wanted is Power.SUSPENDED:
+        return (Suspend(),)
+    if wanted is Power.PAUSED:
+        return (Pause(),) if power is Power.RUNNING else (Start(cold=False), Pause())
+    return (Unpause(),) if power is Power.PAUSED else (Start(cold=False),)
+
+
+def _nics(desired: ServerDesired, seen: Observed) -> tuple[Step, ...]:
+    """Plug and unplug. A suspended guest's saved memory can't change: it gets its interfaces when it is resumed."""
+    guest = seen.guest
+    if guest is None or guest.power is Power.SUSPENDED:
+        return ()
+    wanted = {nic.port_id for nic in desired.nics}
+    unplug = tuple(Unplug(port) for port in guest.nics if port not in wanted)
+    return unplug + tuple(Plug(nic) for nic in desired.nics if nic.port_id not in guest.nics)

@@ -1,0 +1,162 @@
+"""The host agent: ``python -m stackling.main.agent --config FILE``. SIGTERM ends it; guests keep running."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import ssl
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from stackling.agent.boot import boot_id
+from stackling.agent.control import ControlSocket
+from stackling.agent.host import HostAgent, Timing
+from stackling.agent.ledger import Ledger, MachineHeld, MachineLock
+from stackling.agent.run import Run, inline
+from stackling.agent.wire import Endpoint, Lane
+from stackling.main import agent_settings
+from stackling.main import log as logs
+from stackling.main.agent_settings import AgentSettings, SettingsError
+from stackling.ports.hypervisor import Hypervisor
+
+log = logging.getLogger(__name__)
+MANY = 16               # hosts in one process from which on heartbeats are rarer
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="stackling agent", description=__doc__)
+    parser.add_argument("--config", required=True, type=Path, help="the agent's TOML file")
+    try:
+        settings = agent_settings.read(parser.parse_args().config)
+        if settings.log_file:
+            logs.configure(settings.log_file, settings.log_level)
+        else:
+            logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        lock = MachineLock(settings.state_dir / "agent.lock")
+        credential = settings.credential_file.read_text().strip()
+    except (SettingsError, MachineHeld, OSError) as error:
+        sys.exit(f"stackling agent: {error}")
+    pid_file = settings.pid_file or settings.state_dir / "agent.pid"
+    pid_file.write_text(f"{os.getpid()}\n")
+    try:
+        asyncio.run(_run(settings, credential))
+    finally:
+        pid_file.unlink(missing_ok=True)
+        lock.release()
+
+
+class Wiring:
+    """The parts of one process, closed in reverse order of their making."""
+
+    def __init__(self, settings: AgentSettings, credential: str, stack: AsyncExitStack) -> None:
+        self.settings, self.stack = settings, stack
+        self._headers = {"X-Machine-Credential": credential, "Accept": "application/json"}
+        self.endpoints = [Endpoint.parse(url) for url in settings.control]
+        self.tls = _tls(settings) if any(endpoint.tls for endpoint in self.endpoints) else None
+        self.boot_id = boot_id(settings.boot_id_file)
+        crowd = settings.hosts > MANY
+        self.timing = Timing(settings.wait, settings.heartbeat * (2 if crowd else 1), settings.sweep)
+        self.socket = settings.socket or settings.state_dir / "agent.sock"
+        self.agents: list[HostAgent] = []
+
+    def lanes(self) -> tuple[Lane, Lane]:
+        """One connection for polling, one for reports."""
+        first, second = (Lane(self.endpoints, self._headers, self.tls) for _ in range(2))
+        self.stack.push_async_callback(first.close)
+        self.stack.push_async_callback(second.close)
+        return first, second
+
+    def find(self, server_id: str) -> Hypervisor | None:
+        """The hypervisor of a server that the documents name."""
+        return next((agent.hypervisor for agent in self.agents if server_id in agent.ledger.servers), None)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request to control carries."""
+        return dict(self._headers)
+
+
+async def _run(settings: AgentSettings, credential: str) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with AsyncExitStack() as stack:
+        wiring = Wiring(settings, credential, stack)
+        if settings.driver == "simulated":
+            run = _simulated(wiring)
+        else:
+            from stackling.main import agent_libvirt
+            run = await agent_libvirt.wire(wiring)
+        control = ControlSocket(wiring.socket, settings.machine, wiring.find, run)
+        await control.open()
+        stack.push_async_callback(control.close)
+        tasks = [asyncio.create_task(agent.run(), name=agent.host) for agent in wiring.agents]
+        stop = asyncio.create_task(stopped.wait())
+        gc.collect()
+        gc.freeze()
+        if settings.ready_file:
+            settings.ready_file.parent.mkdir(parents=True, exist_ok=True)
+            settings.ready_file.touch()
+        log.info("agent of %s runs (%s, boot %s)", settings.machine, settings.driver, wiring.boot_id)
+        ended, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if settings.ready_file:
+            settings.ready_file.unlink(missing_ok=True)
+        for task in ended - {stop}:
+            task.result()
+        log.info("agent of %s has stopped; guests keep running", settings.machine)
+
+
+def _simulated(wiring: Wiring) -> Run:
+    from stackling.drivers.simulated.disks import SimulatedDisks
+    from stackling.drivers.simulated.hypervisor import DEFAULT, SimulatedHypervisor
+    from stackling.ports.document import Inventory
+
+    settings = wiring.settings
+    _allow_files(settings.hosts * 5 + 64)
+    pretended = settings.simulated
+    inventory = Inventory(
+        vcpus=pretended.vcpus, memory_mib=pretended.memory_mib, disk_gib=pretended.disk_gib,
+        hypervisor_type=DEFAULT.hypervisor_type, hypervisor_version=DEFAULT.hypervisor_version,
+        cpu_info=DEFAULT.cpu_info)
+    for machine, host in settings.names():
+        state = settings.state_dir / "hosts" / host
+        ledger = Ledger(state / "ledger", host, durable=False)
+        kept = state if pretended.persistent else None
+        hypervisor = SimulatedHypervisor(kept, inventory)
+        wiring.agents.append(HostAgent(
+            machine=machine, host=host, ledger=ledger, hypervisor=hypervisor, disks=SimulatedDisks(kept),
+            lanes=wiring.lanes(), boot_id=wiring.boot_id, run=inline, inventory=hypervisor.inventory,
+            address=str(wiring.socket), timing=wiring.timing))
+        wiring.stack.callback(hypervisor.close)
+        wiring.stack.callback(ledger.close)
+    return inline
+
+
+def _allow_files(number: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < number:
+        limit = number if hard == resource.RLIM_INFINITY else min(number, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def _tls(settings: AgentSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ca_file)
+    if settings.certificate_file:
+        context.load_cert_chain(settings.certificate_file, settings.key_file)
+    return context
+
+
+if __name__ == "__main__":
+    main()

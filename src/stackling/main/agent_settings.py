@@ -1,0 +1,103 @@
+"""What an agent process is told, read once from a TOML file. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+
+class SettingsError(Exception):
+    """The file can't be used; the message says why."""
+
+
+class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[libvirt]``: where libvirtd answers, and how guests are plugged in.
+
+    ``uri`` may name a socket; ``netns`` is the cloud's network namespace ("" for the machine's own); ``instance`` is
+    the prefix of what is visible on the machine; ``datapath`` is Open vSwitch's, ``netdev`` or ``system``;
+    ``accelerator`` is ``probe``, ``kvm`` or ``tcg``; ``ovs_socket`` is where Open vSwitch's database answers, for
+    the interfaces of the metadata service ("" turns the service off).
+    """
+
+    instances: Path
+    images: Path
+    uri: str = "qemu:///system"
+    netns: str = ""
+    instance: str = "stackling"
+    bridge: str = "br-int"
+    datapath: Literal["netdev", "system"] = "netdev"
+    accelerator: Literal["probe", "kvm", "tcg"] = "probe"
+    ovs_socket: str = ""
+    image_days: float = 7.0
+    image_gib: float = 50.0
+    reserved_memory_mib: int | None = None
+
+
+class SimulatedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[simulated]``: what each host pretends to have; ``persistent``: guests survive the process."""
+
+    vcpus: int = 64
+    memory_mib: int = 262_144
+    disk_gib: int = 10_000
+    persistent: bool = True
+
+
+class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file. Times are in seconds.
+
+    ``control`` lists URLs (``http+unix:///path``, ``http://…``, ``https://…``), tried in turn. ``credential_file``
+    holds one line. With ``hosts`` above 1 (simulated only) the process is that many machines, named
+    ``<machine>-1`` and so on, with hosts ``<host>-1`` and so on, all with the same credential.
+    """
+
+    state_dir: Path
+    machine: str
+    host: str
+    credential_file: Path
+    control: tuple[str, ...]
+    driver: Literal["libvirt", "simulated"]
+    hosts: int = 1
+    socket: Path | None = None              # <state_dir>/agent.sock
+    pid_file: Path | None = None            # <state_dir>/agent.pid
+    ready_file: Path | None = None          # made when the agent runs
+    boot_id_file: Path | None = None        # instead of the kernel's boot id
+    log_file: Path | None = None            # standard error
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    heartbeat: float = 10.0
+    wait: int = 30
+    sweep: float = 60.0
+    ca_file: Path | None = None             # for https
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    libvirt: LibvirtSettings | None = None
+    simulated: SimulatedSettings = SimulatedSettings()
+
+    def names(self) -> list[tuple[str, str]]:
+        """(machine, host) of each agent in this process."""
+        if self.hosts == 1:
+            return [(self.machine, self.host)]
+        return [(f"{self.machine}-{n}", f"{self.host}-{n}") for n in range(1, self.hosts + 1)]
+
+
+def _path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str) and Path(value).is_absolute():
+        return Path(value)
+    raise ValueError(f"{value!r} must be an absolute path")
+
+
+def read(path: Path) -> AgentSettings:
+    """The settings in *path*. Raises ``SettingsError``."""
+    try:
+        settings = msgspec.convert(tomllib.loads(path.read_text()), AgentSettings, dec_hook=_path)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+    if settings.hosts < 1 or (settings.hosts > 1 and settings.driver != "simulated"):
+        raise SettingsError(f"{path}: hosts must be 1, or more with driver = \"simulated\"")
+    if settings.driver == "libvirt" and settings.libvirt is None:
+        raise SettingsError(f"{path}: driver = \"libvirt\" needs a section [libvirt] with instances and images")
+    if not settings.control:
+        raise SettingsError(f"{path}: control must list at least one URL")
+    return settings
