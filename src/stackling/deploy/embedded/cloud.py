@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stackling.deploy.embedded import configuration as configurations
-from stackling.deploy.embedded import credentials, layout, life, processes, stop
+from stackling.deploy.embedded import agent, credentials, layout, life, processes, stop
 from stackling.deploy.embedded.configuration import Configuration, ConfigurationError
 from stackling.deploy.embedded.directory import StateDirectory
 
@@ -41,6 +41,8 @@ class Wanted:
     access: str | None = None
     uplink: str | None = None
     floating_range: str | None = None
+    floating_gateway: str | None = None
+    floating_pool: str | None = None
 
     def changes(self) -> dict[str, Any]:
         """Only what was asked for."""
@@ -107,8 +109,8 @@ def _first_configuration(directory: StateDirectory, changes: dict[str, Any]) -> 
     elif not _is_free(listen, changes["port"]):
         raise CloudError(f"port {changes['port']} is in use by another program; choose another one")
     configuration = Configuration(
-        directory.instance, str(directory.run), public_url=_url(listen, changes["port"]),
-        durable=changes.get("driver") != "simulated", **changes)
+        directory.instance, str(directory.run), machine=socket.gethostname().partition(".")[0],
+        public_url=_url(listen, changes["port"]), durable=changes.get("driver") != "simulated", **changes)
     configurations.write(directory.configuration, configuration)
     return configuration
 
@@ -146,6 +148,7 @@ def _prepare(directory: StateDirectory, configuration: Configuration) -> None:
     """What must be there before the first process starts."""
     if not any(True for _ in processes.everyone(directory.digest)):
         life.begin(directory)
+    agent.write(directory, configuration)
 
 
 def _supervise(directory: StateDirectory) -> None:

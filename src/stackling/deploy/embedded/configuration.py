@@ -15,6 +15,7 @@ DEFAULT_PORT = 8700
 
 HELP = {
     "driver": 'what runs servers: "libvirt" (real ones) or "simulated"',
+    "machine": "the name of this machine in the cloud, and of its host",
     "hosts": "how many hosts there are (simulated only)",
     "listen": "address on which the APIs listen",
     "port": "TCP port on which the APIs listen",
@@ -24,6 +25,8 @@ HELP = {
               'world through it), "uplink" (the network of an interface)',
     "uplink": 'the interface that is handed over to the cloud, with access = "uplink"',
     "floating_range": "the external network's range, in CIDR form",
+    "floating_gateway": "the external network's gateway; empty: its first address, which this machine gets",
+    "floating_pool": 'the first and the last floating IP, as "172.24.4.10-172.24.4.200"; empty: all of the range',
     "instance": "the name of this cloud on this machine: namespaces and interfaces carry it",
     "run_directory": "where sockets are",
     "durable": "whether every commit is flushed to the disk (a power cut then loses nothing that was answered)",
@@ -41,6 +44,7 @@ class Configuration:
 
     instance: str
     run_directory: str
+    machine: str = "host-1"
     driver: Driver = "libvirt"
     hosts: int = 1
     listen: str = "127.0.0.1"
@@ -50,6 +54,8 @@ class Configuration:
     access: Access = "host"
     uplink: str = ""
     floating_range: str = "172.24.4.0/24"
+    floating_gateway: str = ""
+    floating_pool: str = ""
     durable: bool = True
     log_level: str = "info"
 
@@ -60,6 +66,31 @@ class Configuration:
     def simulated(self) -> bool:
         """Whether nothing outside of our processes is touched."""
         return self.driver == "simulated"
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The names of the hosts in the API."""
+        if not self.simulated:
+            return (self.machine,)
+        return tuple(f"host-{number}" for number in range(1, self.hosts + 1))
+
+    @property
+    def gateway(self) -> str:
+        """The external network's gateway."""
+        return self.floating_gateway or str(ipaddress.IPv4Network(self.floating_range)[1])
+
+    @property
+    def pool(self) -> tuple[str, str]:
+        """The first and the last floating IP."""
+        if self.floating_pool:
+            first, _, last = self.floating_pool.partition("-")
+            return first.strip(), last.strip()
+        network = ipaddress.IPv4Network(self.floating_range)
+        inside = [network[1], network[-2]]
+        gateway = ipaddress.IPv4Address(self.gateway)
+        if gateway in inside:
+            inside[inside.index(gateway)] += 1 if gateway == inside[0] else -1
+        return str(inside[0]), str(inside[1])
 
     def changed(self, **changes: Any) -> Configuration:
         """A copy with *changes*; raises ``ConfigurationError``."""
@@ -96,6 +127,14 @@ def _check(configuration: Configuration) -> None:
         raise ConfigurationError(f"floating_range: {error}") from None
     if network.version != 4 or network.prefixlen > 29:
         raise ConfigurationError("floating_range must be an IPv4 network of at least 8 addresses, as 172.24.4.0/24")
+    for name, addresses in (("floating_gateway", [configuration.gateway]), ("floating_pool", configuration.pool)):
+        for address in addresses:
+            try:
+                inside = ipaddress.IPv4Address(address) in network
+            except ValueError:
+                inside = False
+            if not inside:
+                raise ConfigurationError(f"{name}: {address!r} is not an address in {network}")
 
 
 def read(path: Path) -> Configuration:
@@ -119,15 +158,18 @@ def write(path: Path, configuration: Configuration) -> None:
     """Replace *path*; a crash leaves the old file or the new one."""
     lines = ["# The configuration of this cloud. Stop the cloud before you change it.", ""]
     for name, value in asdict(configuration).items():
-        lines += [f"# {HELP[name]}", f"{name} = {_toml(value)}", ""]
+        lines += [f"# {HELP[name]}", f"{name} = {toml(value)}", ""]
     replace_file(path, "\n".join(lines), 0o644)
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
+    """*value* as TOML writes it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(toml(one) for one in value)}]"     # pyright: ignore[reportUnknownVariableType]
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import sys
 
+from stackling.deploy.embedded import agent
 from stackling.deploy.embedded.configuration import Configuration
 from stackling.deploy.embedded.directory import StateDirectory
 from stackling.deploy.embedded.process import ProcessSpec
 
-API, ENGINE, AGENT = "control-api", "control-engine", "agent"
+API, ENGINE = "control-api", "control-engine"
 PYTHON = (sys.executable, "-I", "-m")
 
 
 def specs(directory: StateDirectory, configuration: Configuration) -> tuple[ProcessSpec, ...]:
-    """Every process of the cloud; those that nobody waits for come first in what they appear in."""
-    return _control(directory, configuration)
+    """Every process of the cloud. Control and agent wait for nobody: they try until what they need answers."""
+    control = _control(directory, configuration)
+    if configuration.simulated:
+        return (*control, agent.spec(directory))
+    from stackling.deploy.embedded import network
+
+    return (*network.specs(directory), *control, agent.spec(directory))
 
 
 def _control(directory: StateDirectory, configuration: Configuration) -> tuple[ProcessSpec, ...]:

@@ -25,7 +25,8 @@ class ProcessSpec:
     first. It is ready when the socket or file ``ready`` exists (None: as soon as it runs). ``listen`` is an address
     and port whose listening socket the supervisor opens once and passes as the descriptor ``STACKLING_LISTEN_FD``, so
     that clients of a process that is restarted wait instead of being refused. ``stop_signal`` is sent first, SIGKILL
-    after ``stop_timeout`` seconds. ``restart``: it is started again when it dies.
+    after ``stop_timeout`` seconds. ``restart``: it is started again when it dies. ``once``: it does something and
+    ends; it is ready when it has ended well, and tried again when it hasn't.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ProcessSpec:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout: float = 5.0
     restart: bool = True
+    once: bool = False
 
     def command(self) -> tuple[str, ...]:
         """``argv`` with the programs before it that enter its namespaces; each replaces itself by the next, so that

@@ -124,14 +124,15 @@ class Supervisor:
         self._selector.register(wake, selectors.EVENT_READ, lambda _: wake.recv(64))
 
     def _timeout(self) -> float | None:
-        if any(child.state == State.STARTING for child in self.children.values()):
+        if any(child.state == State.STARTING and child.spec.ready for child in self.children.values()):
             return POLL
         due = [child.due for child in self.children.values() if child.state == State.PAUSED]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _advance(self) -> None:
         for child in self.children.values():
-            if child.state == State.STARTING and (child.spec.ready is None or child.spec.ready.exists()):
+            if child.state == State.STARTING and not child.spec.once and (
+                    child.spec.ready is None or child.spec.ready.exists()):
                 child.state, child.error = State.READY, None
                 log.info("%s is ready after %.2f s", child.spec.name, time.monotonic() - child.since)
         for child in self.children.values():
@@ -210,6 +211,11 @@ class Supervisor:
         self._selector.unregister(running.fd)
         running.close()
         child.running = child.popen = None
+        if child.spec.once and code == 0:
+            child.state, child.error = State.READY, None
+            self._pid_file(child.spec).unlink(missing_ok=True)
+            log.info("%s is done after %.2f s", child.spec.name, time.monotonic() - child.since)
+            return
         self._failed(child, "ended" if code is None else f"killed by {signal.Signals(-code).name}" if code < 0
                      else f"ended with exit code {code}")
 

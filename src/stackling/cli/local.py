@@ -1,0 +1,36 @@
+"""The cloud on this machine, as commands meet it: failures become problems with a next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stackling.cli.problem import NOT_UP, Problem
+from stackling.deploy.embedded import configuration as configurations
+from stackling.deploy.embedded.configuration import Configuration, ConfigurationError
+from stackling.deploy.embedded.directory import StateDirectory
+
+
+def configuration(directory: StateDirectory) -> Configuration:
+    """The cloud's configuration; a problem when there is no cloud."""
+    try:
+        return configurations.read(directory.configuration)
+    except FileNotFoundError:
+        raise Problem(f"there is no cloud in {directory.root}; `stackling up` makes one", NOT_UP) from None
+    except PermissionError:
+        raise Problem(f"{directory.root} can't be read; are you who started the cloud?", NOT_UP) from None
+    except ConfigurationError as error:
+        raise Problem(str(error)) from None
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Show failures of the local set-up as one line."""
+    from stackling.deploy.embedded.cloud import CloudError
+
+    try:
+        yield
+    except (CloudError, ConfigurationError) as error:
+        raise Problem(str(error)) from None
+    except OSError as error:
+        raise Problem(f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")) from None

@@ -1,0 +1,80 @@
+"""The command ``stackling``. Commands are imported when they are called, so that help comes at once."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from stackling import __version__
+from stackling.cli.problem import FAILED, INTERRUPTED, Problem
+
+COMMANDS = {
+    "up": ("stackling.cli.up", "Start the cloud on this machine."),
+    "down": ("stackling.cli.down", "Stop it; its data stays."),
+    "status": ("stackling.cli.status", "Show its processes and what it holds."),
+    "quickstart": ("stackling.cli.quickstart", "Start the cloud and a first server."),
+    "launch": ("stackling.cli.launch", "Make a server, and all that it needs."),
+    "ssh": ("stackling.cli.ssh", "Log in to a server."),
+    "ip": ("stackling.cli.ip", "Attach, detach and list floating IPs."),
+    "explain": ("stackling.cli.explain", "Say what happened to a resource, and why."),
+    "doctor": ("stackling.cli.doctor", "Check what this machine can do."),
+    "purge": ("stackling.cli.purge", "Stop the cloud and delete its data."),
+}
+EPILOG = """\b
+Exit codes: 0 done · 1 failed · 2 wrong usage · 3 no such resource
+            4 the cloud isn't up or doesn't answer · 5 not in time"""
+
+
+class Lazy(click.Group):
+    """A group whose commands are modules with a function ``command``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = COMMANDS.get(cmd_name)
+        return importlib.import_module(found[0]).command if found else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=Lazy, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(__version__, prog_name="stackling")
+def stackling() -> None:
+    """An OpenStack cloud in one package.
+
+    "stackling up" starts a cloud on this machine; "stackling COMMAND --help" says more of a command.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; ends the process with its exit code and never with a traceback."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and return its exit code."""
+    try:
+        result: Any = stackling.main(arguments, prog_name="stackling", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; the same command goes on where this one stopped", err=True)
+        return INTERRUPTED
+    except Problem as problem:
+        click.echo(f"stackling: {problem}", err=True)
+        return problem.code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return FAILED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The agent of this machine: its settings, written at each ``up`` from the cloud's."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from stackling.deploy.embedded import life
+from stackling.deploy.embedded.configuration import Configuration, replace_file, toml
+from stackling.deploy.embedded.directory import StateDirectory
+from stackling.deploy.embedded.process import ProcessSpec
+
+AGENT = "agent"
+PYTHON = (sys.executable, "-I", "-m")
+
+
+def spec(directory: StateDirectory, after: tuple[str, ...] = ()) -> ProcessSpec:
+    """Its process."""
+    return ProcessSpec(AGENT, (*PYTHON, "stackling.main.agent", "--config", str(_file(directory))), after=after,
+                       ready=directory.run / "ready" / AGENT, stop_timeout=15.0)
+
+
+def write(directory: StateDirectory, configuration: Configuration) -> None:
+    """Write its settings."""
+    settings: dict[str, Any] = {
+        "state_dir": directory.root / "agent", "machine": configuration.machine, "host": configuration.machine,
+        "hosts": configuration.hosts, "credential_file": directory.machine_credential,
+        "control": [f"http+unix://{directory.run}/internal.sock"], "driver": configuration.driver,
+        "socket": directory.run / "agent.sock", "pid_file": directory.pid_file(AGENT),
+        "ready_file": directory.run / "ready" / AGENT, "boot_id_file": life.boot_id_file(directory),
+        "log_file": directory.log_file(AGENT), "log_level": configuration.log_level,
+    }
+    if configuration.simulated:
+        prefix = "host" if configuration.hosts > 1 else configuration.host_names[0]
+        settings.update(machine=prefix, host=prefix)
+    lines = ["# Written by `stackling up` from stackling.toml."]
+    lines += [f"{name} = {toml(value)}" for name, value in settings.items()]
+    replace_file(_file(directory), "\n".join(lines) + "\n", 0o600)
+
+
+def _file(directory: StateDirectory) -> Path:
+    return directory.root / "agent.toml"
