@@ -1,0 +1,245 @@
+"""What the OVN driver must do besides the contract: single rows, paused writers, a database that goes away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from stackling.drivers.ovn import fabric as driver
+from stackling.drivers.ovn.fabric import OvnFabric
+from stackling.drivers.simulated.fabric import TYPES
+from stackling.ports.fabric import FabricDown, FabricKind, FabricObject
+from tests.fabric_objects import Cloud, network
+from tests.ovn import RealOvn, eventually
+
+pytestmark = pytest.mark.root
+
+# A writer that stops itself after it has worked out its change and before it sends it.
+ZOMBIE = """
+import os, signal, sys
+import msgspec
+from ovs.db import idl
+from stackling.drivers.ovn.fabric import OvnFabric
+from stackling.drivers.simulated.fabric import TYPES
+from stackling.ports.fabric import FabricKind, Refused
+
+send, stopped = idl.Transaction.commit, []
+def commit(self):
+    if not stopped:
+        stopped.append(True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return send(self)
+idl.Transaction.commit = commit
+
+remote, call, kind, body = sys.argv[1:]
+desired = msgspec.json.decode(body, type=TYPES[FabricKind(kind)])
+fabric = OvnFabric(remote)
+try:
+    if call == "put":
+        fabric.put(1, desired)
+    else:
+        fabric.remove(1, desired.kind, desired.id, desired.generation)
+except Refused:
+    print("refused")
+else:
+    print("done")
+fabric.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealOvn]:
+    with RealOvn(tmp_path_factory.mktemp("ovn"), switch=False) as started:
+        yield started
+
+
+@pytest.fixture
+def fabric(real: RealOvn) -> Iterator[OvnFabric]:
+    made = OvnFabric(real.paths.northbound, timeout=5)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def cloud(fabric: OvnFabric) -> Iterator[Cloud]:
+    made = Cloud()
+    for one in made.objects():
+        fabric.put(1, one)
+    yield made
+    for one in reversed(made.objects()):
+        fabric.remove(1000, one.kind, one.id, 1)
+
+
+class Zombie:
+    """The writer above, stopped."""
+
+    def __init__(self, real: RealOvn, call: str, desired: FabricObject) -> None:
+        assert type(desired) is TYPES[desired.kind]
+        argv = [real.paths.northbound, call, desired.kind, msgspec.json.encode(desired).decode()]
+        self._process = subprocess.Popen([sys.executable, "-c", ZOMBIE, *argv], stdout=subprocess.PIPE, text=True)
+        eventually(lambda: "\nState:\tT" in Path(f"/proc/{self._process.pid}/status").read_text())
+
+    def wake(self) -> str:
+        os.kill(self._process.pid, signal.SIGCONT)
+        out, _ = self._process.communicate(timeout=20)
+        return out.strip()
+
+
+def test_a_paused_writer_cannot_undo_what_is_newer(real: RealOvn, fabric: OvnFabric, cloud: Cloud) -> None:
+    zombie = Zombie(real, "put", replace(cloud.group, generation=2))
+    fabric.put(1, replace(cloud.group, generation=3, rules=()))
+    assert zombie.wake() == "refused"
+    assert fabric.compare(replace(cloud.group, generation=3, rules=())).drift == ()
+
+
+def test_a_paused_writer_cannot_bring_back_what_was_removed(real: RealOvn, fabric: OvnFabric, cloud: Cloud) -> None:
+    fabric.remove(1, cloud.floating.kind, cloud.floating.id, 1)
+    zombie = Zombie(real, "put", replace(cloud.floating, generation=2))
+    fabric.remove(1, cloud.floating.kind, cloud.floating.id, 3)
+    assert zombie.wake() == "refused"
+    assert fabric.find(cloud.floating.kind, cloud.floating.id).generation is None
+
+
+def test_a_paused_first_writer_cannot_create_what_came_and_went(real: RealOvn, fabric: OvnFabric) -> None:
+    net = network(7)
+    zombie = Zombie(real, "put", net)
+    fabric.put(1, replace(net, generation=2))
+    fabric.remove(1, net.kind, net.id, 3)
+    assert zombie.wake() == "refused"
+    assert fabric.find(net.kind, net.id).generation is None
+
+
+def test_a_paused_remover_cannot_remove_what_is_newer(real: RealOvn, fabric: OvnFabric, cloud: Cloud) -> None:
+    zombie = Zombie(real, "remove", replace(cloud.floating, generation=2))
+    fabric.put(1, replace(cloud.floating, generation=3))
+    assert zombie.wake() == "refused"
+    assert fabric.compare(replace(cloud.floating, generation=3)).drift == ()
+
+
+def test_a_paused_writer_that_is_still_right_finishes(real: RealOvn, fabric: OvnFabric, cloud: Cloud) -> None:
+    zombie = Zombie(real, "put", replace(cloud.group, generation=3, rules=()))
+    fabric.put(1, replace(cloud.group, generation=2))
+    assert zombie.wake() == "done"
+    eventually(lambda: fabric.compare(replace(cloud.group, generation=3, rules=())).drift == ())
+
+
+def _alter(real: RealOvn, table: str, column: str, value: str, where: str) -> None:
+    uuid = real.nbctl("--bare", "--columns=_uuid", "find", table, where).split()[0]
+    real.nbctl("set", table, uuid, f"{column}={value}")
+
+
+def test_every_altered_or_deleted_row_is_found(real: RealOvn, fabric: OvnFabric, cloud: Cloud) -> None:
+    def find(table: str, of: FabricObject) -> str:
+        return real.nbctl("--bare", "--columns=_uuid", "find", table,
+                          f'external_ids:"stackling:id"="{of.id}"').split()[0]
+
+    def check(of: FabricObject, what: str) -> None:
+        eventually(lambda: fabric.compare(of).drift)
+        fabric.put(1, of)
+        assert fabric.compare(of).drift == (), what
+
+    real.nbctl("set", "ACL", find("ACL", cloud.group), "action=drop")
+    check(cloud.group, "altered ACL")
+    real.nbctl("remove", "Port_Group", cloud.group.id, "acls", find("ACL", cloud.group))
+    check(cloud.group, "deleted ACL")
+    real.nbctl("acl-add", "pg_" + cloud.group.id.replace("-", "_"), "to-lport", "2000", "1", "allow")
+    check(cloud.group, "foreign ACL")
+    real.nbctl("set", "NAT", find("NAT", cloud.router), "external_ip=198.51.100.9")
+    check(cloud.router, "altered source NAT")
+    real.nbctl("remove", "Logical_Router", cloud.router.id, "nat", find("NAT", cloud.router))
+    check(cloud.router, "deleted source NAT")
+    real.nbctl("lr-route-del", cloud.router.id)
+    check(cloud.router, "deleted route")
+    real.nbctl("destroy", "DHCP_Options", cloud.one.subnets[0].id)
+    check(cloud.one, "deleted DHCP options")
+    fabric.put(1, cloud.port)
+    real.nbctl("set", "DHCP_Options", cloud.one.subnets[0].id, "options:router=10.1.0.66")
+    check(cloud.one, "altered DHCP options")
+    real.nbctl("clear", "Logical_Switch_Port", cloud.port.id, "dhcpv4_options")
+    check(cloud.port, "DHCP taken from a port")
+    real.nbctl("remove", "Port_Group", "stackling_drop", "ports", cloud.port.id)
+    check(cloud.port, "port taken out of the closing group")
+    _alter(real, "ACL", "action", "allow", "priority=1010")
+    check(cloud.port, "altered closing rule")
+
+
+def test_all_rows_carry_what_they_are_for(real: RealOvn, cloud: Cloud) -> None:
+    for table in ("Logical_Switch", "Logical_Switch_Port", "Logical_Router", "Logical_Router_Port", "NAT", "ACL",
+                  "Port_Group", "DHCP_Options", "Logical_Router_Static_Route", "Gateway_Chassis"):
+        rows = [row for row in real.nbctl("--bare", "--columns=external_ids", "list", table).splitlines() if row]
+        assert rows
+        for row in rows:
+            for mark in ("stackling:kind=", "stackling:id=", "stackling:generation=", "stackling:era="):
+                assert mark in row, table
+
+
+def test_a_restarted_database_is_found_again(real: RealOvn, fabric: OvnFabric, cloud: Cloud) -> None:
+    real.stop("ovn-nb", kill=True)
+    started = time.monotonic()
+    with pytest.raises(FabricDown, match=r"nb\.sock"):
+        fabric.put(1, replace(cloud.group, generation=2))
+    assert time.monotonic() - started < 12
+    real.start("ovn-nb")
+    fabric.put(1, replace(cloud.group, generation=2))
+    assert fabric.compare(replace(cloud.group, generation=2)).drift == ()
+    assert fabric.compare(cloud.one).drift == ()
+
+
+def test_a_database_that_hangs_is_down_in_time(real: RealOvn, cloud: Cloud) -> None:
+    quick = OvnFabric(real.paths.northbound, timeout=1)
+    quick.compare(cloud.group)
+    pid = real.processes["ovn-nb"].pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for call in (lambda: quick.put(1, replace(cloud.group, generation=5)),
+                     lambda: OvnFabric(real.paths.northbound, timeout=1).compare(cloud.one)):
+            started = time.monotonic()
+            with pytest.raises(FabricDown):
+                call()
+            assert time.monotonic() - started < 4
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    quick.put(1, replace(cloud.group, generation=6))
+    assert quick.compare(replace(cloud.group, generation=6)).drift == ()
+    quick.close()
+
+
+def test_fences_of_the_removed_are_dropped_after_an_hour(real: RealOvn, fabric: OvnFabric,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network(8)
+    fabric.put(1, net)
+    fabric.remove(1, net.kind, net.id, 2)
+    fabric.inventory(FabricKind.NETWORK)
+    assert f"stackling-removed-network-{net.id}" in real.nbctl("--bare", "--columns=name", "list", "Copp")
+    later = time.time() + 4000
+    monkeypatch.setattr(driver.clock, "wall", lambda: later)
+    fabric.inventory(FabricKind.NETWORK)
+    assert not real.nbctl("--bare", "--columns=name", "list", "Copp").strip()
+
+
+def test_own_changes_wake_nobody_and_others_do(real: RealOvn, fabric: OvnFabric, cloud: Cloud) -> None:
+    heard: list[tuple[FabricKind, str]] = []
+    told = threading.Event()
+
+    def changed(kind: FabricKind, id: str) -> None:
+        heard.append((kind, id))
+        told.set()
+
+    fabric.watch(changed)
+    fabric.put(1, replace(cloud.group, generation=2, rules=()))
+    fabric.put(1, replace(cloud.port, generation=2, security_groups=()))
+    real.nbctl("clear", "Port_Group", cloud.group.id, "acls")
+    real.nbctl("set", "Logical_Switch", cloud.one.id, "name=other")
+    assert told.wait(5)
+    eventually(lambda: (FabricKind.NETWORK, cloud.one.id) in heard)
+    assert (FabricKind.SECURITY_GROUP, cloud.group.id) not in heard
