@@ -123,6 +123,8 @@ async def _answer(cloud: Cloud, service: Service, routes: Sequence[Route], req: 
             malformed = error
         run = cloud.read if route.mode == "read" else cloud.transact
         reply = await run(_perform, call, token, malformed)     # type: ignore[arg-type]
+        if isinstance(reply, Reply) and reply.then is not None:
+            reply = await reply.then()
     _send(resp, route, reply, head=req.method == "HEAD")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -89,3 +89,5 @@ class Reply:
     content_type: str = "application/json"
     stream: Any = None
     """An async iterator of bytes, instead of ``body``."""
+    then: Callable[[], Awaitable[Reply]] | None = None
+    """Awaited after the transaction has ended, for what needs another machine; its ``Reply`` is sent instead."""

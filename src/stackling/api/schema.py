@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import jsonschema_rs
@@ -34,6 +36,9 @@ FORMATS: dict[str, Callable[[str], bool]] = {
     "cidr": _is(lambda text: ipaddress.ip_network(text, strict=False)),
     "host": _is(lambda text: _HOST.match(text) is not None and len(text) <= 253),
     "name": _is(lambda text: text == text.strip() and text.isprintable() and bool(text)),
+    "printable": _is(str.isprintable),
+    "base64": _is(lambda text: base64.b64decode("".join(text.split()), validate=True) is not None),
+    "date-time": _is(lambda text: datetime.fromisoformat(text) is not None),
 }
 
 
@@ -43,6 +48,15 @@ class Schema:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self.schema = schema
         self._validator = jsonschema_rs.Draft202012Validator(dict(schema), formats=FORMATS, validate_formats=True)
+
+    def holds(self, value: Any) -> bool:
+        """Whether *value* is valid."""
+        return self._validator.is_valid(value)
+
+    def first_error(self, value: Any) -> tuple[list[str], str]:
+        """Where the first error of an invalid *value* is, and what it is."""
+        error = next(iter(self._validator.iter_errors(value)))
+        return [str(part) for part in error.instance_path], error.message
 
     def check(self, value: Any) -> None:
         """Raises ``Invalid`` with the first error in Nova's wording, which other APIs' clients read as well."""
