@@ -1,0 +1,250 @@
+"""Networks: use-cases, one transaction each."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, delete, select
+
+from stackling.core.context import Context
+from stackling.core.ids import new_id
+from stackling.network import addresses, quotas, rules
+from stackling.network.errors import conflict, invalid_input, not_found
+from stackling.network.resources import NETWORKS, PORTS, SUBNETS
+from stackling.network.rows import Record, desired, moved, standard, touch
+from stackling.network.timeline import announce, forget_tags, store_tags
+from stackling.ports.fabric import PortRole
+from stackling.store.tables.network import networks, ports, subnets
+from stackling.store.transaction import Tx
+
+PHYSICAL_NETWORKS = "network.physical_networks"
+_TENANT_TYPE = "geneve"
+_VNIS = 65535
+_n = networks
+_VNI = select(_n.c.id).where(_n.c.segmentation_id == bindparam("vni"), _n.c.network_type == _TENANT_TYPE)
+_ON_PHYSICAL = select(_n.c.id, _n.c.network_type, _n.c.segmentation_id).where(
+    _n.c.physical_network == bindparam("name"), _n.c.deleting.is_(False))
+_DEFAULT_EXTERNAL = select(_n).where(_n.c.is_default.is_(True), _n.c.external.is_(True), _n.c.deleting.is_(False))
+_USERS = select(ports.c.id, ports.c.device_owner, ports.c.project_id).where(
+    ports.c.network_id == bindparam("network"), ports.c.deleting.is_(False))
+_SUBNETS_OF = delete(subnets).where(subnets.c.network_id == bindparam("network"))
+
+
+def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Record]:
+    """Make networks, all or none. Each spec has ``id``, ``project_id`` and Neutron's attributes, validated."""
+    for project_id in {spec["project_id"] for spec in specs}:
+        quotas.reserve(tx, project_id, "network", sum(spec["project_id"] == project_id for spec in specs))
+    records: list[Record] = []
+    for spec in specs:
+        record = _record(tx, spec)
+        NETWORKS.insert(tx, [record])
+        store_tags(tx, record["id"], record["tags"], fresh=True)
+        announce(tx, ctx, "network", record, "create")
+        tx.nudge("network", record["id"])
+        records.append(record)
+    return records
+
+
+def _record(tx: Tx, spec: Mapping[str, Any]) -> Record:
+    external = spec.get("router:external", False)
+    if spec.get("is_default"):
+        _check_default(tx, spec["id"], external)
+    kind, physical, segment = _provider(tx, spec)
+    most = rules.DEFAULT_MTU - (rules.GENEVE_OVERHEAD if kind == _TENANT_TYPE else 0)
+    record: Record = {
+        **standard(tx, spec["id"], spec["project_id"], spec), **desired(),
+        "name": spec.get("name", ""), "admin_state_up": spec.get("admin_state_up", True),
+        "shared": spec.get("shared", False), "external": external, "is_default": spec.get("is_default", False),
+        "port_security_enabled": spec.get("port_security_enabled", True), "mtu": _mtu(spec.get("mtu") or 0, most),
+        "network_type": kind, "physical_network": physical, "segmentation_id": segment,
+        "dns_domain": spec.get("dns_domain", ""), "availability_zone_hints": spec.get("availability_zone_hints", []),
+        "subnets": [], "metadata_port_id": None, "metadata_mac": None,
+    }
+    record["status"] = rules.network_status(record)
+    return record
+
+
+def _mtu(wanted: int, most: int) -> int:
+    if not wanted:
+        return most
+    if wanted > most:
+        raise invalid_input(f"Requested MTU is too big, maximum is {most}")
+    if wanted < 68:
+        raise invalid_input("Requested MTU is too small, minimum is 68")
+    return wanted
+
+
+def _provider(tx: Tx, spec: Mapping[str, Any]) -> tuple[str, str | None, int | None]:
+    kind, physical = spec.get("provider:network_type"), spec.get("provider:physical_network")
+    segment = spec.get("provider:segmentation_id")
+    if kind is None and physical is None and segment is None:
+        return _TENANT_TYPE, None, _free_vni(tx)
+    if kind is None:
+        raise invalid_input("network_type required")
+    if kind == _TENANT_TYPE:
+        if physical is not None:
+            raise invalid_input("provider:physical_network specified for geneve network")
+        return kind, None, _exact_vni(tx, segment) if segment is not None else _free_vni(tx)
+    if kind not in ("flat", "vlan"):
+        raise invalid_input(f"network_type value '{kind}' not supported")
+    if physical is None:
+        raise invalid_input(f"physical_network required for {kind} provider network")
+    if physical not in (tx.setting(PHYSICAL_NETWORKS) or []):
+        raise invalid_input(f"physical_network '{physical}' unknown for {kind} provider network")
+    tx.guard(f"physical-network:{physical}")
+    _check_segment(tx, kind, physical, segment)
+    return kind, physical, segment
+
+
+def _check_segment(tx: Tx, kind: str, physical: str, segment: int | None) -> None:
+    taken = tx.all(_ON_PHYSICAL, name=physical)
+    if kind == "flat":
+        if segment is not None:
+            raise invalid_input("segmentation_id specified for flat network")
+        if any(row.network_type == "flat" for row in taken):
+            raise conflict("FlatNetworkInUse", "Unable to create the flat network. "
+                           f"Physical network {physical} is in use.")
+        return
+    if segment is None or not 1 <= segment <= 4094:
+        raise invalid_input("segmentation_id out of range (1 through 4094)")
+    if any(row.segmentation_id == segment for row in taken):
+        raise conflict("VlanIdInUse", f"Unable to create the network. The VLAN {segment} on physical network "
+                       f"{physical} is in use.")
+
+
+def _free_vni(tx: Tx) -> int:
+    for _ in range(64):
+        vni = 1 + secrets.randbelow(_VNIS)
+        if tx.scalar(_VNI, vni=vni) is None:
+            return vni
+    raise conflict("NoNetworkAvailable", "Unable to create the network. No available network found in maximum "
+                   "allowed attempts.")
+
+
+def _exact_vni(tx: Tx, vni: int) -> int:
+    if not 1 <= vni <= _VNIS:
+        raise invalid_input(f"segmentation_id out of range (1 through {_VNIS})")
+    if tx.scalar(_VNI, vni=vni) is not None:
+        raise conflict("TunnelIdInUse", f"Unable to create the network. The tunnel ID {vni} is in use.")
+    return vni
+
+
+def default_external(tx: Tx) -> Record | None:
+    """The external network that is used where none is named."""
+    row = tx.one(_DEFAULT_EXTERNAL)
+    return None if row is None else dict(row._mapping)    # pyright: ignore[reportPrivateUsage]
+
+
+def _check_default(tx: Tx, id: str, external: bool) -> None:
+    tx.guard("default-external-network")
+    found = default_external(tx)
+    if external and found is not None and found["id"] != id:
+        raise conflict("DefaultExternalNetworkExists", f"A default external network already exists: {found['id']}.")
+
+
+def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> Record:
+    """Change a network."""
+    for name, column in (("provider:network_type", "network_type"), ("provider:physical_network", "physical_network"),
+                         ("provider:segmentation_id", "segmentation_id")):
+        if name in changes and changes[name] != record[column]:
+            raise invalid_input(f"Plugin does not support updating the following provider network attributes: {name}")
+    values = {column: changes[name] for name, column in _UPDATABLE.items() if name in changes}
+    if "mtu" in values:
+        most = rules.DEFAULT_MTU - (rules.GENEVE_OVERHEAD if record["network_type"] == _TENANT_TYPE else 0)
+        values["mtu"] = _mtu(values["mtu"], most)
+    _check_sharing(tx, record, values)
+    if values.get("is_default"):
+        _check_default(tx, record["id"], values.get("external", record["external"]))
+    values = {key: value for key, value in values.items() if value != record[key]}
+    if not values:
+        return record
+    follow = any(key in values for key in ("name", "admin_state_up", "mtu", "dns_domain"))
+    new: Record = {**record, **values, **touch(tx, record), **(moved(record) if follow else {})}
+    new["status"] = rules.network_status(new)
+    changed: Record = {key: new[key] for key in new if new[key] != record[key]}
+    NETWORKS.update(tx, record["id"], changed)
+    announce(tx, ctx, "network", record, "update", ", ".join(sorted(values)))
+    if follow:
+        tx.nudge("network", record["id"])
+    return new
+
+
+_UPDATABLE = {
+    "name": "name", "description": "description", "admin_state_up": "admin_state_up", "shared": "shared",
+    "router:external": "external", "is_default": "is_default", "port_security_enabled": "port_security_enabled",
+    "mtu": "mtu", "dns_domain": "dns_domain",
+}
+
+
+def _check_sharing(tx: Tx, record: Record, values: Mapping[str, Any]) -> None:
+    closing = values.get("shared") is False and record["shared"]
+    inward = values.get("external") is False and record["external"]
+    if not closing and not inward:
+        return
+    users = tx.all(_USERS, network=record["id"])
+    if inward and any(row.device_owner in (rules.Owner.ROUTER_GATEWAY, rules.Owner.FLOATING_IP) for row in users):
+        raise conflict("ExternalNetworkInUse", f"External network {record['id']} cannot be updated to be made "
+                       "non-external, since it has existing gateway ports.")
+    own = ("", record["project_id"])
+    if closing and any(row.project_id not in own for row in users):
+        raise conflict("InvalidSharedSetting", f"Unable to reconfigure sharing settings for network {record['id']}. "
+                       "Multiple tenants are using it.")
+
+
+def delete_network(tx: Tx, ctx: Context, record: Record) -> None:
+    """Delete a network with its subnets and its own ports; NetworkInUse while anybody else has a port there."""
+    addresses.guard(tx, record["id"])
+    users = tx.all(_USERS, network=record["id"])
+    others = sorted(row.id for row in users if row.device_owner not in rules.AUTO_DELETED)
+    if others:
+        raise conflict("NetworkInUse", f"Unable to complete operation on network {record['id']}. There are one or more "
+                       f"ports still in use on the network, id for these ports is: {','.join(others)}.")
+    own = [row.id for row in users]
+    addresses.release(tx, own)
+    for port_id in own:
+        PORTS.delete(tx, port_id)
+    if record["subnets"]:
+        for subnet in SUBNETS.where(tx, network_id=record["id"]):
+            forget_tags(tx, subnet)
+        tx.execute(_SUBNETS_OF, {"network": record["id"]})
+    forget_tags(tx, record)
+    NETWORKS.update(tx, record["id"], {**moved(record), "deleting": True, "is_default": False, "subnets": []})
+    announce(tx, ctx, "network", record, "delete")
+    tx.nudge("network", record["id"])
+
+
+def usable_by(ctx: Context, network: Record) -> bool:
+    """Whether the caller may see the network: own, shared, external, or anything for an administrator."""
+    return ctx.is_admin or network["project_id"] == ctx.project_id or network["shared"] or network["external"]
+
+
+def find(tx: Tx, ctx: Context, id: str) -> Record:
+    """A network that the caller may see; raises NetworkNotFound."""
+    network = NETWORKS.get(tx, id)
+    if network is None or not usable_by(ctx, network):
+        raise not_found("network", id)
+    return network
+
+
+def follow_subnets(tx: Tx, network: Record, subnet_ids: list[str], **values: Any) -> Record:
+    """A subnet came, changed or went: the network's desired state moved with it."""
+    changed: Record = {**touch(tx, network), **moved(network), "subnets": subnet_ids, **values}
+    NETWORKS.update(tx, network["id"], changed)
+    tx.nudge("network", network["id"])
+    return {**network, **changed}
+
+
+def metadata_port(tx: Tx, network: Record) -> Record:
+    """The network's own port for DHCP and metadata, as a new row (device owner ``network:distributed``)."""
+    return {
+        **standard(tx, new_id(), network["project_id"], {}), **desired(), "settled": True,
+        "name": "", "network_id": network["id"], "role": PortRole.METADATA, "admin_state_up": True, "status": "DOWN",
+        "mac_address": rules.new_mac(), "device_id": f"ovnmeta-{network['id']}", "device_owner": rules.Owner.METADATA,
+        "fixed_ips": [], "security_groups": [], "allowed_address_pairs": [], "extra_dhcp_opts": [],
+        "port_security_enabled": False, "binding_host": "", "binding_profile": {}, "binding_vnic_type": "normal",
+        "dns_name": "", "dns_domain": "", "propagate_uplink_status": True, "up": True, "held": None,
+        "created_for_server": False, "attach_tag": None, "attach_order": 0,
+    }
+

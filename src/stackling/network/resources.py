@@ -1,0 +1,15 @@
+"""The rows of each resource."""
+
+from __future__ import annotations
+
+from stackling.network.rows import Rows
+from stackling.store.tables import network as tables
+
+NETWORKS = Rows(tables.networks)
+SUBNETS = Rows(tables.subnets)
+PORTS = Rows(tables.ports)
+ROUTERS = Rows(tables.routers)
+FLOATING_IPS = Rows(tables.floating_ips)
+SECURITY_GROUPS = Rows(tables.security_groups)
+RULES = Rows(tables.security_group_rules)
+SUBNET_POOLS = Rows(tables.subnet_pools)
