@@ -9,11 +9,21 @@ users get a challenge that can't be met, so that it takes as long to refuse them
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stackling.core.errors import Forbidden, Invalid, Unauthorized
-from stackling.identity import application_credentials, passwords, payload, projects, rules, state, tokens, trusts, users
+from stackling.identity import (
+    application_credentials,
+    passwords,
+    payload,
+    projects,
+    rules,
+    state,
+    tokens,
+    trusts,
+    users,
+)
 from stackling.identity.payload import Payload
 from stackling.identity.refusals import expecting, unauthorized
 from stackling.identity.service import Identity
@@ -31,8 +41,8 @@ class Challenge:
 
     subject: str
     stored: str | None
-    secret: str
-    login: Login | None = None
+    secret: str = field(repr=False)
+    login: Login | None = field(default=None, compare=False, repr=False)
 
     def met(self) -> bool:
         """Verify; takes about 50 ms of CPU whatever the outcome."""

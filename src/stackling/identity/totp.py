@@ -27,7 +27,7 @@ def accepts(tx: Tx, box: Box, user_id: str, passcode: str) -> bool:
             key = base64.b32decode(box.open(row.sealed), casefold=True)
         except binascii.Error:
             continue
-        generator = TOTP(key, DIGITS, SHA1(), STEP, enforce_key_length=False)  # noqa: S303
+        generator = TOTP(key, DIGITS, SHA1(), STEP, enforce_key_length=False)
         for step in range(EARLIER + 1):
             try:
                 generator.verify(passcode.encode(), int(tx.time) - step * STEP)

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 
 from stackling.identity import state
-from stackling.identity.model import Extra, Listing
 from stackling.identity.listing import select_page
+from stackling.identity.model import Extra, Listing
 from stackling.store.tables.identity import trusts
 from stackling.store.transaction import Tx
 

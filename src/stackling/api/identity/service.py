@@ -1,0 +1,23 @@
+"""The Identity API as one service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stackling.api.identity import grants, groups, projects, roles, tokens, users, versions
+from stackling.api.identity.errors import error_body
+from stackling.api.identity.policy import RULES
+from stackling.api.policy import Policy
+from stackling.api.route import Service
+from stackling.identity.service import Identity
+
+
+def service(identity: Identity, policy: Mapping[str, str] | None = None) -> Service:
+    """*policy* are an administrator's own rules, by name."""
+    routes = [
+        *versions.ROUTES, *tokens.routes(identity), *projects.ROUTES, *users.routes(identity), *groups.ROUTES,
+        *roles.ROUTES, *grants.ROUTES,
+    ]
+    return Service(
+        name="identity", prefix="/identity", routes=routes, error_body=error_body, head=True,
+        policy=Policy(RULES, policy, message="You are not authorized to perform the requested action: {rule}."))
