@@ -6,17 +6,20 @@ import fcntl
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from stackling.api.app import build_app
 from stackling.api.cloud import Cloud
-from stackling.api.route import Service
 from stackling.deploy.embedded.configuration import Configuration
 from stackling.deploy.embedded.credentials import Credentials
 from stackling.deploy.embedded.directory import StateDirectory
 from stackling.drivers.local.bus import LocalBus
+from stackling.drivers.local.image_store import LocalImageStore
+from stackling.engine.kinds import Kind
 from stackling.identity.facade import Identity
+from stackling.main import services
+from stackling.ports.fabric import Fabric
 from stackling.store.database import Database
+from stackling.store.transaction import Tx
 
 log = logging.getLogger(__name__)
 App = Callable[..., Awaitable[None]]
@@ -29,6 +32,7 @@ class Plant:
         self.directory, self.configuration, self.credentials = directory, configuration, credentials
         self.database = Database(f"sqlite:///{directory.database}", durable=configuration.durable)
         self.identity = Identity(bytes.fromhex(credentials.cluster_key))
+        self.image_store = LocalImageStore(directory.images)
         self.bus = LocalBus(directory.run / "bus")
         self.database.on_nudge = self.bus.send
 
@@ -41,21 +45,28 @@ class Plant:
 
     def public_app(self) -> App:
         """The APIs that clients use."""
-        return build_app(self._cloud(), _public_services(self))
+        return build_app(self._cloud(), services.public(self))
 
     def internal_app(self) -> App:
         """What agents use; never on the public port."""
-        return build_app(self._cloud(), _internal_services(self))
+        return build_app(self._cloud(), services.internal(self))
 
     def start_engine(self) -> Callable[[], None]:
         """Start the workers; returns what stops them."""
         from stackling.engine.worker import Worker
         from stackling.store.work import SqlWorkQueue
 
-        worker = Worker(SqlWorkQueue(self.database), self._kinds())
+        fabric = self._fabric()
+        fabric.watch(lambda kind, id: self.database.write(_look_again, kind.value, id))
+        worker = Worker(SqlWorkQueue(self.database), self._kinds(fabric))
         self.bus.listen(lambda _keys: worker.wake())
         worker.start()
-        return worker.stop
+
+        def stop() -> None:
+            worker.stop()
+            fabric.close()
+
+        return stop
 
     def close(self) -> None:
         """Let go of everything."""
@@ -64,11 +75,26 @@ class Plant:
 
     # -- how
 
-    def _kinds(self) -> list[Any]:
-        return []
+    def _kinds(self, fabric: Fabric) -> list[Kind]:
+        from stackling.compute import facade as compute
+        from stackling.image import kinds as image
+        from stackling.network import kinds as network
+
+        return [*compute.kinds(), *network.kinds(fabric), *image.kinds(self.image_store)]
+
+    def _fabric(self) -> Fabric:
+        if self.configuration.simulated:
+            from stackling.drivers.simulated.fabric import SimulatedFabric
+
+            return SimulatedFabric(self.directory.root / "fabric")
+        from stackling.deploy.embedded import network
+        from stackling.drivers.ovn.fabric import OvnFabric
+
+        return OvnFabric(network.paths(self.directory).northbound)
 
     def _cloud(self) -> Cloud:
-        return Cloud(self.database, self.identity.authenticate, public_url=self.configuration.public_url)
+        return Cloud(self.database, self.identity.authenticate, public_url=self.configuration.public_url,
+                     image_store=self.image_store)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -77,13 +103,5 @@ class Plant:
             yield
 
 
-def _public_services(plant: Plant) -> list[Service]:
-    try:
-        from stackling.api.identity.service import service as identity
-    except ImportError:
-        return []
-    return [identity(plant.identity)]
-
-
-def _internal_services(plant: Plant) -> list[Service]:
-    return []
+def _look_again(tx: Tx, kind: str, id: str) -> None:
+    tx.nudge(kind, id)

@@ -1,0 +1,1 @@
+"""What Stackling offers beyond the OpenStack APIs."""

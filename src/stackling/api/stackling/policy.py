@@ -1,0 +1,7 @@
+"""Who may do what with our own API."""
+
+RULES = {
+    "admin_or_owner": "role:admin or (role:reader and project_id:%(project_id)s)",
+    "stackling:any": "@",
+    "stackling:explain": "rule:admin_or_owner",
+}
