@@ -1,1 +1,1 @@
-"""The image service."""
+"""The image service: what people boot from, who may see it, and where its data lies."""

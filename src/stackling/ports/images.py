@@ -1,8 +1,13 @@
-"""Where image data lies (a local directory, Ceph, memory for simulation)."""
+"""Where image data lies (a local directory, later Ceph).
+
+An upload has a number, unique for its image and growing. Its data lies under ``(image id, number)``, first staged,
+then committed; both survive a crash or vanish whole. The number tells whoever removes data whether it may still be
+wanted: what the database doesn't refer to and is no younger than the row's generation never will be again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,9 +15,8 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What was written. Sizes in bytes; digests in hex."""
+    """What was written: bytes, and digests in hex."""
 
-    location: str
     size: int
     md5: str
     sha512: str
@@ -24,34 +28,93 @@ class Inspection:
 
     format: str
     virtual_size: int
-    problem: str | None = None          # why it is refused (backing file, external data, beyond limits …)
+    problem: str | None = None
+    """Why it is refused (backing file, external data, beyond limits …)."""
+    mismatch: bool = False
+    """Whether the problem is only that it isn't what was declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One file of the store: an upload, staged or committed. ``location`` names it."""
+
+    image_id: str
+    number: int
+    staged: bool
+    location: str
 
 
 class NoSpace(Exception):
     """The store is full; nothing of the upload is kept."""
 
 
+class Upload(Protocol):
+    """One writer's hold on its staged file; while it is held, ``ImageStore.writing`` says so."""
+
+    @property
+    def location(self) -> str:
+        """Where the staged data lies, for inspection."""
+        ...
+
+    async def write(self, chunks: AsyncIterator[bytes], *, limit: int) -> Stored:
+        """Stream *chunks* in, hashing on the way, and make them durable.
+
+        Raises ``NoSpace``, ``core.errors.TooLarge`` beyond *limit* bytes, and whatever *chunks* raises.
+        """
+        ...
+
+    def keep(self) -> None:
+        """Leave the staged file in place when let go."""
+        ...
+
+    def commit(self) -> str:
+        """Move it to its final place and return its location. Blocking; may be repeated."""
+        ...
+
+    def close(self) -> None:
+        """Let go; the staged file is removed unless it is kept or committed. Blocking."""
+        ...
+
+
 class ImageStore(Protocol):
-    """Data is written under a staging name and becomes visible only when committed; both survive a crash or vanish."""
+    """Everything blocks unless it is ``async``. Locations are the store's own names; an alien one is ``NotFound``."""
 
-    async def write(self, image_id: str, chunks: AsyncIterator[bytes], *, limit: int) -> Stored:
-        """Stream *chunks* in, hashing on the way. Raises ``NoSpace`` or ``TooLarge``; leaves nothing then."""
+    name: str
+
+    def open(self, image_id: str, number: int) -> Upload:
+        """Begin an upload. Raises ``NoSpace`` where not even a file can be made."""
         ...
 
-    def read(self, location: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes, in chunks of about a MiB. Raises ``core.errors.NotFound``."""
+    def writing(self, image_id: str, number: int) -> bool:
+        """Whether a living process still holds this upload."""
         ...
 
-    def inspect(self, location: str, declared_format: str) -> Inspection:
-        """Look at the file in a process limited in CPU, memory and time. Blocking."""
+    def commit(self, image_id: str, number: int) -> str:
+        """Move a staged file that was kept to its final place; its location. Raises ``core.errors.NotFound``."""
+        ...
+
+    def pieces(self, image_id: str, numbers: Sequence[int]) -> list[Piece]:
+        """Which of these uploads of the image exist, staged or committed."""
+        ...
+
+    def inventory(self) -> list[Piece]:
+        """Every file in the store, for the audit."""
         ...
 
     def delete(self, location: str) -> None:
-        """Remove it; nothing happens when it is gone already. Blocking."""
+        """Remove it; nothing happens when it is gone already."""
         ...
 
-    def locations(self) -> list[str]:
-        """Every location in the store, staged ones included, for the audit."""
+    def read(self, location: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes | memoryview]:
+        """The bytes, in chunks of about a MiB, valid until the consumer drops them. Raises ``core.errors.NotFound``."""
+        ...
+
+    def size(self, location: str) -> int | None:
+        """Bytes of the file, None when it is gone."""
+        ...
+
+    def inspect(self, location: str, declared_format: str) -> Inspection:
+        """Look at the file in a process limited in CPU, memory, time and file size."""
         ...
 
     def path(self, location: str) -> Path | None:

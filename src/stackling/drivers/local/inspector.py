@@ -1,12 +1,15 @@
 """Find out what a disk image really is, without trusting it.
 
 Run as a program (``python -I -S inspector.py DECLARED_FORMAT`` with the image as standard input) it first limits
-itself (CPU seconds, address space, files), then prints ``format<TAB>virtual size<TAB>problem``. It imports the
-standard library only and reads little: headers, and for qcow2 the tables that say where the data lies.
+itself (CPU seconds, address space, files), then prints four fields, separated by tabs: format, virtual size,
+``mismatch`` or ``unsafe`` or nothing, and the problem. It imports the standard library only and reads little:
+headers, and for qcow2 the tables that say where the data lies.
 
 Sources: docs/interop/qcow2.txt, docs/interop/parallels.txt and block/{vdi,vpc,vhdx,qed}.c of QEMU for the layouts;
 ECMA-119 for ISO 9660; VMware's "Virtual Disk Format 1.1".
 """
+
+from __future__ import annotations
 
 import os
 import struct
@@ -29,24 +32,28 @@ class Refused(Exception):
     """Why the image isn't accepted."""
 
 
+class Mismatch(Refused):
+    """It isn't what it is said to be."""
+
+
 class File:
     """An image opened for reading."""
 
-    def __init__(self, fd):  # type: (int) -> None
+    def __init__(self, fd: int) -> None:
         self.fd = fd
         self.size = os.fstat(fd).st_size
 
-    def at(self, offset, length):  # type: (int, int) -> bytes
+    def at(self, offset: int, length: int) -> bytes:
         """The bytes there; fewer at the end."""
         if offset >= self.size or offset < 0:
             return b""
         return os.pread(self.fd, length, offset)
 
 
-def formats(file):  # type: (File) -> list[str]
+def formats(file: File) -> list[str]:
     """Every format whose signature is there; none: raw."""
     head = file.at(0, 1024)
-    found = []
+    found: list[str] = []
     if head[:4] == b"QFI\xfb":
         found.append("qcow2" if head[4:8] in (b"\0\0\0\2", b"\0\0\0\3") else "qcow")
     if head[:4] == b"QED\0":
@@ -68,7 +75,7 @@ def formats(file):  # type: (File) -> list[str]
     return found
 
 
-def inspect(file, declared):  # type: (File, str) -> tuple[str, int]
+def inspect(file: File, declared: str) -> tuple[str, int]:
     """(format, virtual size in bytes). Raises ``Refused``.
 
     What is declared raw may hold an ISO 9660 file system or LUKS, which are data of the guest like any other; it
@@ -78,11 +85,11 @@ def inspect(file, declared):  # type: (File, str) -> tuple[str, int]
     guest_data = {"iso", "luks"} if declared == "raw" else set()
     others = [name for name in found if name != declared and name not in guest_data]
     if others:
-        raise Refused("says that it is %s and is %s" % (declared, " and ".join(others)))
+        raise Mismatch(f"says that it is {declared} and is {' and '.join(others)}")
     if declared == "raw" or declared in OPAQUE or (declared == "ploop" and not found):
         return "raw", file.size
     if declared not in found:
-        raise Refused("says that it is %s and isn't" % declared)
+        raise Mismatch(f"says that it is {declared} and isn't")
     sizes = {"qcow2": qcow2, "vmdk": vmdk, "vdi": vdi, "vhd": vhd, "vhdx": vhdx, "iso": iso, "ploop": ploop}
     return declared, sizes[declared](file)
 
@@ -90,7 +97,7 @@ def inspect(file, declared):  # type: (File, str) -> tuple[str, int]
 # -- qcow2
 
 
-def qcow2(file):  # type: (File) -> int
+def qcow2(file: File) -> int:
     """Virtual size, when it is whole and depends on no other file. Raises ``Refused``."""
     head = file.at(0, 104)
     if len(head) < 72:
@@ -118,7 +125,7 @@ def qcow2(file):  # type: (File) -> int
     if incompatible & CORRUPT:
         raise Refused("is marked as corrupt")
     if incompatible & ~(DIRTY | CORRUPT | EXTERNAL | COMPRESSION | EXTENDED_L2):
-        raise Refused("uses features that nobody knows (%#x)" % incompatible)
+        raise Refused(f"uses features that nobody knows ({incompatible:#x})")
     extended = bool(incompatible & EXTENDED_L2)
     _extensions(file, header_length, 1 << cluster_bits)
     _table(file, "refcount table", refcount_offset, refcount_clusters << cluster_bits, 1 << cluster_bits)
@@ -133,14 +140,14 @@ def qcow2(file):  # type: (File) -> int
     return size
 
 
-def _table(file, name, offset, length, cluster):  # type: (File, str, int, int, int) -> None
+def _table(file: File, name: str, offset: int, length: int, cluster: int) -> None:
     if offset == 0 or offset % cluster or length == 0 or length > TABLE_MOST:
-        raise Refused("has a %s that can't be" % name)
+        raise Refused(f"has a {name} that can't be")
     if offset + length > file.size and offset + length - cluster >= file.size:
-        raise Refused("is cut off: its %s lies beyond its end" % name)
+        raise Refused(f"is cut off: its {name} lies beyond its end")
 
 
-def _extensions(file, offset, cluster):  # type: (File, int, int) -> None
+def _extensions(file: File, offset: int, cluster: int) -> None:
     for _ in range(256):
         head = file.at(offset, 8)
         if len(head) < 8 or offset + 8 > cluster:
@@ -158,7 +165,7 @@ def _extensions(file, offset, cluster):  # type: (File, int, int) -> None
     raise Refused("has more header extensions than can be")
 
 
-def _clusters(file, l1_offset, l1_entries, cluster_bits, extended):  # type: (File, int, int, int, bool) -> None
+def _clusters(file: File, l1_offset: int, l1_entries: int, cluster_bits: int, extended: bool) -> None:
     """Every cluster that is referred to must lie within the file."""
     cluster = 1 << cluster_bits
     compressed_mask = (1 << (62 - (cluster_bits - 8))) - 1
@@ -180,7 +187,7 @@ def _clusters(file, l1_offset, l1_entries, cluster_bits, extended):  # type: (Fi
             raise Refused("is cut off: data of it lies beyond its end")
 
 
-def _words(data):  # type: (bytes) -> array[int]
+def _words(data: bytes) -> array[int]:
     words = array("Q", data[:len(data) // 8 * 8])
     if sys.byteorder == "little":
         words.byteswap()
@@ -190,7 +197,7 @@ def _words(data):  # type: (bytes) -> array[int]
 # -- the others: virtual size, and nothing that names another file
 
 
-def vmdk(file):  # type: (File) -> int
+def vmdk(file: File) -> int:
     """Only single files with a sparse header: a descriptor can name any file of the host."""
     head = file.at(0, SECTOR)
     if head[:4] != b"KDMV" or len(head) < SECTOR:
@@ -202,7 +209,8 @@ def vmdk(file):  # type: (File) -> int
     if not 0 < descriptor_sectors <= 64:
         raise Refused("has a VMDK descriptor that can't be")
     text = file.at(descriptor_at * SECTOR, descriptor_sectors * SECTOR).split(b"\0")[0]
-    kinds, extents = [], []
+    kinds: list[str] = []
+    extents: list[str] = []
     for line in text.decode("utf-8", "replace").splitlines():
         words = line.strip().split(None, 1)
         if line.strip().lower().startswith("createtype"):
@@ -212,13 +220,13 @@ def vmdk(file):  # type: (File) -> int
         if words and words[0].upper() in ("RW", "RDONLY", "NOACCESS"):
             extents.append(line.strip())
     if kinds not in (["monolithicSparse"], ["streamOptimized"]):
-        raise Refused("is a VMDK of a type that isn't accepted (%s)" % ", ".join(kinds))
+        raise Refused(f"is a VMDK of a type that isn't accepted ({', '.join(kinds)})")
     if len(extents) != 1 or "/" in extents[0]:
         raise Refused("is a VMDK with extents in other files")
     return capacity * SECTOR
 
 
-def vdi(file):  # type: (File) -> int
+def vdi(file: File) -> int:
     """VirtualBox: size at 0x170; a differencing image (type 4) has a parent."""
     head = file.at(0, 0x178)
     if len(head) < 0x178:
@@ -228,7 +236,7 @@ def vdi(file):  # type: (File) -> int
     return struct.unpack("<Q", head[0x170:0x178])[0]
 
 
-def vhd(file):  # type: (File) -> int
+def vhd(file: File) -> int:
     """Size in the footer, of which a dynamic disk has a copy at its start; type 4 has a parent."""
     head = file.at(0, SECTOR)
     if head[:8] != b"conectix":
@@ -245,7 +253,7 @@ _VIRTUAL_SIZE = bytes.fromhex("2442a52f1bcd7648b2115dbed83bf4b8")
 _FILE_PARAMETERS = bytes.fromhex("3767a1ca36fa434db3b633f0aa44e76b")
 
 
-def vhdx(file):  # type: (File) -> int
+def vhdx(file: File) -> int:
     """Region table → metadata table → virtual disk size; refused when the parameters say that it has a parent."""
     region = file.at(192 << 10, 64 << 10)
     if region[:4] != b"regi":
@@ -255,7 +263,7 @@ def vhdx(file):  # type: (File) -> int
     if metadata[:8] != b"metadata":
         raise Refused("has no VHDX metadata")
     count = struct.unpack("<H", metadata[10:12])[0]
-    items = {}
+    items: dict[bytes, tuple[int, int]] = {}
     for i in range(min(count, 2047)):
         entry = metadata[32 + i * 32:64 + i * 32]
         if len(entry) == 32:
@@ -271,7 +279,7 @@ def vhdx(file):  # type: (File) -> int
     return struct.unpack("<Q", size)[0]
 
 
-def _entry(table, start, count, wanted):  # type: (bytes, int, int, bytes) -> int
+def _entry(table: bytes, start: int, count: int, wanted: bytes) -> int:
     for i in range(min(count, 2047)):
         entry = table[start + i * 32:start + 32 + i * 32]
         if entry[:16] == wanted and len(entry) == 32:
@@ -279,12 +287,12 @@ def _entry(table, start, count, wanted):  # type: (bytes, int, int, bytes) -> in
     raise Refused("has no VHDX metadata region")
 
 
-def iso(file):  # type: (File) -> int
+def iso(file: File) -> int:
     """The whole file."""
     return file.size
 
 
-def ploop(file):  # type: (File) -> int
+def ploop(file: File) -> int:
     """Sectors at 36 (for the extended kind 64 bits of it)."""
     head = file.at(0, 64)
     if len(head) < 64:
@@ -292,7 +300,7 @@ def ploop(file):  # type: (File) -> int
     return struct.unpack("<Q", head[36:44])[0] * SECTOR
 
 
-def limit_this_process():  # type: () -> None
+def limit_this_process() -> None:
     """Only so much CPU, memory and no files at all."""
     import resource
 
@@ -301,16 +309,17 @@ def limit_this_process():  # type: () -> None
         resource.setrlimit(what, (most, most))
 
 
-def main(declared):  # type: (str) -> int
+def main(declared: str) -> int:
     """Inspect standard input."""
     limit_this_process()
     try:
         format, size = inspect(File(0), declared)
     except Refused as refused:
         found = formats(File(0))
-        print("%s\t0\t%s" % (found[0] if found else "raw", refused))
+        kind = "mismatch" if isinstance(refused, Mismatch) else "unsafe"
+        print(f"{found[0] if found else 'raw'}\t0\t{kind}\t{refused}")
         return 0
-    print("%s\t%d\t" % (format, size))
+    print(f"{format}\t{size}\t\t")
     return 0
 
 

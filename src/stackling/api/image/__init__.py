@@ -1,0 +1,1 @@
+"""Image API v2 (https://docs.openstack.org/api-ref/image/v2/)."""

@@ -1,0 +1,65 @@
+"""All that other services may know of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stackling.core.context import Context
+from stackling.core.errors import Invalid, NotFound
+from stackling.image import images, rows
+from stackling.image.kinds import LOST
+from stackling.image.model import Image
+from stackling.image.rules import BOOTABLE, OPAQUE_CONTAINERS
+from stackling.store.transaction import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class BootImage:
+    """An image that a server can start from. Sizes in bytes, GiB and MiB; ``format`` is verified, raw or qcow2."""
+
+    id: str
+    name: str
+    format: str
+    size: int
+    virtual_size: int
+    sha512: str
+    min_disk_gib: int
+    min_ram_mib: int
+    properties: Mapping[str, str]
+    status: str
+
+
+def image_for_boot(tx: Tx, ctx: Context, image_id: str) -> BootImage:
+    """Raises ``NotFound`` when the caller can't see it, ``Invalid`` with the reason when nothing can start."""
+    image = images.visible(tx, ctx, image_id)
+    if reason := _unbootable(image):
+        raise Invalid(f"Image {image_id} {reason}", type="ImageNotBootable")
+    return BootImage(
+        id=image.id, name=image.name or "", format=image.format or "", size=image.size or 0,
+        virtual_size=image.virtual_size or image.size or 0, sha512=image.os_hash_value or "",
+        min_disk_gib=image.min_disk, min_ram_mib=image.min_ram, properties=dict(image.properties), status=image.status)
+
+
+def image_file(tx: Tx, image_id: str) -> tuple[str, int, str]:
+    """(location in the store, bytes, SHA-512) of an image's data, whoever asks. Raises ``NotFound``."""
+    image = rows.get(tx, image_id)
+    if image is None or image.deleting or image.location is None:
+        raise NotFound(f"Image {image_id} has no data.")
+    return image.location, image.size or 0, image.os_hash_value or ""
+
+
+def _unbootable(image: Image) -> str | None:
+    if image.status != "active":
+        return f"is not active (its status is {image.status})."
+    if image.last_error == LOST:
+        return "has lost its data; ask your administrator."
+    if image.container_format in OPAQUE_CONTAINERS:
+        return f"is in a container of format {image.container_format}, which can't be booted; upload the disk itself."
+    if image.format not in BOOTABLE:
+        return f"has data of format {image.format}, which can't be booted; convert it to qcow2 or raw."
+    if image.format != image.disk_format and image.disk_format in BOOTABLE:
+        return f"says that it is {image.disk_format} and really is {image.format}."
+    if not (image.virtual_size or image.size):
+        return "is empty."
+    return None
