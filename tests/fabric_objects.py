@@ -53,10 +53,10 @@ def external() -> FabricNetwork:
     return FabricNetwork(new_id(), 1, "public", 1500, (subnet,), physical_network="public")
 
 
-def port(of: FabricNetwork, host: int = 10, **more: Any) -> FabricPort:
-    """A port with the address *host* in each subnet."""
-    address = mac(int(of.name.rpartition("-")[2] or 0) * 256 + host)
-    ips = tuple((subnet.id, subnet.cidr.replace("0/24", str(host)) if subnet.ip_version == 4
+def port(of: FabricNetwork, last: int = 10, **more: Any) -> FabricPort:
+    """A port whose IPv4 addresses end in *last*."""
+    address = mac(int(of.name.rpartition("-")[2] or 0) * 256 + last)
+    ips = tuple((subnet.id, subnet.cidr.replace("0/24", str(last)) if subnet.ip_version == 4
                  else slaac(subnet.cidr, address)) for subnet in of.subnets)
     return FabricPort(**({"id": new_id(), "generation": 1, "network_id": of.id, "mac": address, "ips": ips} | more))
 
@@ -92,7 +92,7 @@ class Cloud:
     def __post_init__(self) -> None:
         self.group = FabricSecurityGroup(new_id(), 1, (*egress(), rule(protocol="tcp", port_range_min=22,
                                                                        port_range_max=22)))
-        self.port = port(self.one, host=10, security_groups=(self.group.id,))
+        self.port = port(self.one, last=10, security_groups=(self.group.id,))
         self.router = router(self.one, self.two, gateway=self.public)
         self.floating = FabricFloatingIP(new_id(), 1, f"{PUBLIC}.50", mac(0xff50), self.router.id, self.port.id,
                                          self.port.ips[0][1])

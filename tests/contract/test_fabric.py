@@ -255,7 +255,7 @@ def test_the_inventory_has_every_id_and_its_generation(backend: Backend, cloud: 
 
 def test_ports_that_belong_to_others_are_nothing_of_their_own(backend: Backend, cloud: Cloud) -> None:
     for role in (PortRole.METADATA, PortRole.ROUTER, PortRole.FLOATING):
-        one = port(cloud.one, host=77, role=role)
+        one = port(cloud.one, last=77, role=role)
         backend.fabric.put(1, one)
         assert backend.fabric.compare(one).generation == one.generation
         assert one.id not in backend.fabric.inventory(FabricKind.PORT)
@@ -293,7 +293,7 @@ def test_many_at_once(backend: Backend) -> None:
     net, group = network(3), FabricSecurityGroup(new_id(), 1, (rule(protocol="icmp"),))
     backend.fabric.put(1, net)
     backend.fabric.put(1, group)
-    ports = [port(net, host=10 + at, security_groups=(group.id,), mac=mac(0xa000 + at)) for at in range(60)]
+    ports = [port(net, last=10 + at, security_groups=(group.id,), mac=mac(0xa000 + at)) for at in range(60)]
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda one: backend.fabric.put(1, one), ports))
         founds = list(pool.map(backend.fabric.compare, ports))
@@ -308,8 +308,8 @@ def test_many_at_once(backend: Backend) -> None:
 def test_one_that_cannot_be_put_does_not_hold_up_the_others(backend: Backend) -> None:
     net = network(4)
     backend.fabric.put(1, net)
-    good = [port(net, host=10 + at, mac=mac(0xb000 + at)) for at in range(10)]
-    bad = [port(net, host=30 + at, mac=mac(0xb100 + at), network_id=new_id()) for at in range(3)]
+    good = [port(net, last=10 + at, mac=mac(0xb000 + at)) for at in range(10)]
+    bad = [port(net, last=30 + at, mac=mac(0xb100 + at), network_id=new_id()) for at in range(3)]
 
     def put(one: FabricPort) -> type[Exception] | None:
         try:

@@ -33,7 +33,9 @@ Authenticate = Callable[["Tx", str, str], Context]
 class Cloud:
     """One process's way to the cloud.
 
-    *public_url* is how clients reach us (catalog); *console_log* asks an agent for a server's console output.
+    *public_url* is how clients reach us (catalog). *ask_agent* sends a request to an agent's own socket:
+    ``await ask_agent(address, "GET", "/servers/ID/console-output?lines=10")`` gives (status, body), or raises
+    ``OSError`` when it can't be reached.
     """
 
     def __init__(self, database: Transactions, authenticate: Authenticate, *, public_url: str,
