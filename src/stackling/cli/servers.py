@@ -62,15 +62,35 @@ def require_no_fault(server: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """How to log in: ``ssh`` is the whole command, ``outside`` the namespace to run it in (None: this one)."""
+    """How to log in to *target* (``user@address``). ``outside``: the namespace to do it from (None: this one)."""
 
-    ssh: tuple[str, ...]
+    target: str
+    identity: Path | None
+    known_as: str
+    known_hosts: Path
     outside: str | None
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What to run."""
-        return ("ip", "netns", "exec", self.outside, *self.ssh) if self.outside else self.ssh
+        """For ``stackling ssh``: remembers a server's key by the server's id, since addresses are used again."""
+        known = ("-o", f"HostKeyAlias={self.known_as}", "-o", f"UserKnownHostsFile={self.known_hosts}",
+                 "-o", "StrictHostKeyChecking=accept-new", "-o", "LogLevel=ERROR")
+        return self._ssh(*known)
+
+    @property
+    def quiet(self) -> tuple[str, ...]:
+        """For trying whether it works: never asks, gives up soon."""
+        return (*self.command[:-1], "-o", "BatchMode=yes", "-o", "ConnectTimeout=2", self.target)
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """For people who want to type it themselves."""
+        return self._ssh()
+
+    def _ssh(self, *options: str) -> tuple[str, ...]:
+        enter = ("ip", "netns", "exec", self.outside) if self.outside else ()
+        key = ("-i", str(self.identity), "-o", "IdentitiesOnly=yes") if self.identity else ()
+        return (*enter, "ssh", *options, *key, self.target)
 
 
 def door(client: Client, directory: StateDirectory, server: dict[str, Any], user: str | None = None,
@@ -80,12 +100,8 @@ def door(client: Client, directory: StateDirectory, server: dict[str, Any], user
     if not floating:
         raise Problem(f"{server['name']} has no floating IP; `stackling ip attach {server['name']}` gives it one")
     identity = Path(key) if key else directory.root / "keys" / (server.get("key_name") or KEY)
-    options = ["-o", f"HostKeyAlias={server['id']}", "-o", "StrictHostKeyChecking=accept-new",
-               "-o", f"UserKnownHostsFile={directory.root / 'keys' / 'known_hosts'}", "-o", "LogLevel=ERROR"]
-    if identity.exists():
-        options += ["-i", str(identity), "-o", "IdentitiesOnly=yes"]
-    target = f"{user or login_name(client, server)}@{floating[0]}"
-    return Door(("ssh", *options, target), _outside(directory))
+    return Door(f"{user or login_name(client, server)}@{floating[0]}", identity if identity.exists() else None,
+                server["id"], directory.root / "keys" / "known_hosts", _outside(directory))
 
 
 def login_name(client: Client, server: dict[str, Any]) -> str:

@@ -18,11 +18,11 @@ def public(plant: Plant) -> list[Service]:
 
     services = [identity(plant.identity), stackling(timeline.explain, timeline.owner)]
     import importlib
+    import importlib.util
+
     for name in ("compute", "network", "image", "placement"):
-        try:
+        if importlib.util.find_spec(f"stackling.api.{name}") and importlib.util.find_spec(f"stackling.api.{name}.service"):
             services.append(importlib.import_module(f"stackling.api.{name}.service").service())
-        except ImportError:
-            pass
     return services
 
 

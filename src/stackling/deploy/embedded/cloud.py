@@ -146,9 +146,15 @@ def _held_by_us(directory: StateDirectory) -> bool:
 
 def _prepare(directory: StateDirectory, configuration: Configuration) -> None:
     """What must be there before the first process starts."""
-    if not any(True for _ in processes.everyone(directory.digest)):
+    new_boot = not any(True for _ in processes.everyone(directory.digest))
+    if new_boot:
         life.begin(directory)
     agent.write(directory, configuration)
+    if not configuration.simulated:
+        from stackling.deploy.embedded import network
+
+        with _tools():
+            network.prepare(directory, new_boot=new_boot)
 
 
 def _supervise(directory: StateDirectory) -> None:
@@ -235,6 +241,11 @@ def down(directory: StateDirectory, progress: Progress = lambda _name, _what: No
         except (FileNotFoundError, ConfigurationError):
             specs = ()
         stop.stop(directory, specs, lambda name: progress(name, "stopping"))
+        if specs and not configuration.simulated:
+            from stackling.deploy.embedded import network
+
+            with _tools():
+                network.remove(directory)
         for name in ("supervisor.sock", "internal.sock"):
             (directory.run / name).unlink(missing_ok=True)
 
@@ -245,6 +256,17 @@ def purge(directory: StateDirectory, progress: Progress = lambda _name, _what: N
     try:
         directory.remove()
     except ValueError as error:
+        raise CloudError(str(error)) from None
+
+
+@contextmanager
+def _tools() -> Iterator[None]:
+    """A tool of the machine that fails is the cloud's failure."""
+    from stackling.deploy.embedded.command import CommandFailed
+
+    try:
+        yield
+    except CommandFailed as error:
         raise CloudError(str(error)) from None
 
 

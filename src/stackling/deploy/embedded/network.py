@@ -37,7 +37,9 @@ def specs(directory: StateDirectory) -> tuple[ProcessSpec, ...]:
     processes = ovn.ovn_processes(paths(directory), directory.instance, _datapath(directory))
     step = ProcessSpec(STEP, (*PYTHON, "stackling.deploy.embedded.network", "--state-dir", str(directory.root)),
                        after=("ovs-db", "ovs-vswitchd"), once=True)
-    return (*(replace(process, pidfile=None) for process in processes), step)
+    # ovn-controller of OVN 23.03 dies at a switch that wasn't told yet who it is
+    return (*(replace(process, pidfile=None, after=(*process.after, *((STEP,) if process.name == "ovn-controller" else ())))
+              for process in processes), step)
 
 
 def connect(directory: StateDirectory, configuration: Configuration) -> None:

@@ -1,0 +1,117 @@
+"""``stackling quickstart``: from nothing to a server that can be logged in to. ``make cloud`` calls it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stackling.cli import client as clients
+from stackling.cli import launch, options, output, servers
+from stackling.cli.client import Client
+from stackling.cli.problem import TIMED_OUT, Problem
+from stackling.cli.up import cloud_options, start
+from stackling.deploy.embedded.configuration import Configuration
+from stackling.deploy.embedded.directory import SYSTEM_DIRECTORY, StateDirectory
+
+IMAGE = "tiny"
+SSH_WITHIN = 180.0
+
+
+@click.command()
+@click.option("--name", default="first", show_default=True, help="The server's name.")
+@options.state_dir
+@cloud_options
+@options.output_format
+def command(directory: StateDirectory, name: str, style: str, **chosen: Any) -> None:
+    """Start the cloud, and a first server that can be logged in to on its floating IP. What is there is left alone."""
+    steps = output.Steps(quiet=style == "json")
+    configuration = start(directory, chosen, steps)
+    client = clients.connect(directory)
+    ensure_image(client, steps, simulated=configuration.simulated)
+    server = launch.launch(client, directory, name, steps, image=IMAGE)
+    if server["status"] != "ACTIVE":
+        raise Problem(f"{name} is {server['status']}; `openstack server start {name}` starts it")
+    if not configuration.simulated:
+        _until_ssh(servers.door(client, directory, server), steps)
+    if style == "table":
+        click.echo()
+    output.facts(style, _summary(client, directory, configuration, server))
+
+
+def _summary(client: Client, directory: StateDirectory, configuration: Configuration,
+             server: dict[str, Any]) -> dict[str, Any]:
+    facts = {"api": configuration.public_url, "credentials": str(directory.clouds_yaml),
+             "server": server["name"], "floating_ip": ", ".join(servers.addresses(server, "floating")) or None}
+    if not configuration.simulated:
+        door = servers.door(client, directory, server)
+        facts["log_in"] = invocation(directory, "ssh", server["name"])
+        facts["or"] = shlex.join(door.plain)
+    return {**facts, "stop": invocation(directory, "down")}
+
+
+def invocation(directory: StateDirectory, *words: str) -> str:
+    """How to call ``stackling`` again for the same cloud."""
+    program = Path(sys.argv[0])
+    named = () if directory.root == SYSTEM_DIRECTORY else ("--state-dir", str(directory.root))
+    called = str(program) if program.name == "stackling" else "stackling"
+    return shlex.join([called, words[0], *named, *words[1:]])
+
+
+def ensure_image(client: Client, steps: output.Steps, *, simulated: bool) -> None:
+    """The image ``tiny``, public; built from Debian's packages where it is missing."""
+    known = client.get("image", "/images", name=IMAGE, owner=client.project_id)["images"]
+    if any(image["status"] == "active" for image in known):
+        return
+    with tempfile.TemporaryDirectory(prefix="stackling-") as folder:
+        file, facts = Path(folder) / IMAGE, dict[str, Any]()
+        if simulated:
+            file.write_bytes(bytes(1 << 20))
+            facts = {"disk_format": "raw"}
+        else:
+            with steps.step("image tiny is built"):
+                facts = _build(file)
+        with steps.step("image tiny is uploaded"):
+            for left in known:                      # of an upload that was interrupted
+                client.delete("image", f"/images/{left['id']}")
+            made = client.post("image", "/images", {
+                "name": IMAGE, "container_format": "bare", "visibility": "public", **facts})
+            with file.open("rb") as data:
+                client.call("PUT", "image", f"/images/{made['id']}/file", data, content="application/octet-stream")
+
+
+def _build(file: Path) -> dict[str, Any]:
+    from stackling.deploy.guest import build, packages
+
+    try:
+        image = build.build(file)
+    except packages.PackageError as error:
+        raise Problem(f"the guest image can't be built: {error}") from None
+    except subprocess.CalledProcessError as error:
+        raise Problem(f"the guest image can't be built: {error}: {str(error.stderr).strip()[-200:]}") from None
+    return {"disk_format": image.disk_format, "min_ram": image.min_ram_mib, "os_admin_user": image.login}
+
+
+def _until_ssh(door: servers.Door, steps: output.Steps) -> None:
+    """Wait until the server lets us in."""
+    last = ""
+
+    def look() -> bool | None:
+        nonlocal last
+        done = subprocess.run([*door.quiet, "--", "true"], capture_output=True, text=True, check=False,
+                              stdin=subprocess.DEVNULL, timeout=30)
+        last = (done.stderr.strip().splitlines() or [""])[-1]
+        steps.note(last)
+        return True if done.returncode == 0 else None
+
+    with steps.step("server answers SSH on its floating IP"):
+        try:
+            clients.wait(look, SSH_WITHIN, "no answer by SSH", every=0.2)
+        except Problem as problem:
+            raise Problem(f"{problem}; ssh's last words: {last}; `stackling explain` and `openstack console log show` "
+                          "tell more", TIMED_OUT) from None
