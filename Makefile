@@ -3,12 +3,13 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 PYTEST_ARGS ?=
+TEMPEST_ARGS ?=
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help cloud down purge setup-run setup-test lint format unit test test-all bench
+.PHONY: help cloud down purge setup-run setup-test setup-tempest tempest tempest-full lint format unit test test-all bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 cloud: setup-run ## install what is needed, start the cloud and a first virtual machine
 	@$(BIN)/stackling quickstart
@@ -45,3 +46,13 @@ test-all: test bench ## the tests and the benchmarks
 
 bench: setup-test ## the benchmarks, against a simulated cloud
 	$(BIN)/python -m bench
+
+setup-tempest: setup-test
+	@./setup tempest
+
+TEMPEST_TARGETS := $(wildcard tests/tempest/target-*.txt)
+tempest: setup-tempest ## OpenStack's own tests that a cloud should pass, against a simulated cloud
+	$(BIN)/python -m tests.tempest.run $(addprefix --list ,$(TEMPEST_TARGETS)) $(TEMPEST_ARGS)
+
+tempest-full: setup-tempest ## all of OpenStack's own API tests of the services that exist
+	$(BIN)/python -m tests.tempest.run --regex '^tempest\.api\.(compute|identity|image|network)\.' $(TEMPEST_ARGS)

@@ -1,12 +1,16 @@
-# The Python environment for ./setup. Sourced, not run.
+# The Python environments for ./setup. Sourced, not run.
 # shellcheck shell=bash disable=SC2154
-venv=.venv
+venv=.venv made=python # the directory, and the file under .setup that says what it was made from
+
+python_other() { # DIRECTORY: speak of another environment than the project's own
+  venv=$1 made=python-${1#.}
+}
 
 python_ready() { # LOCK: whether the environment holds exactly what LOCK says
   local site wanted
   site=$(echo "$venv"/lib/python3.*/site-packages)
   [ -x "$venv/bin/python" ] && [ -d "$site" ] || return 1
-  [ "$(cat "$state/python" 2>/dev/null)" = "$(python_digest "$1")" ] || return 1
+  [ "$(cat "$state/$made" 2>/dev/null)" = "$(python_digest "$1")" ] || return 1
   # Lines with a marker may be meant for other machines.
   wanted=$(sed -n 's/^\([^=; ]*\)==\([^; ]*\) \\$/\1-\2/p' "$1" | normalized)
   [ -z "$(comm -23 <(echo "$wanted") <(python_installed "$site"))" ]
@@ -34,7 +38,7 @@ python_find() { # Debian's own Python first: it is the one that the packages' bi
 
 python_install() { # LOCK
   local python
-  rm -f "$state/python"
+  rm -f "$state/$made"
   if ! "$venv/bin/python" -m pip --version 2>/dev/null; then
     python=$(python_find)
     rm -rf "$venv"
@@ -45,7 +49,7 @@ python_install() { # LOCK
   "$venv/bin/pip" install -q --require-hashes -r requirements/uv.lock
   UV_SYSTEM_CERTS=1 "$venv/bin/uv" pip install -q --compile-bytecode -p "$venv/bin/python" --require-hashes -r "$1" ||
     "$venv/bin/pip" install -q --require-hashes -r "$1"
-  python_digest "$1" >"$state/python"
+  python_digest "$1" >"$state/$made"
 }
 
 project_ready() {

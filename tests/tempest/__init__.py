@@ -1,0 +1,1 @@
+"""OpenStack's own test suite, tempest, against a simulated cloud. See ``run.py``."""

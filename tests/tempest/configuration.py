@@ -1,0 +1,132 @@
+"""What tempest is told about the cloud. What can be seen through the APIs is read there; the rest stands here."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+from typing import Any
+
+from tests.tempest.cloud import Client, Prepared
+
+# What a simulated cloud lacks, with the reason. Everything else that tempest asks about is said to be there.
+ABSENT: dict[str, dict[str, Any]] = {
+    "validation": {"run_validation": False},  # a simulated server has nothing to log in to
+    "compute-feature-enabled": {
+        "personality": False,  # gone upstream since microversion 2.57
+        "spice_console": False,
+        "swap_volume": False,  # gone upstream for users
+        "attach_encrypted_volume": False,
+        "unified_limits": False,
+    },
+    "identity-feature-enabled": {"domain_specific_drivers": False},  # users live in one database
+    "image-feature-enabled": {
+        "manage_locations": False,  # upstream's default as well: locations are secret
+        "http_store_enabled": False,
+        "image_conversion": False,
+    },
+    "dashboard": {},
+}
+PRESENT: dict[str, dict[str, Any]] = {
+    "compute-feature-enabled": {
+        "change_password": False,
+        "resize": True,
+        "pause": True,
+        "suspend": True,
+        "console_output": True,
+        "config_drive": True,
+        "metadata_service": True,
+        "interface_attach": True,
+        "enable_instance_password": True,
+        "snapshot": True,
+        "shelve": False,
+        "rescue": False,
+        "cold_migration": False,
+        "live_migration": False,
+        "vnc_console": False,
+        "serial_console": False,
+    },
+    "network-feature-enabled": {
+        "ipv6": True,
+        "ipv6_subnet_attributes": True,
+        "floating_ips": True,
+        "port_security": True,
+        "port_admin_state_change": True,
+    },
+    "identity-feature-enabled": {"trust": True, "access_rules": True, "security_compliance": True},
+}
+SERVICES = {"cinder": "volumev3", "neutron": "network", "glance": "image", "nova": "compute", "swift": "object-store"}
+
+
+def write(path: Path, client: Client, prepared: Prepared, hosts: int) -> None:
+    """Write tempest's configuration file for the cloud that *client* speaks to."""
+    parser = configparser.RawConfigParser()
+    for section, options in _sections(path, client, prepared, hosts).items():
+        parser.add_section(section)
+        for name, value in options.items():
+            parser.set(section, name, str(value))
+    path.touch(mode=0o600)
+    with path.open("w") as file:
+        parser.write(file)
+
+
+def _sections(path: Path, client: Client, prepared: Prepared, hosts: int) -> dict[str, dict[str, Any]]:
+    auth = client.auth
+    sections: dict[str, dict[str, Any]] = {
+        "oslo_concurrency": {"lock_path": path.parent / "lock"},
+        "auth": {
+            "use_dynamic_credentials": True,
+            "create_isolated_networks": True,
+            "admin_username": auth["username"],
+            "admin_password": auth["password"],
+            "admin_project_name": auth["project_name"],
+            "admin_domain_name": auth["project_domain_name"],
+        },
+        "identity": {
+            "auth_version": "v3",
+            "uri_v3": auth["auth_url"],
+            "region": client.region,
+            "user_lockout_failure_attempts": 5,
+            "user_lockout_duration": 2,
+            "user_unique_last_password_count": 2,
+        },
+        "compute": {
+            "image_ref": prepared.images[0],
+            "image_ref_alt": prepared.images[1],
+            "flavor_ref": prepared.flavors[0],
+            "flavor_ref_alt": prepared.flavors[1],
+            "min_compute_nodes": hosts,
+            "max_microversion": "latest",
+            "build_interval": 1,
+            "build_timeout": 60,
+            "ready_wait": 0,
+        },
+        "network": {
+            "public_network_id": prepared.public_network,
+            "floating_network_name": prepared.public_network_name,
+            "build_interval": 1,
+            "build_timeout": 60,
+        },
+        "image": {"build_interval": 1, "build_timeout": 60},
+        "service_available": _services(client),
+    }
+    for table in (PRESENT, ABSENT, _seen(client)):
+        for section, options in table.items():
+            sections.setdefault(section, {}).update(options)
+    return sections
+
+
+def _services(client: Client) -> dict[str, bool]:
+    return {name: client.has(type) for name, type in SERVICES.items()} | {"horizon": False}
+
+
+def _seen(client: Client) -> dict[str, dict[str, Any]]:
+    """What the APIs themselves tell."""
+    seen: dict[str, dict[str, Any]] = {}
+    if client.has("network"):
+        extensions = client.get("network", "/v2.0/extensions")["extensions"]
+        aliases = ",".join(sorted(entry["alias"] for entry in extensions))
+        seen["network-feature-enabled"] = {"api_extensions": aliases}
+    if client.has("image"):
+        methods = client.get("image", "/v2/info/import")["import-methods"]["value"]
+        seen["image-feature-enabled"] = {"import_image": bool(methods)}
+    return seen

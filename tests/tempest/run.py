@@ -1,0 +1,138 @@
+"""Run OpenStack's own test suite, tempest, against a simulated cloud:
+
+    python -m tests.tempest.run [--list FILE]... [--regex R] [--workers N] [--state-dir DIR]
+
+It starts the cloud, makes what tempest needs, writes its configuration from what the cloud says of itself, runs the
+tests, prints tempest's own totals and a closing line, and stops the cloud. All traffic stays on the loopback
+interface. A listed test that did not run at all (its class could not be set up, or nobody knows it) counts as failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.tempest import cloud, configuration
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = ROOT / ".tempest" / "bin"
+HOSTS = 3
+PASSED, SKIPPED = {"success", "xfail"}, {"skip"}
+STESTR = """\
+[DEFAULT]
+test_path={package}/test_discover
+top_dir={package}
+group_regex=([^\\.]*\\.)*
+"""
+
+
+def main() -> int:
+    """The command; returns its exit code."""
+    options = _options()
+    if not (PROGRAMS / "tempest").exists():
+        print("tempest is not installed; run ./setup tempest", file=sys.stderr)
+        return 2
+    if options.state_dir:
+        return run(options.state_dir.resolve(), options)
+    with tempfile.TemporaryDirectory(prefix="stackling-tempest-") as directory:
+        return run(Path(directory), options)
+
+
+def run(directory: Path, options: argparse.Namespace) -> int:
+    """Start a cloud in *directory*/cloud, test it from *directory*/tempest, stop it."""
+    workspace = directory / "tempest"
+    workspace.mkdir(parents=True, exist_ok=True)
+    with cloud.running(directory / "cloud", HOSTS) as client:
+        configuration.write(workspace / "tempest.conf", client, cloud.prepare(client), HOSTS)
+        package = next((PROGRAMS.parent / "lib").glob("python3*/site-packages/tempest"))
+        (workspace / ".stestr.conf").write_text(STESTR.format(package=package))
+        listed = [name for path in options.list for name in _names(path)]
+        code = _tempest(workspace, listed, options)
+    return _close(workspace, listed, code)
+
+
+def _tempest(workspace: Path, listed: list[str], options: argparse.Namespace) -> int:
+    command = [
+        PROGRAMS / "tempest",
+        "run",
+        "--config-file",
+        workspace / "tempest.conf",
+        "--concurrency",
+        str(options.workers),
+    ]
+    if listed:
+        path = workspace / "list"
+        path.write_text("".join(f"{name}\n" for name in listed))
+        command += ["--load-list", path]
+    if options.regex:
+        command += ["--regex", options.regex]
+    return subprocess.run(command, cwd=workspace, env=_environment(), check=False).returncode
+
+
+def _close(workspace: Path, listed: list[str], code: int) -> int:
+    results = _results(workspace)
+    for name in listed:
+        results.setdefault(name, "not run")
+    failed = sorted(name for name, status in results.items() if status not in PASSED | SKIPPED)
+    for name in failed:
+        print(f"{results[name]}: {name}")
+    passed = sum(status in PASSED for status in results.values())
+    print(f"{passed} passed, {len(failed)} failed, {len(results) - passed - len(failed)} skipped")
+    return code or bool(failed) or not passed
+
+
+def _results(workspace: Path) -> dict[str, str]:
+    """How each test of the last run ended."""
+    stream = subprocess.run(
+        [PROGRAMS / "stestr", "last", "--subunit"],
+        cwd=workspace,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        check=False,
+    ).stdout
+    table = subprocess.run(
+        [PROGRAMS / "subunit2csv"], input=stream, env=_environment(), stdout=subprocess.PIPE, check=False
+    ).stdout.decode()
+    return {row["test"]: row["status"] for row in csv.DictReader(io.StringIO(table))}
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{PROGRAMS}:{os.environ.get('PATH', '')}", "PYTHON": str(PROGRAMS / "python")}
+
+
+def _names(path: Path) -> Iterable[str]:
+    return (line for line in path.read_text().split() if not line.startswith("#"))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.tempest.run", description="Run tempest against a simulated cloud."
+    )
+    parser.add_argument(
+        "--list",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="run the tests that this file names; may be given several times",
+    )
+    parser.add_argument("--regex", default="", metavar="R", help="run the tests whose name has a match for R")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="how many at the same time [default: 2]")
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        metavar="DIR",
+        help="where the cloud and the results are, and stay [default: a temporary directory]",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
