@@ -118,7 +118,7 @@ def _visible(shape: Shape) -> list[ColumnElement[bool]]:
             if not shape.any_member:
                 member.append(image_members.c.status == bindparam("member_status"))
             shared = [and_(images.c.visibility == "shared", exists().where(*member))]
-        found.append(or_(*mine, images.c.visibility.in_(["public", "community"]), *shared))
+        found.append(or_(*mine, images.c.visibility == "public", images.c.visibility == "community", *shared))
     if shape.visibility is None:
         found.append(or_(*mine, images.c.visibility != "community"))
     elif shape.visibility != "all":

@@ -143,7 +143,7 @@ def qcow2(file: File) -> int:
 def _table(file: File, name: str, offset: int, length: int, cluster: int) -> None:
     if offset == 0 or offset % cluster or length == 0 or length > TABLE_MOST:
         raise Refused(f"has a {name} that can't be")
-    if offset + length > file.size and offset + length - cluster >= file.size:
+    if offset + length > file.size:
         raise Refused(f"is cut off: its {name} lies beyond its end")
 
 
