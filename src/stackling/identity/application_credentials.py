@@ -62,8 +62,9 @@ class ApplicationCredential:
 def _load(tx: Tx, rows: Sequence[Any]) -> list[ApplicationCredential]:
     wanted = {id_ for row in rows for id_ in row.access_rules}
     known = {row.id: AccessRule(*row) for row in tx.all(_RULES, ids=list(wanted))} if wanted else {}
-    return [ApplicationCredential(*row[:9], tuple(row.roles),
-                                  tuple(known[id_] for id_ in row.access_rules if id_ in known)) for row in rows]
+    return [ApplicationCredential(
+        *row[:9], roles=tuple(row.roles),
+        access_rules=tuple(known[id_] for id_ in row.access_rules if id_ in known)) for row in rows]
 
 
 def find(tx: Tx, id_: str) -> ApplicationCredential | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from stackling.core.errors import Forbidden, Invalid, Unauthorized
 from stackling.identity import (
@@ -112,9 +112,7 @@ def _check_account(tx: Tx, identity: Identity, login: Login, methods: list[str])
 
 
 def _password(tx: Tx, identity: Identity, proof: _Proof, data: Any, met: frozenset[Challenge]) -> Challenge | None:
-    asked = _object(data, "password").get("user")
-    if not isinstance(asked, dict):
-        raise expecting("user", "password")
+    asked = _member(data, "password", "user")
     secret = asked.get("password")
     if not isinstance(secret, str):
         raise expecting("password", "user")
@@ -152,10 +150,10 @@ def _user(tx: Tx, asked: Mapping[str, Any]) -> Login | None:
         return users.login_by_id(tx, asked["id"])
     if not asked.get("name"):
         raise Invalid("Invalid input for field identity/password/user: id or name must be present.")
-    domain = asked.get("domain")
-    if not isinstance(domain, dict) or not (domain.get("id") or domain.get("name")):    # pyright: ignore
+    domain = _member(asked, "user", "domain")
+    if not (domain.get("id") or domain.get("name")):
         raise expecting("domain", "user")
-    return users.login_by_name(tx, asked["name"], domain_id=domain.get("id"), domain_name=domain.get("name"))  # pyright: ignore
+    return users.login_by_name(tx, asked["name"], domain_id=domain.get("id"), domain_name=domain.get("name"))
 
 
 def _token(tx: Tx, identity: Identity, proof: _Proof, data: Any, met: frozenset[Challenge]) -> Challenge | None:
@@ -196,18 +194,16 @@ def _asked_credential(tx: Tx, asked: Mapping[str, Any]) -> application_credentia
         return application_credentials.find(tx, asked["id"])
     if not isinstance(asked.get("name"), str):
         raise expecting("name or ID", "application credential")
-    if not isinstance(asked.get("user"), dict):
-        raise expecting("user", "application credential")
-    login = _user(tx, asked["user"])
+    login = _user(tx, _member(asked, "application credential", "user"))
     return None if login is None else application_credentials.find_named(tx, login.id, asked["name"])
 
 
 def _totp(tx: Tx, identity: Identity, proof: _Proof, data: Any, met: frozenset[Challenge]) -> Challenge | None:
-    asked = _object(data, "totp").get("user")
-    if not isinstance(asked, dict) or not isinstance(asked.get("passcode"), str):    # pyright: ignore
-        raise expecting("user", "totp")
-    login = _user(tx, asked)    # pyright: ignore
-    if login is None or not totp_accepts(tx, identity.box, login.id, asked["passcode"]):    # pyright: ignore
+    asked = _member(data, "totp", "user")
+    if not isinstance(asked.get("passcode"), str):
+        raise expecting("passcode", "user")
+    login = _user(tx, asked)
+    if login is None or not totp_accepts(tx, identity.box, login.id, asked["passcode"]):
         raise unauthorized()
     proof.is_user(login)
     return None
@@ -219,7 +215,15 @@ _METHODS = {"password": _password, "token": _token, "application_credential": _a
 def _object(data: Any, name: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise expecting(name, "identity")
-    return data    # pyright: ignore
+    return cast(dict[str, Any], data)
+
+
+def _member(data: Any, name: str, key: str) -> dict[str, Any]:
+    """The object under *key* of the object that is called *name* in messages. Raises ``Invalid``."""
+    found = _object(data, name).get(key)
+    if not isinstance(found, dict):
+        raise expecting(key, name)
+    return cast(dict[str, Any], found)
 
 
 # -- scope
@@ -261,21 +265,21 @@ def _scope(tx: Tx, identity: Identity, login: Login, asked: Any
         return _default_scope(tx, identity, login)
     if asked == "unscoped":
         return "", None, None
-    kinds = [kind for kind in ("project", "domain", "unscoped", "system", "OS-TRUST:trust") if kind in asked]
-    if not isinstance(asked, dict) or len(kinds) != 1:
+    wanted = _object(asked, "scope")
+    kinds = [kind for kind in ("project", "domain", "unscoped", "system", "OS-TRUST:trust") if kind in wanted]
+    if len(kinds) != 1:
         raise expecting("system, project, domain, OS-TRUST:trust or unscoped", "scope")
-    kind, wanted = kinds[0], asked[kinds[0]]    # pyright: ignore
+    kind = kinds[0]
     if kind == "unscoped":
         return "", None, None
     if kind == "system":
         return "s", None, None
-    if not isinstance(wanted, dict):
-        raise expecting(kind, "scope")
+    target = _member(wanted, "scope", kind)
     if kind == "OS-TRUST:trust":
-        return _trust_scope(tx, login, wanted)    # pyright: ignore
+        return _trust_scope(tx, login, target)
     if kind == "domain":
-        return "d", _domain(tx, wanted), None    # pyright: ignore
-    return "p", _project(tx, wanted), None    # pyright: ignore
+        return "d", _domain(tx, target), None
+    return "p", _project(tx, target), None
 
 
 def _default_scope(tx: Tx, identity: Identity, login: Login) -> tuple[str, str | None, trusts.Trust | None]:
@@ -283,7 +287,7 @@ def _default_scope(tx: Tx, identity: Identity, login: Login) -> tuple[str, str |
     if login.default_project_id is None:
         return "", None, None
     try:
-        project, _domain_ = tokens.scope_of(tx, login.default_project_id, want_domain=False)
+        project, _ = tokens.scope_of(tx, login.default_project_id, want_domain=False)
     except Unauthorized:
         return "", None, None
     snapshot = identity.snapshot(tx, state.generation(tx))
@@ -308,10 +312,8 @@ def _project(tx: Tx, wanted: Mapping[str, Any]) -> str:
         return wanted["id"]
     if not isinstance(wanted.get("name"), str):
         raise Invalid("Invalid input for field scope/project: id or name must be present.")
-    domain = wanted.get("domain")
-    if not isinstance(domain, dict):
-        raise expecting("domain", "project")
-    found = projects.find_named(tx, wanted["name"], _domain(tx, domain))    # pyright: ignore
+    domain = _domain(tx, _member(wanted, "project", "domain"))
+    found = projects.find_named(tx, wanted["name"], domain)
     if found is None:
         raise unauthorized()
     return found.id

@@ -1,4 +1,4 @@
-"""First start: the default domain, the administrator, the roles and the catalog. Running it again adds what is missing."""
+"""First start: default domain, administrator, roles, catalog. Running it again adds what is missing."""
 
 from __future__ import annotations
 

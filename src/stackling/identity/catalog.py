@@ -37,7 +37,7 @@ class Catalog:
     """The catalog as stored, ready to be shown to any project."""
 
     def __init__(self, tx: Tx) -> None:
-        self._rows = tx.all(_VISIBLE)
+        self._rows: list[tuple[Any, ...]] = [tuple(row) for row in tx.all(_VISIBLE)]
         self.personal = any("_id)s" in (row[6] or "") for row in self._rows)
         """Whether it differs by project or user."""
 
@@ -62,6 +62,11 @@ def substitute(url: str, values: Mapping[str, str | None]) -> str | None:
     if any(values.get(name) is None for name in names):
         return None
     return _SUBSTITUTE.sub(lambda match: str(values[match.group(1)]), url)
+
+
+def public(url: str, public_url: str) -> str:
+    """*url* as administrators see it: with our address, other substitutions as they are."""
+    return url.replace("$(public_url)s", public_url.rstrip("/"))
 
 
 def _check_url(url: str) -> None:
@@ -181,7 +186,7 @@ def create_endpoint(tx: Tx, id_: str, values: Mapping[str, Any]) -> Endpoint:
     state.bump(tx)
     _check_url(values["url"])
     _check_service(tx, values["service_id"])
-    row = {"region_id": None, "enabled": True, "extra": {}, **values, "id": id_}
+    row: dict[str, Any] = {"region_id": None, "enabled": True, "extra": {}, **values, "id": id_}
     _check_region(tx, row["region_id"])
     tx.execute(insert(endpoints), row)
     return get_endpoint(tx, id_)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, func
+from sqlalchemy import ColumnElement, Table, func
 
 from stackling.identity.model import Listing
 
 
-def select_page(statement: Select[Any], table: Table, listing: Listing) -> Select[Any]:
-    """*statement* with the conditions, ordered by id, one row longer than the page (to know whether there is more)."""
+def select_page(statement: Any, table: Table, listing: Listing) -> Any:
+    """*statement* (a SELECT) with the conditions, ordered by id, one row longer than the page."""
     statement = statement.where(*conditions(table, listing)).order_by(table.c.id)
     if listing.marker is not None:
         statement = statement.where(table.c.id > listing.marker)

@@ -196,7 +196,8 @@ def update_project(tx: Tx, project: Project, values: Mapping[str, Any]) -> Proje
         if fixed in values and (values[fixed] or None) != (getattr(project, fixed) or None):
             if fixed == "parent_id":
                 raise Forbidden("Update of `parent_id` is not allowed.")
-            raise Invalid("Cannot change Domain ID" if fixed == "domain_id" else "Update of `is_domain` is not allowed.")
+            raise Invalid("Cannot change Domain ID" if fixed == "domain_id"
+                          else "Update of `is_domain` is not allowed.")
     row = {k: v for k, v in values.items() if k not in ("parent_id", "is_domain", "domain_id", "tags")}
     if "name" in row and row["name"] != project.name:
         other = find_named(tx, row["name"], project.domain_id)

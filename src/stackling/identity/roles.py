@@ -58,7 +58,7 @@ def list_roles(tx: Tx, listing: Listing) -> list[Role]:
 def create_role(tx: Tx, id_: str, values: Mapping[str, Any]) -> Role:
     """*values*: ``name``, ``domain_id`` (empty: the whole cloud's), ``description``, ``options``, ``extra``."""
     state.bump(tx)
-    row = {"domain_id": "", "description": None, "options": {}, "extra": {}, **values, "id": id_}
+    row: dict[str, Any] = {"domain_id": "", "description": None, "options": {}, "extra": {}, **values, "id": id_}
     if row["domain_id"]:
         get_domain(tx, row["domain_id"])
     _check_name(tx, row["name"], row["domain_id"])

@@ -68,7 +68,7 @@ def satisfies_mfa(options: Extra, methods: Iterable[str]) -> bool:
     A rule is fulfilled when every method in it was used; one fulfilled rule is enough. Rules that name methods which
     don't exist here are ignored, as upstream ignores them.
     """
-    rules = options.get("multi_factor_auth_rules") or []
+    rules: list[list[str]] = options.get("multi_factor_auth_rules") or []
     if not rules or not options.get("multi_factor_auth_enabled", True):
         return True
     known = {"password", "token", "totp", "application_credential"}

@@ -54,10 +54,6 @@ class Identity:
             raise unauthorized()
         return found
 
-    def remembered(self, token: str | None) -> Session | None:
-        """The session of a token that was checked a moment ago in the same transaction."""
-        return self._sessions.get(token or "")
-
     def snapshot(self, tx: Tx, generation: int) -> Snapshot:
         """What all tokens share as of *generation*."""
         found = self._snapshot

@@ -116,9 +116,10 @@ class Token:
                 "trustee_user": {"id": self.trust.trustee_user_id}, "impersonation": self.trust.impersonation}
         if self.application_credential is not None:
             own = self.application_credential
-            shown["application_credential"] = {"id": own.id, "name": own.name, "restricted": not own.unrestricted}
+            used: dict[str, Any] = {"id": own.id, "name": own.name, "restricted": not own.unrestricted}
             if own.access_rules:
-                shown["application_credential"]["access_rules"] = [rule.show() for rule in own.access_rules]
+                used["access_rules"] = [rule.show() for rule in own.access_rules]
+            shown["application_credential"] = used
         return shown
 
 
@@ -219,7 +220,7 @@ def scope_of(tx: Tx, target_id: str, *, want_domain: bool) -> tuple[Project | No
     row = tx.one(_SCOPE, id=target_id)
     if row is None or not row.enabled or (want_domain and not row.is_domain):
         raise unauthorized()
-    target = Project(*row[:9])
+    target = Project(*tuple(row)[:9])
     if want_domain:
         return None, target
     if row.is_domain or not row.domain_enabled:

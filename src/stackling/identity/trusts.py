@@ -43,7 +43,7 @@ class Trust:
 
 
 def _trust(row: Any) -> Trust:
-    return Trust(*row[:10], tuple(row.roles), row.extra)
+    return Trust(*row[:10], roles=tuple(row.roles), extra=row.extra)
 
 
 def get_trust(tx: Tx, trust_id: str) -> Trust | None:

@@ -86,8 +86,8 @@ RULES: dict[str, str] = {
     **_all(f"{ADMIN_OR_SYSTEM_READER} or {_in_domain('reader', 'group')}", "get_group list_groups list_users_in_group"),
     **_all(f"{ADMIN_OR_SYSTEM_READER} or {_in_domain('reader', 'user')} or {OWNER}", "list_groups_for_user"),
     **_all(f"{ADMIN} or {_in_domain('manager', 'group')}", "create_group update_group delete_group"),
-    **_all(f"{ADMIN} or (role:manager and domain_id:%(target.group.domain_id)s and domain_id:%(target.user.domain_id)s)",
-           "remove_user_from_group add_user_to_group"),
+    **_all(f"{ADMIN} or (role:manager and domain_id:%(target.group.domain_id)s and "
+           "domain_id:%(target.user.domain_id)s)", "remove_user_from_group add_user_to_group"),
     **_all(f"{ADMIN_OR_SYSTEM_READER} or (role:reader and domain_id:%(target.group.domain_id)s and "
            "domain_id:%(target.user.domain_id)s)", "check_user_in_group"),
 

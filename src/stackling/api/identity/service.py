@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stackling.api.identity import grants, groups, projects, roles, tokens, users, versions
+from stackling.api.identity import (
+    application_credentials,
+    catalog,
+    credentials,
+    grants,
+    groups,
+    projects,
+    role_assignments,
+    roles,
+    tokens,
+    trusts,
+    users,
+    versions,
+)
 from stackling.api.identity.errors import error_body
 from stackling.api.identity.policy import RULES
 from stackling.api.policy import Policy
@@ -16,7 +29,8 @@ def service(identity: Identity, policy: Mapping[str, str] | None = None) -> Serv
     """*policy* are an administrator's own rules, by name."""
     routes = [
         *versions.ROUTES, *tokens.routes(identity), *projects.ROUTES, *users.routes(identity), *groups.ROUTES,
-        *roles.ROUTES, *grants.ROUTES,
+        *roles.ROUTES, *grants.ROUTES, *role_assignments.ROUTES, *catalog.ROUTES,
+        *application_credentials.routes(identity), *credentials.routes(identity), *trusts.routes(identity),
     ]
     return Service(
         name="identity", prefix="/identity", routes=routes, error_body=error_body, head=True,

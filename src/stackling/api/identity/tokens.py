@@ -86,9 +86,10 @@ class Tokens:
 
     async def _account(self, call: Call, session: Session, met: frozenset[Challenge]) -> None:
         """What a successful login writes: usually nothing."""
-        if session.token.trust is not None and session.token.trust.remaining_uses is not None:
-            if not await call.cloud.transact(trusts.consume, session.token.trust):
-                raise Forbidden(f"No remaining uses for trust: {session.token.trust.id}.")
+        trust = session.token.trust
+        if trust is not None and trust.remaining_uses is not None and not await call.cloud.transact(
+                trusts.consume, trust):
+            raise Forbidden(f"No remaining uses for trust: {trust.id}.")
         for challenge in met:
             login, security = challenge.login, self.identity.config.security
             if login is not None and (login.failed_logins or security.disable_user_account_days_inactive):
@@ -127,17 +128,12 @@ class Tokens:
             raise NotFound("No token in the request" if text is None else "Failed to validate token")
         return subject
 
-    def _own(self, call: Call) -> Session:
-        found = self.identity.remembered(call.ctx.token)
-        if found is None:
-            raise unauthorized()
-        return found
-
     def catalog(self, tx: Tx, call: Call) -> Any:
         """GET /v3/auth/catalog."""
         if call.ctx.project_id is None:
             raise Forbidden("A project-scoped token is required to produce a service catalog.")
-        return {"catalog": self._own(call).catalog(call.cloud.public_url),
+        own = self.identity.session(tx, call.ctx.token or "")
+        return {"catalog": own.catalog(call.cloud.public_url),
                 "links": {"self": f"{root(call)}/auth/catalog"}}
 
     def projects(self, tx: Tx, call: Call) -> Any:

@@ -27,7 +27,9 @@ _FLAG = {"type": ["boolean", "null"]}
 _OPTIONS = {
     "type": "object",
     "properties": {
-        **dict.fromkeys(("ignore_change_password_upon_first_use", "ignore_password_expiry", "ignore_lockout_failure_attempts", "lock_password", "ignore_user_inactivity", "multi_factor_auth_enabled", "immutable"), _FLAG),
+        **dict.fromkeys((
+            "ignore_change_password_upon_first_use", "ignore_password_expiry", "ignore_lockout_failure_attempts",
+            "lock_password", "ignore_user_inactivity", "multi_factor_auth_enabled", "immutable"), _FLAG),
         "multi_factor_auth_rules": {"type": ["array", "null"], "items": {
             "type": "array", "items": TEXT, "minItems": 1, "uniqueItems": True}, "uniqueItems": True},
     },
@@ -143,7 +145,7 @@ class Users:
             raise Invalid("You cannot change your password at this time due to password policy disallowing password "
                           "changes. Please contact your administrator to reset your password.")
         await self._check_new(call, login, new)
-        hashed = await self._hash(call, new)
+        hashed = await call.cloud.blocking(passwords.hash_password, new)
         if not await call.cloud.transact(users.change_password, login, hashed, security):
             raise unauthorized()
         return Reply(None, 204)
