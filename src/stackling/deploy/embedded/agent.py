@@ -31,12 +31,23 @@ def write(directory: StateDirectory, configuration: Configuration) -> None:
         "ready_file": directory.run / "ready" / AGENT, "boot_id_file": life.boot_id_file(directory),
         "log_file": directory.log_file(AGENT), "log_level": configuration.log_level,
     }
+    lines = ["# Written by `stackling up` from stackling.toml."]
     if configuration.simulated:
         prefix = "host" if configuration.hosts > 1 else configuration.host_names[0]
         settings.update(machine=prefix, host=prefix)
-    lines = ["# Written by `stackling up` from stackling.toml."]
     lines += [f"{name} = {toml(value)}" for name, value in settings.items()]
+    if not configuration.simulated:
+        lines += ["", "[libvirt]", *(f"{name} = {toml(value)}" for name, value in _libvirt(directory).items())]
     replace_file(_file(directory), "\n".join(lines) + "\n", 0o600)
+
+
+def _libvirt(directory: StateDirectory) -> dict[str, Any]:
+    from stackling.deploy.embedded import engines, network
+
+    paths = engines.libvirt_paths(directory)
+    return {"instances": directory.instances, "images": paths.images, "uri": paths.uri, "netns": directory.instance,
+            "instance": directory.instance, "datapath": network.datapath(directory),
+            "ovs_socket": network.paths(directory).socket("conf")}
 
 
 def _file(directory: StateDirectory) -> Path:

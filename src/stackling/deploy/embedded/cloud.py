@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackling.deploy.embedded import configuration as configurations
 from stackling.deploy.embedded import agent, credentials, layout, life, processes, stop
+from stackling.deploy.embedded import configuration as configurations
 from stackling.deploy.embedded.configuration import Configuration, ConfigurationError
 from stackling.deploy.embedded.directory import StateDirectory
 
@@ -149,12 +149,12 @@ def _prepare(directory: StateDirectory, configuration: Configuration) -> None:
     new_boot = not any(True for _ in processes.everyone(directory.digest))
     if new_boot:
         life.begin(directory)
-    agent.write(directory, configuration)
     if not configuration.simulated:
-        from stackling.deploy.embedded import network
+        from stackling.deploy.embedded import engines
 
         with _tools():
-            network.prepare(directory, new_boot=new_boot)
+            engines.prepare(directory, new_boot=new_boot)
+    agent.write(directory, configuration)
 
 
 def _supervise(directory: StateDirectory) -> None:
@@ -234,20 +234,30 @@ def down(directory: StateDirectory, progress: Progress = lambda _name, _what: No
     if not directory.root.exists():
         return
     directory.make_run()
+
+    def stopping(name: str) -> None:
+        progress(name, "stopping")
+
     with _locked(directory):
         try:
             configuration = configurations.read(directory.configuration)
-            specs = layout.specs(directory, configuration)
         except (FileNotFoundError, ConfigurationError):
-            specs = ()
-        stop.stop(directory, specs, lambda name: progress(name, "stopping"))
-        if specs and not configuration.simulated:
-            from stackling.deploy.embedded import network
-
-            with _tools():
-                network.remove(directory)
+            configuration = None        # from an ``up`` that was cut short at once, or not ours to judge
+        if os.geteuid() != 0 or (configuration is not None and configuration.simulated):
+            stop.stop(directory, layout.specs(directory, configuration) if configuration else (), stopping)
+        else:
+            _stop_real(directory, configuration, stopping)
         for name in ("supervisor.sock", "internal.sock"):
             (directory.run / name).unlink(missing_ok=True)
+
+
+def _stop_real(directory: StateDirectory, configuration: Configuration | None, stopping: stop.Progress) -> None:
+    from stackling.deploy.embedded import engines
+
+    specs = layout.specs(directory, configuration) if configuration else engines.specs(directory)
+    stop.stop(directory, specs, stopping, lambda name: engines.ended(directory, name, stopping))
+    with _tools():
+        engines.remove(directory)
 
 
 def purge(directory: StateDirectory, progress: Progress = lambda _name, _what: None) -> None:

@@ -18,9 +18,9 @@ def specs(directory: StateDirectory, configuration: Configuration) -> tuple[Proc
     control = _control(directory, configuration)
     if configuration.simulated:
         return (*control, agent.spec(directory))
-    from stackling.deploy.embedded import network
+    from stackling.deploy.embedded import engines
 
-    return (*network.specs(directory), *control, agent.spec(directory))
+    return (*engines.specs(directory), *control, agent.spec(directory, after=engines.NEEDED_BY_AGENT))
 
 
 def _control(directory: StateDirectory, configuration: Configuration) -> tuple[ProcessSpec, ...]:

@@ -34,17 +34,18 @@ def prepare(directory: StateDirectory, *, new_boot: bool) -> None:
 
 def specs(directory: StateDirectory) -> tuple[ProcessSpec, ...]:
     """OVN's processes, and the step that joins them to this machine. ``prepare`` was before."""
-    processes = ovn.ovn_processes(paths(directory), directory.instance, _datapath(directory))
+    processes = ovn.ovn_processes(paths(directory), directory.instance, datapath(directory))
     step = ProcessSpec(STEP, (*PYTHON, "stackling.deploy.embedded.network", "--state-dir", str(directory.root)),
                        after=("ovs-db", "ovs-vswitchd"), once=True)
     # ovn-controller of OVN 23.03 dies at a switch that wasn't told yet who it is
-    return (*(replace(process, pidfile=None, after=(*process.after, *((STEP,) if process.name == "ovn-controller" else ())))
+    late = {"ovn-controller": (STEP,)}
+    return (*(replace(process, pidfile=None, after=(*process.after, *late.get(process.name, ())))
               for process in processes), step)
 
 
 def connect(directory: StateDirectory, configuration: Configuration) -> None:
     """Tell the switch about OVN and join the external network to this machine. Raises ``CommandFailed``."""
-    ovn.configure(paths(directory), configuration.machine, _datapath(directory))
+    ovn.configure(paths(directory), configuration.machine, datapath(directory))
     uplink.bring_up(way_out(directory, configuration), paths(directory), _record(directory))
 
 
@@ -60,7 +61,7 @@ def way_out(directory: StateDirectory, configuration: Configuration) -> uplink.U
     prefix = ipaddress.IPv4Network(configuration.floating_range).prefixlen
     gateways = () if way is uplink.Way.UPLINK else (f"{configuration.gateway}/{prefix}",)
     return uplink.Uplink(way=way, cloud=directory.instance, gateways=gateways, device=configuration.uplink or None,
-                         datapath=_datapath(directory))
+                         datapath=datapath(directory))
 
 
 def outside(directory: StateDirectory, configuration: Configuration) -> str | None:
@@ -76,7 +77,8 @@ def _datapath_file(directory: StateDirectory) -> Path:
     return directory.run / "datapath"
 
 
-def _datapath(directory: StateDirectory) -> str:
+def datapath(directory: StateDirectory) -> str:
+    """How the switch forwards: ``system`` or ``netdev``."""
     try:
         return _datapath_file(directory).read_text()
     except FileNotFoundError:

@@ -18,19 +18,19 @@ Progress = Callable[[str], None]
 
 
 def stop(directory: StateDirectory, specs: Sequence[ProcessSpec], progress: Progress = lambda _: None,
-         before: Callable[[str], None] = lambda _: None) -> None:
+         ended: Progress = lambda _: None) -> None:
     """Stop the supervisor, then *specs* in reverse order of their start, then whatever else carries our mark.
 
-    *before* is called with each process's name before it is stopped, when all that need it have ended.
+    *ended* is called with each process's name when it has ended, before those that it needed are stopped.
     """
     if supervisor := processes.find(directory.pid_file(SUPERVISOR), directory.digest, SUPERVISOR):
         supervisor.send(signal.SIGTERM)
         _end(supervisor, SUPERVISOR, 3.0)
     directory.pid_file(SUPERVISOR).unlink(missing_ok=True)
     for wave in waves(specs):
-        for spec in wave:
-            before(spec.name)
         _stop_wave(directory, wave, progress)
+        for spec in wave:
+            ended(spec.name)
     kill_strays(directory.digest)
 
 
