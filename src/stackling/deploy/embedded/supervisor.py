@@ -26,7 +26,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from stackling.deploy.embedded import processes
+from stackling.deploy.embedded import orphans, processes
 from stackling.deploy.embedded.process import ProcessSpec
 from stackling.deploy.embedded.processes import Running
 
@@ -97,14 +97,16 @@ class Supervisor:
         """Adopt what runs, start the rest, watch until SIGTERM."""
         self.children = {spec.name: Child(spec) for spec in self.specs}
         self._open()
-        orphans = processes.leaders(self.digest)
+        orphans.inherit()
+        leaders = processes.leaders(self.digest)
         for child in self.children.values():
-            self._adopt(child, orphans)
+            self._adopt(child, leaders)
         while not self._leaving:
             self._advance()
             self._tell()
             for key, _ in self._selector.select(self._timeout()):
                 key.data(key.fileobj)
+            orphans.collect([child.popen.pid for child in self.children.values() if child.popen])
         self._tell()
         log.info("leaving; the processes go on")
 
@@ -118,6 +120,7 @@ class Supervisor:
         self_pipe.setblocking(False)
         signal.set_wakeup_fd(self_pipe.fileno())
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "_leaving", True))
+        signal.signal(signal.SIGCHLD, lambda *_: None)      # only to wake the loop
         for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(ignored, signal.SIG_IGN)
         self._sockets["wake"], self._sockets["wake-in"] = wake, self_pipe
@@ -144,11 +147,11 @@ class Supervisor:
 
     # -- processes
 
-    def _adopt(self, child: Child, orphans: Sequence[tuple[str, int]]) -> None:
+    def _adopt(self, child: Child, leaders: Sequence[tuple[str, int]]) -> None:
         spec = child.spec
         running = processes.find(self._pid_file(spec), self.digest, spec.name)
         if running is None:         # a predecessor may have died between starting it and writing its pid
-            pid = next((pid for name, pid in orphans if name == spec.name and processes.runs(pid, spec.argv)), None)
+            pid = next((pid for name, pid in leaders if name == spec.name and processes.runs(pid, spec.argv)), None)
             running = None if pid is None else processes.hold(pid, self.digest, spec.name)
             if running is None:
                 return
