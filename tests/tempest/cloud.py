@@ -13,7 +13,10 @@ from typing import Any
 import httpx
 import yaml
 
+from stackling.deploy.embedded.configuration import read, write
+
 STACKLING = [sys.executable, "-m", "stackling.cli.main"]
+SECURITY = {"lockout_failure_attempts": 2, "lockout_duration": 2, "unique_last_password_count": 2}
 IMAGE_BYTES = 1 << 20
 IMAGES = ("tempest-1", "tempest-2")
 FLAVORS = (("tempest-1", 64, 1), ("tempest-2", 128, 2))  # name, MiB of memory, GiB of disk
@@ -33,10 +36,19 @@ class Prepared:
 def running(state: Path, hosts: int) -> Iterator[Client]:
     """A simulated cloud in *state*, stopped at the end."""
     try:
-        subprocess.run([*STACKLING, "up", "--simulated", "--hosts", str(hosts), "--state-dir", str(state)], check=True)
+        if not (state / "stackling.toml").exists():
+            _stackling("up", state, "--simulated", "--hosts", str(hosts))
+            _stackling("down", state)
+            configured = read(state / "stackling.toml").changed(**SECURITY)
+            write(state / "stackling.toml", configured)
+        _stackling("up", state)
         yield Client(state / "clouds.yaml")
     finally:
-        subprocess.run([*STACKLING, "down", "--state-dir", str(state)], check=False)
+        _stackling("down", state)
+
+
+def _stackling(command: str, state: Path, *options: str) -> None:
+    subprocess.run([*STACKLING, command, "--state-dir", str(state), *options], check=True, stdout=subprocess.DEVNULL)
 
 
 class Client:

@@ -6,7 +6,7 @@ import configparser
 from pathlib import Path
 from typing import Any
 
-from tests.tempest.cloud import Client, Prepared
+from tests.tempest.cloud import SECURITY, Client, Prepared
 
 # What a simulated cloud lacks, with the reason. Everything else that tempest asks about is said to be there.
 ABSENT: dict[str, dict[str, Any]] = {
@@ -24,7 +24,6 @@ ABSENT: dict[str, dict[str, Any]] = {
         "http_store_enabled": False,
         "image_conversion": False,
     },
-    "dashboard": {},
 }
 PRESENT: dict[str, dict[str, Any]] = {
     "compute-feature-enabled": {
@@ -85,9 +84,7 @@ def _sections(path: Path, client: Client, prepared: Prepared, hosts: int) -> dic
             "auth_version": "v3",
             "uri_v3": auth["auth_url"],
             "region": client.region,
-            "user_lockout_failure_attempts": 5,
-            "user_lockout_duration": 2,
-            "user_unique_last_password_count": 2,
+            **{f"user_{name}": value for name, value in SECURITY.items()},
         },
         "compute": {
             "image_ref": prepared.images[0],

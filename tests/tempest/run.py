@@ -79,7 +79,7 @@ def _tempest(workspace: Path, listed: list[str], options: argparse.Namespace) ->
 def _close(workspace: Path, listed: list[str], code: int) -> int:
     results = _results(workspace)
     for name in listed:
-        results.setdefault(name, "not run")
+        results.setdefault(name, results.get(f"setUpClass ({name.partition('[')[0].rpartition('.')[0]})", "not run"))
     failed = sorted(name for name, status in results.items() if status not in PASSED | SKIPPED)
     for name in failed:
         print(f"{results[name]}: {name}")

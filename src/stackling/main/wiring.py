@@ -15,7 +15,7 @@ from stackling.deploy.embedded.directory import StateDirectory
 from stackling.drivers.local.bus import LocalBus
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.engine.kinds import Kind
-from stackling.identity.facade import Identity
+from stackling.identity.facade import Identity, IdentityConfig, SecurityCompliance
 from stackling.main import services
 from stackling.ports.fabric import Fabric
 from stackling.store.database import Database
@@ -31,7 +31,7 @@ class Plant:
     def __init__(self, directory: StateDirectory, configuration: Configuration, credentials: Credentials) -> None:
         self.directory, self.configuration, self.credentials = directory, configuration, credentials
         self.database = Database(f"sqlite:///{directory.database}", durable=configuration.durable)
-        self.identity = Identity(bytes.fromhex(credentials.cluster_key))
+        self.identity = Identity(bytes.fromhex(credentials.cluster_key), _identity(configuration))
         self.image_store = LocalImageStore(directory.images)
         self.bus = LocalBus(directory.run / "bus")
         self.database.on_nudge = self.bus.send
@@ -101,6 +101,13 @@ class Plant:
         with (self.directory.run / "first-start.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _identity(configuration: Configuration) -> IdentityConfig:
+    return IdentityConfig(security=SecurityCompliance(
+        lockout_failure_attempts=configuration.lockout_failure_attempts or None,
+        lockout_duration=configuration.lockout_duration,
+        unique_last_password_count=configuration.unique_last_password_count))
 
 
 def _look_again(tx: Tx, kind: str, id: str) -> None:

@@ -30,6 +30,10 @@ HELP = {
     "instance": "the name of this cloud on this machine: namespaces and interfaces carry it",
     "run_directory": "where sockets are",
     "durable": "whether every commit is flushed to the disk (a power cut then loses nothing that was answered)",
+    "lockout_failure_attempts": "wrong passwords in a row after which a user is locked out; 0: never",
+    "lockout_duration": "for how many seconds",
+    "unique_last_password_count": "how many of a user's passwords, the new one included, must differ; 0: any may be "
+                                  "used again",
     "log_level": "debug, info, warning or error",
 }
 
@@ -57,6 +61,9 @@ class Configuration:
     floating_gateway: str = ""
     floating_pool: str = ""
     durable: bool = True
+    lockout_failure_attempts: int = 0
+    lockout_duration: int = 1800
+    unique_last_password_count: int = 0
     log_level: str = "info"
 
     def __post_init__(self) -> None:
@@ -117,6 +124,9 @@ def _check(configuration: Configuration) -> None:
         raise ConfigurationError(f"hosts must be between 1 and 10000; it is {configuration.hosts}")
     if configuration.hosts > 1 and configuration.driver == "libvirt":
         raise ConfigurationError("more than one host on this machine is possible only with --simulated")
+    for name in ("lockout_failure_attempts", "lockout_duration", "unique_last_password_count"):
+        if getattr(configuration, name) < 0:
+            raise ConfigurationError(f"{name} must not be negative; it is {getattr(configuration, name)}")
     if not 1 <= configuration.port <= 65535:
         raise ConfigurationError(f"port must be between 1 and 65535; it is {configuration.port}")
     if (configuration.access == "uplink") != bool(configuration.uplink):
