@@ -74,6 +74,20 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return FAILED
+    except Exception as error:
+        click.echo(f"stackling: unexpected {type(error).__name__}: {error} (details: {_report()}); please report it",
+                   err=True)
+        return FAILED
+
+
+def _report() -> str:
+    """Keep the traceback in a file; its path."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="stackling-", suffix=".txt", delete=False) as file:
+        traceback.print_exc(file=file)
+    return file.name
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stackling.deploy.embedded import guests, libvirt, network
+from stackling.deploy.embedded.configuration import Configuration
 from stackling.deploy.embedded.directory import StateDirectory
 from stackling.deploy.embedded.libvirt import LibvirtPaths
 from stackling.deploy.embedded.process import ProcessSpec
@@ -19,9 +20,9 @@ def libvirt_paths(directory: StateDirectory) -> LibvirtPaths:
     return LibvirtPaths(directory.root / "libvirt", directory.run, directory.instances)
 
 
-def prepare(directory: StateDirectory, *, new_boot: bool) -> None:
+def prepare(directory: StateDirectory, configuration: Configuration, *, new_boot: bool) -> None:
     """What must be there before the first process starts. Raises ``CommandFailed``."""
-    network.prepare(directory, new_boot=new_boot)
+    network.prepare(directory, configuration, new_boot=new_boot)
     libvirt.prepare(libvirt_paths(directory), network.paths(directory).socket("conf"))
 
 

@@ -24,12 +24,18 @@ def paths(directory: StateDirectory) -> ovn.OvnPaths:
     return ovn.OvnPaths(directory.ovn, directory.run / "ovn", directory.logs)
 
 
-def prepare(directory: StateDirectory, *, new_boot: bool) -> None:
-    """Make the namespace and the databases; before the first process starts. Raises ``CommandFailed``."""
-    name = directory.instance
-    new = namespaces.make(name)
-    _datapath_file(directory).write_text(ovn.datapath(name))
-    ovn.prepare(paths(directory), new_boot=new or new_boot)
+def prepare(directory: StateDirectory, configuration: Configuration, *, new_boot: bool) -> None:
+    """Make the namespace and the databases; before the first process starts. Raises ``CommandFailed``.
+
+    *new_boot*: no process of the cloud is alive. Otherwise it was prepared before they started, and is left alone.
+    """
+    if not new_boot and namespaces.exists(directory.instance):
+        return
+    remove(directory)
+    namespaces.make(directory.instance)
+    found = ovn.datapath(directory.instance)
+    _datapath_file(directory).write_text(found)
+    ovn.prepare(paths(directory), configuration.machine, found, new_boot=True)
 
 
 def specs(directory: StateDirectory) -> tuple[ProcessSpec, ...]:
@@ -37,15 +43,11 @@ def specs(directory: StateDirectory) -> tuple[ProcessSpec, ...]:
     processes = ovn.ovn_processes(paths(directory), directory.instance, datapath(directory))
     step = ProcessSpec(STEP, (*PYTHON, "stackling.deploy.embedded.network", "--state-dir", str(directory.root)),
                        after=("ovs-db", "ovs-vswitchd"), once=True)
-    # ovn-controller of OVN 23.03 dies at a switch that wasn't told yet who it is
-    late = {"ovn-controller": (STEP,)}
-    return (*(replace(process, pidfile=None, after=(*process.after, *late.get(process.name, ())))
-              for process in processes), step)
+    return (*(replace(process, pidfile=None) for process in processes), step)
 
 
 def connect(directory: StateDirectory, configuration: Configuration) -> None:
-    """Tell the switch about OVN and join the external network to this machine. Raises ``CommandFailed``."""
-    ovn.configure(paths(directory), configuration.machine, datapath(directory))
+    """Join the external network to this machine. Raises ``CommandFailed``."""
     uplink.bring_up(way_out(directory, configuration), paths(directory), _record(directory))
 
 
