@@ -82,7 +82,7 @@ def _check_default(tx: Tx, record: Record) -> None:
         tx.guard("default-subnet-pool")
         other = default_id(tx, record["ip_version"])
         if other is not None and other != record["id"]:
-            raise Invalid(f"A default subnetpool for this IP family has already been set. Only one default may exist per "
+            raise Invalid("A default subnetpool for this IP family has already been set. Only one default may exist per "
                           "IP family.", type="InvalidInput")
 
 

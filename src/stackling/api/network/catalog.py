@@ -1,0 +1,48 @@
+"""The resources, each with its attributes, view and use-cases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stackling.api.network import definitions, views
+from stackling.api.network.resource import Resource
+from stackling.core.context import Context
+from stackling.network import (
+    floating_ips,
+    networks,
+    ports,
+    routers,
+    security_groups,
+    subnet_pools,
+    subnets,
+)
+
+if TYPE_CHECKING:
+    from stackling.store.transaction import Tx
+
+
+def _default_group(tx: Tx, ctx: Context) -> None:
+    if ctx.project_id is not None:
+        security_groups.default_group(tx, ctx.project_id)
+
+
+RESOURCES: tuple[Resource, ...] = (
+    Resource("network", "networks", "networks", definitions.NETWORK, views.networks, networks.create, networks.update,
+             networks.delete_network),
+    Resource("subnet", "subnets", "subnets", definitions.SUBNET, views.subnets, subnets.create, subnets.update,
+             subnets.delete),
+    Resource("port", "ports", "ports", definitions.PORT, views.ports, ports.create, ports.update, ports.delete_port),
+    Resource("router", "routers", "routers", definitions.ROUTER, views.routers, routers.create, routers.update,
+             routers.delete),
+    Resource("floatingip", "floatingips", "floatingips", definitions.FLOATING_IP, views.floating_ips,
+             floating_ips.create, floating_ips.update, floating_ips.delete),
+    Resource("security_group", "security_groups", "security-groups", definitions.SECURITY_GROUP,
+             views.security_groups, security_groups.create, security_groups.update_group,
+             security_groups.delete_group, before_list=_default_group),
+    Resource("security_group_rule", "security_group_rules", "security-group-rules", definitions.RULE,
+             views.security_group_rules, security_groups.create_rules, security_groups.update_rule,
+             security_groups.delete_rule, before_list=_default_group),
+    Resource("subnetpool", "subnetpools", "subnetpools", definitions.SUBNET_POOL, views.subnet_pools,
+             subnet_pools.create, subnet_pools.update, subnet_pools.delete),
+)
+BY_NAME = {resource.name: resource for resource in RESOURCES}

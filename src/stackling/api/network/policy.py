@@ -1,0 +1,62 @@
+"""Who may do what: Neutron's rule names and default check strings (neutron/conf/policies), where they apply."""
+
+from __future__ import annotations
+
+_MEMBER = "rule:admin_only or (role:member and project_id:%(project_id)s)"
+_READER = "rule:admin_only or (role:reader and project_id:%(project_id)s)"
+_NET_READER = "(role:reader and project_id:%(network:project_id)s)"
+_NET_MEMBER = "(role:member and project_id:%(network:project_id)s)"
+_ADMIN = "rule:admin_only"
+
+RULES: dict[str, str] = {
+    "context_is_admin": "role:admin",
+    "admin_only": "rule:context_is_admin",
+    "service_api": "role:service",
+    "shared": "True:%(shared)s",
+    "external": "True:%(router:external)s",
+    "default": _READER,
+    "list": "role:admin or role:reader",
+    "write": "role:admin or role:member",
+    "authenticated": "@",
+}
+
+
+def _resource(name: str, get: str = _READER, write: str = _MEMBER, create: str | None = None) -> dict[str, str]:
+    return {f"get_{name}": get, f"create_{name}": create or write, f"update_{name}": write, f"delete_{name}": write}
+
+
+RULES |= {
+    **_resource("network", get=f"{_READER} or rule:shared or rule:external"),
+    **_resource("subnet", get=f"{_READER} or rule:shared or rule:external or {_NET_READER}",
+                write=f"{_MEMBER} or {_NET_MEMBER}", create="rule:write"),
+    **_resource("port", get=f"rule:service_api or {_READER} or {_NET_READER}",
+                write=f"rule:service_api or {_MEMBER} or {_NET_MEMBER}"),
+    **_resource("router"), **_resource("floatingip"), **_resource("security_group"),
+    **_resource("security_group_rule"), **_resource("subnetpool", get=f"{_READER} or rule:shared"),
+    **{f"{action}_network:{name}": _ADMIN for action in ("create", "update")
+       for name in ("shared", "router:external", "is_default", "provider:network_type", "provider:physical_network",
+                    "provider:segmentation_id")},
+    **{f"get_network:{name}": _ADMIN for name in ("provider:network_type", "provider:physical_network",
+                                                   "provider:segmentation_id")},
+    "create_subnet:service_types": _ADMIN,
+    "update_subnet:service_types": _ADMIN,
+    "create_subnetpool:shared": _ADMIN, "create_subnetpool:is_default": _ADMIN, "update_subnetpool:is_default": _ADMIN,
+    **{f"{action}_port:{name}": f"{_ADMIN} or rule:service_api" for action in ("create", "update")
+       for name in ("binding:host_id", "binding:profile")},
+    **{f"get_port:{name}": f"{_ADMIN} or rule:service_api"
+       for name in ("binding:host_id", "binding:profile", "binding:vif_type", "binding:vif_details")},
+    "update_port:mac_address": f"{_ADMIN} or rule:service_api",
+    **{f"update_port:{name}": f"{_ADMIN} or rule:service_api or {_NET_MEMBER}"
+       for name in ("fixed_ips", "port_security_enabled", "allowed_address_pairs")},
+    **{f"{action}_router:{name}": _ADMIN for action in ("create", "update", "get") for name in ("distributed", "ha")},
+    **{f"{action}_router:external_gateway_info:{name}": _ADMIN for action in ("create", "update")
+       for name in ("enable_snat", "external_fixed_ips")},
+    "create_floatingip:floating_ip_address": _ADMIN,
+    "add_router_interface": _MEMBER, "remove_router_interface": _MEMBER,
+    "add_extraroutes": _MEMBER, "remove_extraroutes": _MEMBER,
+    "get_quota": _READER, "update_quota": _ADMIN, "delete_quota": _ADMIN, "list_quotas": _ADMIN,
+    "get_agent": _ADMIN, "update_agent": _ADMIN, "delete_agent": _ADMIN,
+    "get_availability_zone": "rule:list", "get_service_provider": "rule:list", "get_flavor": "rule:list",
+    "get_network_ip_availability": _ADMIN,
+    "get_auto_allocated_topology": _READER, "delete_auto_allocated_topology": _MEMBER,
+}

@@ -1,0 +1,145 @@
+"""How each resource is shown: records to the bodies of Neutron's answers, a page at a time."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from stackling.core.clock import seconds_z
+from stackling.core.context import Context
+from stackling.network import related
+from stackling.network.rows import Record
+
+if TYPE_CHECKING:
+    from stackling.store.transaction import Tx
+
+View = Callable[["Tx", Context, Sequence[Record]], list[dict[str, Any]]]
+
+
+def _standard(record: Record) -> dict[str, Any]:
+    return {
+        "id": record["id"], "project_id": record["project_id"], "tenant_id": record["project_id"],
+        "description": record["description"] or "", "tags": record["tags"] or [],
+        "revision_number": record["revision_number"], "created_at": seconds_z(record["created_at"]),
+        "updated_at": seconds_z(record["updated_at"]),
+    }
+
+
+def networks(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Networks."""
+    return [{
+        **_standard(one), "name": one["name"], "admin_state_up": one["admin_state_up"], "status": one["status"],
+        "subnets": one["subnets"], "shared": one["shared"], "router:external": one["external"],
+        **({"is_default": one["is_default"]} if one["external"] else {}),
+        "port_security_enabled": one["port_security_enabled"], "mtu": one["mtu"], "dns_domain": one["dns_domain"],
+        "availability_zone_hints": one["availability_zone_hints"], "availability_zones": [],
+        "ipv4_address_scope": None, "ipv6_address_scope": None, "l2_adjacency": True,
+        "provider:network_type": one["network_type"], "provider:physical_network": one["physical_network"],
+        "provider:segmentation_id": one["segmentation_id"],
+    } for one in records]
+
+
+def subnets(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Subnets, with what they take from their networks."""
+    external = related.external_networks(tx, {one["network_id"] for one in records})
+    return [{
+        **_standard(one), "name": one["name"], "network_id": one["network_id"], "ip_version": one["ip_version"],
+        "cidr": one["cidr"], "gateway_ip": one["gateway_ip"], "allocation_pools": one["allocation_pools"],
+        "dns_nameservers": one["dns_nameservers"], "host_routes": one["host_routes"],
+        "enable_dhcp": one["enable_dhcp"], "ipv6_ra_mode": one["ipv6_ra_mode"],
+        "ipv6_address_mode": one["ipv6_address_mode"], "service_types": one["service_types"],
+        "subnetpool_id": one["subnetpool_id"], "router:external": one["network_id"] in external, "segment_id": None,
+    } for one in records]
+
+
+def ports(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Ports."""
+    return [{
+        **_standard(one), "name": one["name"], "network_id": one["network_id"],
+        "admin_state_up": one["admin_state_up"], "status": one["status"], "mac_address": one["mac_address"],
+        "fixed_ips": one["fixed_ips"], "device_id": one["device_id"], "device_owner": one["device_owner"],
+        "security_groups": one["security_groups"], "allowed_address_pairs": one["allowed_address_pairs"],
+        "extra_dhcp_opts": one["extra_dhcp_opts"], "port_security_enabled": one["port_security_enabled"],
+        "dns_name": one["dns_name"], "dns_domain": one["dns_domain"], "dns_assignment": _assignment(one),
+        "ip_allocation": "immediate" if one["fixed_ips"] else "none",
+        "propagate_uplink_status": one["propagate_uplink_status"], "binding:vnic_type": one["binding_vnic_type"],
+        "binding:host_id": one["binding_host"], "binding:profile": one["binding_profile"],
+        **(_BOUND if one["binding_host"] else _UNBOUND),
+    } for one in records]
+
+
+_UNBOUND: dict[str, Any] = {"binding:vif_type": "unbound", "binding:vif_details": {}}
+_BOUND: dict[str, Any] = {"binding:vif_type": "ovs", "binding:vif_details": {
+    "port_filter": True, "connectivity": "l2", "bridge_name": "br-int", "datapath_type": "system"}}
+
+
+def _assignment(one: Record) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    for fixed in one["fixed_ips"]:
+        address = fixed["ip_address"]
+        name = one["dns_name"] or "host-" + address.replace(".", "-").replace(":", "-")
+        found.append({"ip_address": address, "hostname": name, "fqdn": f"{name}.openstacklocal."})
+    return found
+
+
+def routers(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Routers."""
+    return [{
+        **_standard(one), "name": one["name"], "admin_state_up": one["admin_state_up"], "status": one["status"],
+        "external_gateway_info": None if not one["gateway_network_id"] else {
+            "network_id": one["gateway_network_id"], "enable_snat": one["enable_snat"],
+            "external_fixed_ips": one["external_fixed_ips"]},
+        "routes": one["routes"], "distributed": one["distributed"], "ha": one["ha"], "flavor_id": one["flavor_id"],
+        "availability_zone_hints": one["availability_zone_hints"], "availability_zones": ["nova"],
+    } for one in records]
+
+
+def floating_ips(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Floating IPs, with what is shown of the ports that they point at."""
+    targets = related.port_details(tx, [one["port_id"] for one in records if one["port_id"]])
+    return [{
+        **_standard(one), "floating_network_id": one["floating_network_id"],
+        "floating_ip_address": one["floating_ip_address"], "port_id": one["port_id"],
+        "fixed_ip_address": one["fixed_ip_address"], "router_id": one["router_id"], "status": one["status"],
+        "dns_name": one["dns_name"], "dns_domain": one["dns_domain"],
+        "port_details": targets.get(one["port_id"]),
+    } for one in records]
+
+
+def security_groups(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Groups with their rules."""
+    found = related.rules_of(tx, [one["id"] for one in records])
+    return [{
+        **_standard(one), "name": one["name"], "stateful": one["stateful"], "shared": False,
+        "security_group_rules": [_rule(rule, one["default_of"] is not None) for rule in found[one["id"]]],
+    } for one in records]
+
+
+def security_group_rules(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Rules."""
+    default = related.default_groups(tx, {one["security_group_id"] for one in records})
+    return [_rule(one, one["security_group_id"] in default) for one in records]
+
+
+def _rule(one: Record, default: bool) -> dict[str, Any]:
+    prefix = one["remote_ip_prefix"]
+    body = _standard(one)
+    del body["tags"]
+    return {
+        **body, "security_group_id": one["security_group_id"], "direction": one["direction"],
+        "ethertype": one["ethertype"], "protocol": one["protocol"], "port_range_min": one["port_range_min"],
+        "port_range_max": one["port_range_max"], "remote_ip_prefix": prefix, "remote_group_id": one["remote_group_id"],
+        "normalized_cidr": None if prefix is None else str(ipaddress.ip_network(prefix, strict=False)),
+        "remote_address_group_id": None, "belongs_to_default_sg": default,
+    }
+
+
+def subnet_pools(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Subnet pools."""
+    return [{
+        **_standard(one), "name": one["name"], "ip_version": one["ip_version"], "prefixes": one["prefixes"],
+        "default_prefixlen": one["default_prefixlen"], "min_prefixlen": one["min_prefixlen"],
+        "max_prefixlen": one["max_prefixlen"], "default_quota": one["default_quota"], "shared": one["shared"],
+        "is_default": one["is_default"], "address_scope_id": None,
+    } for one in records]

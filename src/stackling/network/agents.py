@@ -1,0 +1,41 @@
+"""Hosts as Neutron's agents: what OVN runs on each machine, in the words that clients know."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from sqlalchemy import select
+
+from stackling.core import clock
+from stackling.store.tables.fleet import hosts, machines
+from stackling.store.transaction import Tx
+
+_NAMESPACE = uuid.UUID("6f1c2c1e-3b5c-5f0a-9c60-0a3f6c1d7b11")
+ALIVE_WITHIN = 75.0
+_HOSTS = select(hosts.c.id, hosts.c.name, hosts.c.created_at, hosts.c.availability_zone, machines.c.last_seen).select_from(
+    hosts.outerjoin(machines, machines.c.id == hosts.c.machine_id)).order_by(hosts.c.name)
+
+
+def agents(tx: Tx) -> list[dict[str, Any]]:
+    """One controller agent a host; alive when its machine has reported lately."""
+    return [_agent(row, tx.time) for row in tx.all(_HOSTS)]
+
+
+def _agent(row: Any, now: float) -> dict[str, Any]:
+    seen = row.last_seen
+    at = (clock.instant(seen) if seen else row.created_at)[:19].replace("T", " ")
+    return {
+        "id": str(uuid.uuid5(_NAMESPACE, row.id)), "agent_type": "OVN Controller agent", "binary": "ovn-controller",
+        "topic": "n/a", "host": row.name, "admin_state_up": True, "alive": seen is not None and now - seen < ALIVE_WITHIN,
+        "created_at": row.created_at[:19].replace("T", " "), "started_at": at, "heartbeat_timestamp": at,
+        "availability_zone": row.availability_zone, "description": "", "resources_synced": None,
+        "configurations": {"bridge-mappings": "", "chassis_name": row.name},
+    }
+
+
+def zones(tx: Tx) -> list[dict[str, str]]:
+    """The availability zones of networks and routers."""
+    names = sorted({row.availability_zone for row in tx.all(_HOSTS)} | {"nova"})
+    return [{"name": name, "resource": resource, "state": "available"} for name in names
+            for resource in ("network", "router")]

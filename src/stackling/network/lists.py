@@ -1,0 +1,213 @@
+"""Lists of resources: visibility, filters, sorting and pages as one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select
+
+from stackling.core.context import Context
+from stackling.network import rules
+from stackling.network.errors import not_found
+from stackling.network.resources import (
+    FLOATING_IPS,
+    NETWORKS,
+    PORTS,
+    ROUTERS,
+    RULES,
+    SECURITY_GROUPS,
+    SUBNET_POOLS,
+    SUBNETS,
+)
+from stackling.network.rows import Record, Rows, many
+from stackling.store.tables import network as tables
+from stackling.store.transaction import Tx
+
+Condition = ColumnElement[bool]
+_n, _s, _p, _t = tables.networks, tables.subnets, tables.ports, tables.network_tags
+_g, _r = tables.security_groups, tables.security_group_rules
+
+
+@dataclass(slots=True)
+class ListQuery:
+    """What a list request asks for. Filter values are converted already; several mean any of them."""
+
+    filters: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    sorts: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])       # (column, descending)
+    limit: int | None = None
+    marker: str | None = None
+    reverse: bool = False
+
+
+Filter = Callable[[Sequence[Any]], Condition]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """How one resource is listed. ``own``: what a caller sees that is no administrator."""
+
+    resource: str
+    rows: Rows
+    own: Callable[[Context], Condition]
+    special: Mapping[str, Filter] = field(default_factory=dict[str, Filter])
+
+
+def find(tx: Tx, ctx: Context, listed: Listed, query: ListQuery) -> list[Record]:
+    """The rows of one page."""
+    table = listed.rows.table
+    conditions: list[Condition] = []
+    if listed.rows.has_deleting:
+        conditions.append(table.c.deleting.is_(False))
+    if not ctx.is_admin:
+        conditions.append(listed.own(ctx))
+    conditions += [_condition(listed, name, values) for name, values in query.filters.items()]
+    statement = select(table).where(*conditions)
+    sorts = [*query.sorts, *([] if any(name == "id" for name, _ in query.sorts) else [("id", False)])]
+    if query.reverse:
+        sorts = [(name, not down) for name, down in sorts]
+    if query.marker is not None:
+        record = listed.rows.get(tx, query.marker)
+        if record is None:
+            raise not_found(listed.resource, query.marker)
+        statement = statement.where(_after(table, sorts, record))
+    statement = statement.order_by(*(_key(table, name).desc() if down else _key(table, name) for name, down in sorts))
+    if query.limit is not None:
+        statement = statement.limit(query.limit)
+    found = many(tx, statement)
+    return found[::-1] if query.reverse else found
+
+
+def _key(table: Any, name: str) -> ColumnElement[Any]:
+    column = table.c[name]
+    if not column.nullable:
+        return column
+    return func.coalesce(column, -1 if column.type.python_type is int else "")
+
+
+def _after(table: Any, sorts: Sequence[tuple[str, bool]], record: Record) -> Condition:
+    """Rows that come after *record* in this order."""
+    choices: list[Condition] = []
+    before: list[Condition] = []
+    for name, down in sorts:
+        column, value = _key(table, name), record[name]
+        if value is None:
+            value = -1 if table.c[name].type.python_type is int else ""
+        choices.append(and_(*before, column < value if down else column > value))
+        before.append(column == value)
+    return or_(*choices)
+
+
+def _condition(listed: Listed, name: str, values: Sequence[Any]) -> Condition:
+    special = listed.special.get(name) or _TAGS.get(name)
+    if special is not None:
+        return special(values) if name not in _TAGS else _tagged(listed.rows.table, name, values)
+    column = listed.rows.table.c[name]
+    given = [value for value in values if value is not None]
+    choices: list[Condition] = [column == given[0] if len(given) == 1 else column.in_(given)] if given else []
+    if len(given) < len(values):
+        choices.append(column.is_(None))
+    return or_(*choices) if choices else false()
+
+
+_TAGS: Mapping[str, Any] = {name: name for name in ("tags", "tags-any", "not-tags", "not-tags-any")}
+
+
+def _tagged(table: Any, name: str, values: Sequence[str]) -> Condition:
+    wanted = [tag for value in values for tag in value.split(",")]
+    has = [exists(select(_t.c.tag).where(_t.c.resource_id == table.c.id, _t.c.tag == tag)) for tag in wanted]
+    together = or_(*has) if name.endswith("any") else and_(*has)
+    return not_(together) if name.startswith("not") else together
+
+
+# -- what each resource adds
+
+def _of_project(table: Any) -> Callable[[Context], Condition]:
+    return lambda ctx: table.c.project_id == ctx.project_id
+
+
+def _networks(*conditions: Condition) -> Any:
+    return select(_n.c.id).where(or_(*conditions), _n.c.deleting.is_(False))
+
+
+def _own_networks(ctx: Context) -> Condition:
+    return or_(_n.c.project_id == ctx.project_id, _n.c.shared.is_(True), _n.c.external.is_(True))
+
+
+def _own_subnets(ctx: Context) -> Condition:
+    return or_(_s.c.project_id == ctx.project_id, _s.c.network_id.in_(_networks(_own_networks(ctx))))
+
+
+def _own_ports(ctx: Context) -> Condition:
+    return or_(_p.c.project_id == ctx.project_id, _p.c.network_id.in_(_networks(_n.c.project_id == ctx.project_id)))
+
+
+def _own_pools(ctx: Context) -> Condition:
+    pools = tables.subnet_pools
+    return or_(pools.c.project_id == ctx.project_id, pools.c.shared.is_(True))
+
+
+def _own_rules(ctx: Context) -> Condition:
+    groups = select(_g.c.id).where(_g.c.project_id == ctx.project_id)
+    return or_(_r.c.project_id == ctx.project_id, _r.c.security_group_id.in_(groups))
+
+
+def _network_is(column: Any) -> Filter:
+    def condition(values: Sequence[bool]) -> Condition:
+        return or_(*(_s.c.network_id.in_(_networks(column.is_(value))) for value in values))
+    return condition
+
+
+def _fixed_ips(values: Sequence[str]) -> Condition:
+    """``subnet_id=…``, ``ip_address=…``, ``ip_address_substr=…``, several of each."""
+    allocated = tables.ip_allocations
+    parts: dict[str, list[str]] = {}
+    for value in values:
+        key, _, wanted = value.partition("=")
+        parts.setdefault(key, []).append(wanted)
+    conditions: list[Condition] = [allocated.c.port_id == _p.c.id]
+    if "subnet_id" in parts:
+        conditions.append(allocated.c.subnet_id.in_(parts["subnet_id"]))
+    if "ip_address" in parts:
+        conditions.append(allocated.c.address.in_(parts["ip_address"]))
+    for part in parts.get("ip_address_substr", ()):
+        conditions.append(allocated.c.address.contains(part, autoescape=True))
+    return exists(select(allocated.c.port_id).where(*conditions))
+
+
+def _groups(values: Sequence[str]) -> Condition:
+    used = tables.port_security_groups
+    return exists(select(used.c.port_id).where(used.c.port_id == _p.c.id, used.c.security_group_id.in_(values)))
+
+
+def _in_default_group(values: Sequence[bool]) -> Condition:
+    groups = select(_g.c.id).where(_g.c.default_of.is_not(None))
+    return or_(*(_r.c.security_group_id.in_(groups) if value else _r.c.security_group_id.not_in(groups)
+                 for value in values))
+
+
+def _never(values: Sequence[bool]) -> Condition:
+    """A boolean that is false everywhere."""
+    return _g.c.id.is_not(None) if False in values else false()
+
+
+def _protocols(values: Sequence[Any]) -> Condition:
+    same = {name for value in values if value is not None for name in [value, *(
+        other for other, number in rules.PROTOCOLS.items() if str(number) == str(value))]}
+    choices: list[Condition] = [_r.c.protocol.in_(sorted(same))] if same else []
+    return or_(*choices, *([_r.c.protocol.is_(None)] if None in values else []))
+
+
+LISTED: Mapping[str, Listed] = {one.resource: one for one in (
+    Listed("network", NETWORKS, _own_networks),
+    Listed("subnet", SUBNETS, _own_subnets, {"shared": _network_is(_n.c.shared), "external": _network_is(_n.c.external),
+                                             "router:external": _network_is(_n.c.external)}),
+    Listed("port", PORTS, _own_ports, {"fixed_ips": _fixed_ips, "security_groups": _groups}),
+    Listed("router", ROUTERS, _of_project(tables.routers)),
+    Listed("floatingip", FLOATING_IPS, _of_project(tables.floating_ips)),
+    Listed("security_group", SECURITY_GROUPS, _of_project(_g), {"shared": _never}),
+    Listed("security_group_rule", RULES, _own_rules, {"belongs_to_default_sg": _in_default_group,
+                                                      "protocol": _protocols}),
+    Listed("subnetpool", SUBNET_POOLS, _own_pools),
+)}
