@@ -211,7 +211,7 @@ class Converger:
                 case p.Suspend():
                     await run(hypervisor.suspend, server_id)
                 case p.Plug(nic):
-                    await run(hypervisor.attach, server_id, nic)
+                    await run(hypervisor.attach, desired, nic)
                 case p.Unplug(port_id):
                     await run(hypervisor.detach, server_id, port_id)
                 case p.Forget():

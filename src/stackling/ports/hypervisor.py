@@ -95,7 +95,7 @@ class Hypervisor(Protocol):
         """Save memory to disk and switch off."""
         ...
 
-    def attach(self, server_id: str, nic: Nic) -> None:
+    def attach(self, server: ServerDesired, nic: Nic) -> None:
         """Plug in an interface, in the running guest and in the definition (nothing when it is there)."""
         ...
 

@@ -119,9 +119,9 @@ class SimulatedHypervisor:
         if self._state(server_id).power in (Power.RUNNING, Power.PAUSED):
             self._change(server_id, Power.SUSPENDED)
 
-    def attach(self, server_id: str, nic: Nic) -> None:
+    def attach(self, server: ServerDesired, nic: Nic) -> None:
         self._may_fail("attach")
-        state = self._state(server_id)
+        state = self._state(server.id)
         if nic.port_id not in state.nics:
             self._put(msgspec.structs.replace(state, nics=(*state.nics, nic.port_id)))
 

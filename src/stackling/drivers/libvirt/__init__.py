@@ -1,0 +1,1 @@
+"""Guests on libvirt and QEMU, reached through a worker process that can be killed."""

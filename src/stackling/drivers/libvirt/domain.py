@@ -1,0 +1,205 @@
+"""A server's libvirt domain XML. Pure. (Format: https://libvirt.org/formatdomain.html.)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from stackling.drivers.libvirt.hardware import Hardware, choose
+from stackling.ports.document import Nic, ServerDesired
+from stackling.ports.hypervisor import GuestDisks
+
+NAMESPACE = "https://stackling.dev/xmlns/server/1"
+SPARE_PORTS = 12        # PCI Express ports free for devices that are plugged in while the guest runs
+TAP_DIGITS = 11         # of the port's id, after "tap": an interface's name has at most 15 characters
+_X86_64_V2 = ("ssse3", "sse4.1", "sse4.2", "popcnt")
+
+ElementTree.register_namespace("stackling", NAMESPACE)
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What this machine's guests have in common.
+
+    *sockets* is the directory, as libvirtd sees it, in which guests' consoles listen. *netdev*: Open vSwitch forwards
+    in userspace, which needs whole checksums from the guest.
+    """
+
+    kvm: bool
+    sockets: Path
+    bridge: str = "br-int"
+    netdev: bool = True
+    emulator: str = "/usr/bin/qemu-system-x86_64"
+
+
+def domain_name(server_id: str) -> str:
+    """The domain's name; its UUID is the server's id."""
+    return f"instance-{server_id}"
+
+
+def tap_name(port_id: str) -> str:
+    """The name of a port's interface on the machine, as Neutron names it."""
+    return f"tap{port_id[:TAP_DIGITS]}"
+
+
+def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Platform) -> str:
+    """The definition of *server*. Raises ``GuestRefused`` for hardware that isn't offered."""
+    hardware = choose(server)
+    domain = Element("domain", type="kvm" if platform.kvm else "qemu")
+    _text(domain, "name", domain_name(server.id))
+    _text(domain, "uuid", server.id)
+    _metadata(domain, server)
+    _text(domain, "memory", str(server.memory_mib), unit="MiB")
+    _text(domain, "vcpu", str(server.vcpus))
+    _system(domain, server, hardware)
+    _processor(domain, hardware, platform)
+    clock = SubElement(domain, "clock", offset="utc")
+    SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
+    SubElement(clock, "timer", name="pit", tickpolicy="delay")
+    SubElement(clock, "timer", name="hpet", present="no")
+    _text(domain, "on_poweroff", "destroy")
+    _text(domain, "on_reboot", "restart")
+    _text(domain, "on_crash", "destroy")
+    devices = SubElement(domain, "devices")
+    _text(devices, "emulator", platform.emulator)
+    _controllers(devices, hardware)
+    _disks(devices, disks, hardware)
+    for nic in server.nics:
+        devices.append(_interface(nic, server.vcpus, hardware, platform))
+    _consoles(devices, server.id, log, hardware, platform)
+    _extras(devices, hardware)
+    ElementTree.indent(domain)
+    return ElementTree.tostring(domain, encoding="unicode")
+
+
+def interface_xml(server: ServerDesired, nic: Nic, platform: Platform) -> str:
+    """One interface, for hot-plugging. Raises ``GuestRefused``."""
+    return ElementTree.tostring(_interface(nic, server.vcpus, choose(server), platform), encoding="unicode")
+
+
+# -- parts
+
+def _text(parent: Element, tag: str, text: str, **attributes: str) -> Element:
+    element = SubElement(parent, tag, attributes)
+    element.text = text
+    return element
+
+
+def _metadata(domain: Element, server: ServerDesired) -> None:
+    mark = SubElement(SubElement(domain, "metadata"), f"{{{NAMESPACE}}}server",
+                      {"id": server.id, "generation": str(server.generation)})
+    _text(mark, f"{{{NAMESPACE}}}name", _printable(server.name))
+    _text(mark, f"{{{NAMESPACE}}}project", server.project_id)
+
+
+def _printable(text: str) -> str:
+    """XML 1.0 has no control characters and no lone surrogates, whatever a server is called."""
+    return "".join(char for char in text if char.isprintable())
+
+
+def _system(domain: Element, server: ServerDesired, hardware: Hardware) -> None:
+    system = SubElement(domain, "os", {"firmware": "efi"} if hardware.uefi else {})
+    _text(system, "type", "hvm", arch="x86_64", machine=hardware.machine)
+    SubElement(system, "boot", dev="hd")
+    if hardware.boot_menu:
+        SubElement(system, "bootmenu", enable="yes", timeout="3000")
+    SubElement(system, "smbios", mode="sysinfo")
+    sysinfo = SubElement(domain, "sysinfo", type="smbios")
+    entries = SubElement(sysinfo, "system")
+    _text(entries, "entry", "OpenStack Foundation", name="manufacturer")
+    _text(entries, "entry", "OpenStack Nova", name="product")
+    _text(entries, "entry", server.id, name="serial")
+    _text(entries, "entry", server.id, name="uuid")
+    _text(entries, "entry", "Virtual Machine", name="family")
+    features = SubElement(domain, "features")
+    SubElement(features, "acpi")
+    SubElement(features, "apic")
+
+
+def _processor(domain: Element, hardware: Hardware, platform: Platform) -> None:
+    if platform.kvm:
+        cpu = SubElement(domain, "cpu", mode="host-passthrough", check="none", migratable="on")
+    else:
+        cpu = SubElement(domain, "cpu", mode="custom", match="exact", check="none")
+        _text(cpu, "model", "qemu64", fallback="allow")
+        for name in _X86_64_V2:
+            SubElement(cpu, "feature", policy="require", name=name)
+    if hardware.topology:
+        sockets, cores, threads = map(str, hardware.topology)
+        SubElement(cpu, "topology", sockets=sockets, dies="1", cores=cores, threads=threads)
+
+
+def _controllers(devices: Element, hardware: Hardware) -> None:
+    if hardware.q35:
+        SubElement(devices, "controller", type="pci", model="pcie-root")
+        for _ in range(SPARE_PORTS):
+            SubElement(devices, "controller", type="pci", model="pcie-root-port")
+    SubElement(devices, "controller", type="usb", model="none")
+    if "scsi" in (hardware.disk_bus, hardware.cdrom_bus):
+        SubElement(devices, "controller", type="scsi", model="virtio-scsi")
+
+
+def _disks(devices: Element, disks: GuestDisks, hardware: Hardware) -> None:
+    names = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
+    letters = iter("abcdefgh")
+    for path, format in ((disks.root, "qcow2"), (disks.ephemeral, "raw"), (disks.swap, "raw")):
+        if path is None:
+            continue
+        disk = SubElement(devices, "disk", type="file", device="disk")
+        SubElement(disk, "driver", name="qemu", type=format, cache="none", discard="unmap")
+        SubElement(disk, "source", file=str(path))
+        SubElement(disk, "target", dev=f"{names[hardware.disk_bus]}{next(letters)}", bus=hardware.disk_bus)
+    if disks.config_drive is not None:
+        bus = hardware.cdrom_bus
+        disk = SubElement(devices, "disk", type="file", device="disk" if bus == "virtio" else "cdrom")
+        SubElement(disk, "driver", name="qemu", type="raw", cache="none")
+        SubElement(disk, "source", file=str(disks.config_drive))
+        letter = "z" if bus in ("virtio", "scsi") else "d"
+        SubElement(disk, "target", dev=f"{names[bus]}{letter}", bus=bus)
+        SubElement(disk, "readonly")
+
+
+def _interface(nic: Nic, vcpus: int, hardware: Hardware, platform: Platform) -> Element:
+    interface = Element("interface", type="bridge")
+    SubElement(interface, "mac", address=nic.mac)
+    SubElement(interface, "source", bridge=platform.bridge)
+    port = SubElement(interface, "virtualport", type="openvswitch")
+    SubElement(port, "parameters", interfaceid=nic.port_id)
+    SubElement(interface, "target", dev=tap_name(nic.port_id))
+    SubElement(interface, "model", type=hardware.vif_model)
+    if hardware.vif_model == "virtio":
+        driver = Element("driver")
+        if platform.kvm and hardware.multiqueue and vcpus > 1:
+            driver.set("queues", str(min(vcpus, 8)))
+        if platform.netdev:
+            SubElement(driver, "host", csum="off")
+        if len(driver) or driver.attrib:
+            interface.append(driver)
+    SubElement(interface, "mtu", size=str(nic.mtu))
+    return interface
+
+
+def _consoles(devices: Element, server_id: str, log: Path, hardware: Hardware, platform: Platform) -> None:
+    serial = SubElement(devices, "serial", type="unix")
+    SubElement(serial, "source", mode="bind", path=str(platform.sockets / f"{server_id}.serial"))
+    SubElement(serial, "log", file=str(log), append="on")
+    target = SubElement(serial, "target", type="isa-serial", port="0")
+    SubElement(target, "model", name="isa-serial")
+    if hardware.video != "none":
+        graphics = SubElement(devices, "graphics", type="vnc")
+        SubElement(graphics, "listen", type="socket", socket=str(platform.sockets / f"{server_id}.vnc"))
+    SubElement(SubElement(devices, "video"), "model", type=hardware.video)
+
+
+def _extras(devices: Element, hardware: Hardware) -> None:
+    if hardware.guest_agent:
+        channel = SubElement(devices, "channel", type="unix")
+        SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
+    if hardware.watchdog:
+        SubElement(devices, "watchdog", model="i6300esb", action=hardware.watchdog)
+    if hardware.rng:
+        rng = SubElement(devices, "rng", model="virtio")
+        _text(rng, "backend", "/dev/urandom", model="random")
+    SubElement(devices, "memballoon", model="virtio")

@@ -1,0 +1,107 @@
+"""``Hypervisor`` on libvirt."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stackling.drivers.libvirt.client import WorkerClient
+from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml
+from stackling.ports.document import Inventory, Nic, Power, ServerDesired
+from stackling.ports.hypervisor import Guest, GuestDisks, HypervisorError
+
+log = logging.getLogger(__name__)
+START, SAVE = 90.0, 300.0           # deadlines in seconds; saving and loading memory takes its time
+CONSOLE_LOG = "console.log"
+CONSOLE_MOST = 1 << 20              # bytes of the console that are ever read or kept
+
+
+class LibvirtHypervisor:
+    """Guests of one libvirtd. ``instances`` is the directory whose ``<server id>/console.log`` the guests write."""
+
+    def __init__(self, uri: str, instances: Path, platform: Platform, *, client: WorkerClient | None = None) -> None:
+        self._instances, self._platform = instances, platform
+        self._watchers: list[Callable[[str], None]] = []
+        self.client = client or WorkerClient(uri, self._event)
+
+    def guests(self) -> Mapping[str, Guest]:
+        return {found["id"]: _guest(found) for found in self.client.call("guests")}
+
+    def guest(self, server_id: str) -> Guest | None:
+        found = self.client.call("guest", id=server_id)
+        return _guest(found) if found else None
+
+    def inventory(self) -> Inventory:
+        found = self.client.call("inventory")
+        return Inventory(
+            vcpus=os.cpu_count() or 1, memory_mib=0, disk_gib=0,
+            hypervisor_type="KVM" if self._platform.kvm else "QEMU", hypervisor_version=found["version"],
+            cpu_info={"arch": found["arch"], "model": found["model"], "vendor": found["vendor"],
+                      "features": found["features"], "topology": found["topology"]},
+            facts={"libvirt_version": found["libvirt"], "accelerator": "kvm" if self._platform.kvm else "tcg"})
+
+    def define(self, server: ServerDesired, disks: GuestDisks) -> None:
+        log_file = self._instances / server.id / CONSOLE_LOG
+        xml = domain_xml(server, disks, log_file, self._platform)
+        self.client.call("define", id=server.id, generation=server.generation, xml=xml)
+
+    def start(self, server_id: str) -> None:
+        self.client.call("start", START, id=server_id)
+
+    def shutdown(self, server_id: str) -> None:
+        self.client.call("shutdown", id=server_id)
+
+    def destroy(self, server_id: str) -> None:
+        self.client.call("destroy", id=server_id)
+
+    def pause(self, server_id: str) -> None:
+        self.client.call("pause", id=server_id)
+
+    def unpause(self, server_id: str) -> None:
+        self.client.call("unpause", id=server_id)
+
+    def suspend(self, server_id: str) -> None:
+        self.client.call("suspend", SAVE, id=server_id)
+
+    def attach(self, server: ServerDesired, nic: Nic) -> None:
+        self.client.call("attach", id=server.id, port=nic.port_id, xml=interface_xml(server, nic, self._platform))
+
+    def detach(self, server_id: str, port_id: str) -> None:
+        self.client.call("detach", id=server_id, port=port_id)
+
+    def undefine(self, server_id: str) -> None:
+        self.client.call("undefine", id=server_id)
+
+    def console_log(self, server_id: str, length: int | None) -> str:
+        path = self._instances / server_id / CONSOLE_LOG
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - CONSOLE_MOST))
+                text = file.read(CONSOLE_MOST).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise HypervisorError(f"the console log can't be read: {error.strerror}") from None
+        if length is None:
+            return text
+        return "".join(text.splitlines(keepends=True)[-length:]) if length > 0 else ""
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        self._watchers.append(changed)
+
+    def close(self) -> None:
+        self.client.close()
+
+    def _event(self, event: dict[str, Any]) -> None:
+        if event["event"] == "disconnected":
+            log.warning("libvirtd is gone; guests keep running")
+            return
+        for watcher in self._watchers:
+            watcher(event.get("guest", ""))
+
+
+def _guest(found: dict[str, Any]) -> Guest:
+    return Guest(found["id"], Power(found["power"]), found["generation"], tuple(found["nics"]), found["ours"])

@@ -1,0 +1,306 @@
+"""The process that talks to libvirtd: ``/usr/bin/python3 -I worker.py URI``.
+
+Debian's python3-libvirt lives outside of our environment, and a thread that hangs in libvirt can't be ended, but a
+process can. So this file imports only the standard library and ``libvirt``, and nothing of ours.
+
+Requests come as JSON, one a line: ``{"id": 1, "call": "start", "args": {…}}``; several run at once, and answers come
+in any order: ``{"id": 1, "result": …}`` or ``{"id": 1, "error": [kind, message]}`` with kind ``down`` (libvirtd doesn't
+answer), ``missing`` (no such guest), ``refused`` (can't work as asked) or ``failed``. Events have no id:
+``{"event": "guest", "guest": uuid}``, ``{"event": "connected"}``, ``{"event": "disconnected"}``.
+The process ends when its input does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from xml.etree import ElementTree
+
+import libvirt  # pyright: ignore[reportMissingImports]
+
+THREADS = 8
+KEEPALIVE = (5, 3)          # seconds between two probes, probes lost until the connection counts as dead
+RECONNECT = 0.5
+NAMESPACE = "{https://stackling.dev/xmlns/server/1}"
+REFUSALS = (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_XML_ERROR, libvirt.VIR_ERR_XML_DETAIL,
+            libvirt.VIR_ERR_XML_INVALID_SCHEMA, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED)
+LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
+UNDEFINE = (libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+
+
+class Failure(Exception):
+    """An answer of the kind that is its first argument."""
+
+
+class Worker:
+    """One connection to libvirtd, kept up; calls by name."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.connection: Any = None
+        self.connecting = threading.Lock()
+        self.lost = threading.Event()
+        self.output = threading.Lock()
+
+    def run(self) -> None:
+        libvirt.registerErrorHandler(lambda *_: None, None)
+        libvirt.virEventRegisterDefaultImpl()
+        threading.Thread(target=self._events, daemon=True).start()
+        threading.Thread(target=self._keep_connected, daemon=True).start()
+        with ThreadPoolExecutor(THREADS) as pool:
+            for line in sys.stdin.buffer:
+                pool.submit(self._serve, json.loads(line))
+            os._exit(0)
+
+    # -- wire
+
+    def say(self, message: dict[str, Any]) -> None:
+        data = json.dumps(message).encode() + b"\n"
+        with self.output:
+            try:
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+            except OSError:
+                os._exit(0)
+
+    def _serve(self, request: dict[str, Any]) -> None:
+        try:
+            call = CALLS[request["call"]]
+            self.say({"id": request["id"], "result": call(self._connected(), **request.get("args", {}))})
+        except Failure as failure:
+            self.say({"id": request["id"], "error": list(failure.args)})
+        except libvirt.libvirtError as error:
+            self.say({"id": request["id"], "error": explain(error)})
+        except Exception as error:
+            self.say({"id": request["id"], "error": ["failed", f"{type(error).__name__}: {error}"]})
+
+    # -- connection
+
+    def _connected(self) -> Any:
+        with self.connecting:
+            if self.connection is None:
+                try:
+                    connection = libvirt.open(self.uri)
+                except libvirt.libvirtError as error:
+                    self.lost.set()
+                    raise Failure("down", str(error)) from None
+                connection.setKeepAlive(*KEEPALIVE)
+                connection.registerCloseCallback(self._closed, None)
+                connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None)
+                self.connection = connection
+                self.say({"event": "connected"})
+            return self.connection
+
+    def _closed(self, connection: Any, reason: int, opaque: Any) -> None:
+        self.connection = None
+        self.say({"event": "disconnected"})
+        self.lost.set()
+
+    def _keep_connected(self) -> None:
+        while True:
+            try:
+                self._connected()
+                self.lost.wait()
+                self.lost.clear()
+            except Failure:
+                time.sleep(RECONNECT)
+
+    def _events(self) -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    def _lifecycle(self, connection: Any, domain: Any, event: int, detail: int, opaque: Any) -> None:
+        self.say({"event": "guest", "guest": domain.UUIDString()})
+
+
+def explain(error: Any) -> list[str]:
+    """Kind and message of a libvirt error."""
+    code, domain, message = error.get_error_code(), error.get_error_domain(), str(error)
+    if code == libvirt.VIR_ERR_NO_DOMAIN:
+        return ["missing", message]
+    if domain == libvirt.VIR_FROM_RPC or code in (libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN):
+        return ["down", message]
+    return ["refused" if code in REFUSALS else "failed", message]
+
+
+# -- calls: each takes the connection first
+
+def guests(connection: Any) -> list[dict[str, Any]]:
+    found = []
+    for domain in connection.listAllDomains():
+        try:
+            found.append(describe(domain))
+        except libvirt.libvirtError as error:       # gone meanwhile
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+    return found
+
+
+def guest(connection: Any, id: str) -> dict[str, Any] | None:
+    try:
+        return describe(connection.lookupByUUIDString(id))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def describe(domain: Any) -> dict[str, Any]:
+    state, reason = domain.state()
+    tree = ElementTree.fromstring(domain.XMLDesc())
+    mark = tree.find(f"metadata/{NAMESPACE}server")
+    return {"id": domain.UUIDString(), "power": power(domain, state, reason), "ours": mark is not None,
+            "generation": int(mark.get("generation", "0")) if mark is not None else 0, "nics": ports(tree)}
+
+
+def power(domain: Any, state: int, reason: int) -> str:
+    if state == libvirt.VIR_DOMAIN_PAUSED:
+        return "paused"
+    if state == libvirt.VIR_DOMAIN_CRASHED:
+        return "crashed"
+    if state == libvirt.VIR_DOMAIN_SHUTOFF:
+        if domain.hasManagedSaveImage():
+            return "suspended"
+        return "crashed" if reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED else "stopped"
+    return "running"
+
+
+def ports(tree: Any) -> list[str]:
+    return [element.get("interfaceid") for element in tree.findall("devices/interface/virtualport/parameters")
+            if element.get("interfaceid")]
+
+
+def inventory(connection: Any) -> dict[str, Any]:
+    info = connection.getInfo()
+    capabilities = ElementTree.fromstring(connection.getCapabilities())
+    cpu = capabilities.find("host/cpu")
+    return {"version": connection.getVersion(), "libvirt": connection.getLibVersion(), "arch": info[0],
+            "model": cpu.findtext("model") if cpu is not None else None,
+            "vendor": cpu.findtext("vendor") if cpu is not None else None,
+            "features": sorted(each.get("name") for each in cpu.findall("feature")) if cpu is not None else [],
+            "topology": {"sockets": info[5], "cores": info[6], "threads": info[7]}}
+
+
+def define(connection: Any, id: str, generation: int, xml: str) -> None:
+    found = guest(connection, id)
+    if found and found["generation"] > generation:
+        raise Failure("failed", f"the definition in place is newer ({found['generation']}) than {generation}")
+    domain = connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+    if domain.autostart():
+        domain.setAutostart(0)
+
+
+def start(connection: Any, id: str) -> None:
+    domain = connection.lookupByUUIDString(id)
+    if not domain.isActive():
+        try:
+            domain.create()
+        except libvirt.libvirtError:
+            if not domain.isActive():
+                raise
+
+
+def shutdown(connection: Any, id: str) -> None:
+    domain = connection.lookupByUUIDString(id)
+    if domain.isActive():
+        domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+
+
+def destroy(connection: Any, id: str) -> None:
+    try:
+        domain = connection.lookupByUUIDString(id)
+        if domain.isActive():
+            switch_off(domain)
+        if domain.hasManagedSaveImage():
+            domain.managedSaveRemove()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+
+
+def switch_off(domain: Any) -> None:
+    try:
+        domain.destroy()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:     # it is off already
+            raise
+
+
+def pause(connection: Any, id: str) -> None:
+    domain = connection.lookupByUUIDString(id)
+    if domain.state()[0] in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):
+        domain.suspend()
+
+
+def unpause(connection: Any, id: str) -> None:
+    domain = connection.lookupByUUIDString(id)
+    if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+        domain.resume()
+
+
+def suspend(connection: Any, id: str) -> None:
+    domain = connection.lookupByUUIDString(id)
+    if domain.isActive():
+        domain.managedSave(0)
+
+
+def attach(connection: Any, id: str, port: str, xml: str) -> None:
+    domain = connection.lookupByUUIDString(id)
+    flags = 0
+    if port not in ports(ElementTree.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))):
+        flags |= CONFIG
+    if domain.isActive() and port not in ports(ElementTree.fromstring(domain.XMLDesc())):
+        flags |= LIVE
+    if flags:
+        domain.attachDeviceFlags(xml, flags)
+
+
+def detach(connection: Any, id: str, port: str) -> None:
+    domain = connection.lookupByUUIDString(id)
+    _detach(domain, port, libvirt.VIR_DOMAIN_XML_INACTIVE, CONFIG)
+    if domain.isActive():
+        _detach(domain, port, 0, LIVE)
+        if interface(domain, port, 0) is not None:
+            raise Failure("failed", "the guest hasn't let go of the interface yet")
+
+
+def _detach(domain: Any, port: str, which: int, flags: int) -> None:
+    element = interface(domain, port, which)
+    if element is not None:
+        try:
+            domain.detachDeviceFlags(ElementTree.tostring(element, encoding="unicode"), flags)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in (libvirt.VIR_ERR_DEVICE_MISSING, libvirt.VIR_ERR_OPERATION_FAILED):
+                raise
+
+
+def interface(domain: Any, port: str, which: int) -> Any:
+    for element in ElementTree.fromstring(domain.XMLDesc(which)).findall("devices/interface"):
+        parameters = element.find("virtualport/parameters")
+        if parameters is not None and parameters.get("interfaceid") == port:
+            return element
+    return None
+
+
+def undefine(connection: Any, id: str) -> None:
+    try:
+        domain = connection.lookupByUUIDString(id)
+        if domain.isActive():
+            switch_off(domain)
+        domain.undefineFlags(UNDEFINE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+
+
+CALLS = {call.__name__: call for call in (
+    guests, guest, inventory, define, start, shutdown, destroy, pause, unpause, suspend, attach, detach, undefine)}
+
+if __name__ == "__main__":
+    Worker(sys.argv[1]).run()
