@@ -46,8 +46,8 @@ def test_conditions() -> None:
     asked = listing(Query.parse("size_max=5&name=in:a,%22b,c%22&os_distro=debian&tag=x&tag=y&hw_max=1"), SETTINGS)
     assert asked.tags == ("x", "y")
     assert asked.conditions == (
-        Condition("size", "lte", 5), Condition("name", "in", ["a", "b,c"]), Condition("os_distro", "property", "debian"),
-        Condition("hw_max", "property", "1"))
+        Condition("size", "lte", 5), Condition("name", "in", ["a", "b,c"]),
+        Condition("os_distro", "property", "debian"), Condition("hw_max", "property", "1"))
 
 
 @pytest.mark.parametrize(("text", "found"), [
