@@ -100,3 +100,11 @@ def _root(row: Row[Any]) -> RootDisk | None:
 def _hardware(properties: dict[str, str], extra_specs: dict[str, str]) -> dict[str, str]:
     found = {name: str(value) for name, value in properties.items() if name.startswith(("hw_", "os_"))}
     return found | {name: str(value) for name, value in extra_specs.items() if name.startswith("hw:")}
+
+
+def host_id(tx: Tx, host: str) -> str:
+    """The id of the host called *host*. Raises ``NotFound``."""
+    row = tx.one(_HOST, host=host)
+    if row is None:
+        raise NotFound(f"Host {host} could not be found.")
+    return str(row.id)

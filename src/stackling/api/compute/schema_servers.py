@@ -171,17 +171,15 @@ def _list(version: Version) -> Json:
         **dict.fromkeys(_EXACT, TEXT), **dict.fromkeys(_PATTERNS, {"type": "string", "format": "regex"}),
         "sort_key": {"type": "string", "enum": sortable}, "limit": COUNT,
         "changes-since": {"type": "string", "format": "date-time"}}
-    if version < (2, 75):
-        found.update(dict.fromkeys(JOINED, {"type": "string"}))
+    found.update(dict.fromkeys(JOINED, TEXT))
     if version >= (2, 26):
         found.update(dict.fromkeys(("tags", "tags-any", "not-tags", "not-tags-any"), {"type": "string", "format": "regex"}))
     if version >= (2, 66):
         found["changes-before"] = {"type": "string", "format": "date-time"}
     if version >= (2, 73):
-        found["locked"] = BOOLEAN
+        found["locked"] = TEXT
     schema = query(found, more=version < (2, 75))
-    if version < (2, 75):
-        schema["patternProperties"] = {"^_": {"type": "array", "items": TEXT}}
+    schema["patternProperties"] = {"^_": {"type": "array", "items": TEXT}}
     return schema
 
 

@@ -1,0 +1,251 @@
+"""``POST /servers/{id}/action``: the actions as a table."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from stackling.api.call import Call, Reply, Version
+from stackling.api.compute import schema_servers as schema
+from stackling.api.compute.parts import Json, route
+from stackling.api.compute.servers import shown
+from stackling.api.schema import Schemas
+from stackling.compute import actions, addresses, hosts, rebuild, servers
+from stackling.compute.model import ServerRow
+from stackling.core.errors import Conflict, Gone, Invalid, NotFound, NotImplementedHere, Unavailable
+
+if TYPE_CHECKING:
+    from stackling.store.transaction import Tx
+
+Handler = Callable[["Tx", Call, ServerRow, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAction:
+    """One action: what does it, who may, what its body is, and in which microversions it exists."""
+
+    handler: Handler
+    rule: str
+    body: Schemas
+    status: int = 202
+    min: Version | None = None
+    max: Version | None = None
+
+
+def _perform(action: actions.Action) -> Handler:
+    def handler(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+        actions.perform(tx, call.ctx, server, action)
+
+    return handler
+
+
+def _reboot(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
+    soft = value["type"].upper() == "SOFT"
+    actions.perform(tx, call.ctx, server, actions.SOFT_REBOOT if soft else actions.HARD_REBOOT)
+
+
+def _rebuild(tx: Tx, call: Call, server: ServerRow, value: Json) -> Reply:
+    if value.get("personality"):
+        raise Invalid("Personality files can't be injected; use user_data.")
+    password = value.get("adminPass") or secrets.token_urlsafe(9)
+    rebuild.rebuild_server(tx, call.ctx, server, _rebuild_spec(value))
+    result = shown(tx, call, server["id"], one=call.version >= (2, 71))
+    if call.version < (2, 75):
+        kept = ("OS-DCF:", "OS-EXT-SRV-ATTR:hostname") if call.version >= (2, 90) else ("OS-DCF:",)
+        result = {name: v for name, v in result.items() if not name.startswith(("OS-", "os-", "security_groups",
+                  "config_drive", "host_status")) or name.startswith(kept)}
+        if call.version < (2, 54):
+            result.pop("key_name", None)
+    if call.version >= (2, 57):
+        result["user_data"] = rebuild.user_data(tx, server["id"])
+    result["adminPass"] = password
+    return Reply({"server": result}, headers={"Location": result["links"][0]["href"]})
+
+
+def _rebuild_spec(value: Json) -> rebuild.Rebuild:
+    columns = {"name": "name", "accessIPv4": "access_ip_v4", "accessIPv6": "access_ip_v6", "metadata": "metadata",
+               "description": "description", "hostname": "hostname", "OS-DCF:diskConfig": "disk_config",
+               "user_data": "user_data"}
+    changed = {column: value[name] for name, column in columns.items() if name in value}
+    return rebuild.Rebuild(value["imageRef"], changed, value.get("key_name"), "key_name" in value)
+
+
+def _reset_state(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
+    actions.reset_state(tx, call.ctx, server, value["state"])
+
+
+def _lock(tx: Tx, call: Call, server: ServerRow, value: Any) -> None:
+    reason = cast("Json", value).get("locked_reason") if isinstance(value, dict) else None
+    actions.lock(tx, call.ctx, server, reason)
+
+
+def _unlock(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+    if server["locked_by"] == "admin":
+        call.authorize(_target(server), "os_compute_api:os-lock-server:unlock:unlock_override")
+    actions.unlock(tx, call.ctx, server)
+
+
+def _force_delete(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+    servers.delete_server(tx, call.ctx, server["id"])
+
+
+def _console_output(tx: Tx, call: Call, server: ServerRow, value: Json) -> Reply:
+    length = value.get("length")
+    lines = None if length in (None, -1, "-1") else int(length)
+    if server["host_id"] is None or (server["launched_at"] is None and server["observed_power"] is None):
+        raise Conflict(f"Instance {server['id']} is not ready")
+    address = hosts.get_host(tx, server["host_id"])["address"]
+
+    async def ask() -> Reply:
+        if lines == 0:
+            return Reply({"output": ""})
+        return Reply({"output": await _ask_console(call, address, server["id"], lines)})
+
+    return Reply(then=ask)
+
+
+async def _ask_console(call: Call, address: str | None, id: str, lines: int | None) -> str:
+    if call.cloud.ask_agent is None or address is None:
+        raise NotImplementedHere("Unable to get console log, functionality not implemented")
+    path = f"/servers/{id}/console-output" + ("" if lines is None else f"?lines={lines}")
+    try:
+        status, body = await call.cloud.ask_agent(address, "GET", path)
+    except OSError as error:
+        raise Unavailable(f"The server's host doesn't answer: {error}") from None
+    if status == 404:
+        raise NotFound("Unable to get console: the guest isn't on its host.")
+    answer: Json = msgspec.json.decode(body)
+    if status != 200:
+        raise Unavailable(f"Unable to get console: {answer.get('error')}")
+    return answer["output"]
+
+
+def _change_password(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+    servers.check_unlocked(call.ctx, server)
+    servers.check_state(server, "changePassword", ("active",))
+    raise Conflict("Failed to set admin password on "
+                   f"{server['id']} because QEMU guest agent is not enabled")
+
+
+def _add_floating_ip(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
+    addresses.add_floating_ip(tx, call.ctx, server, value["address"], value.get("fixed_address"))
+
+
+def _remove_floating_ip(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
+    addresses.remove_floating_ip(tx, call.ctx, server, value["address"])
+
+
+def _add_fixed_ip(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
+    addresses.add_fixed_ip(tx, call.ctx, server, str(value["networkId"]))
+
+
+def _remove_fixed_ip(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
+    addresses.remove_fixed_ip(tx, call.ctx, server, value["address"])
+
+
+def _add_security_group(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
+    addresses.add_security_group(tx, call.ctx, server, value["name"])
+
+
+def _remove_security_group(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
+    addresses.remove_security_group(tx, call.ctx, server, value["name"])
+
+
+def _inject_network_info(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+    addresses.refresh(tx, server)
+
+
+def _not_offered(message: str, error: type[Exception] = NotImplementedHere) -> Handler:
+    def handler(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+        raise error(message)
+
+    return handler
+
+
+def _gone(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+    raise Gone("This resource is no longer available. No forwarding address is given.")
+
+
+_CONSOLE = _not_offered("Remote consoles aren't offered by this cloud yet; os-getConsoleOutput is.", Invalid)
+_V21, _V25, _V243 = (2, 1), (2, 5), (2, 43)
+
+ACTIONS: Mapping[str, ServerAction] = {
+    "os-start": ServerAction(_perform(actions.START), "servers:start", schema.bare("os-start")),
+    "os-stop": ServerAction(_perform(actions.STOP), "servers:stop", schema.bare("os-stop")),
+    "reboot": ServerAction(_reboot, "servers:reboot", schema.REBOOT),
+    "pause": ServerAction(_perform(actions.PAUSE), "os-pause-server:pause", schema.bare("pause")),
+    "unpause": ServerAction(_perform(actions.UNPAUSE), "os-pause-server:unpause", schema.bare("unpause")),
+    "suspend": ServerAction(_perform(actions.SUSPEND), "os-suspend-server:suspend", schema.bare("suspend")),
+    "resume": ServerAction(_perform(actions.RESUME), "os-suspend-server:resume", schema.bare("resume")),
+    "lock": ServerAction(_lock, "os-lock-server:lock", schema.LOCK),
+    "unlock": ServerAction(_unlock, "os-lock-server:unlock", schema.bare("unlock")),
+    "rebuild": ServerAction(_rebuild, "servers:rebuild", schema.REBUILD),
+    "forceDelete": ServerAction(_force_delete, "os-deferred-delete:force", schema.bare("forceDelete")),
+    "os-resetState": ServerAction(_reset_state, "os-admin-actions:reset_state", schema.RESET_STATE),
+    "injectNetworkInfo": ServerAction(_inject_network_info, "os-admin-actions:inject_network_info",
+                                      schema.bare("injectNetworkInfo")),
+    "resetNetwork": ServerAction(_gone, "servers:action", schema.bare("resetNetwork")),
+    "os-getConsoleOutput": ServerAction(_console_output, "os-console-output", schema.CONSOLE_OUTPUT, 200),
+    "changePassword": ServerAction(_change_password, "os-admin-password", schema.ADMIN_PASSWORD),
+    "addFloatingIp": ServerAction(_add_floating_ip, "os-floating-ips:add", schema.ADD_FLOATING_IP, max=_V243),
+    "removeFloatingIp": ServerAction(_remove_floating_ip, "os-floating-ips:remove", schema.REMOVE_FLOATING_IP,
+                                     max=_V243),
+    "addFixedIp": ServerAction(_add_fixed_ip, "os-multinic:add", schema.ADD_FIXED_IP, max=_V243),
+    "removeFixedIp": ServerAction(_remove_fixed_ip, "os-multinic:remove", schema.REMOVE_FIXED_IP, max=_V243),
+    "addSecurityGroup": ServerAction(_add_security_group, "os-security-groups:add",
+                                     schema.security_group("addSecurityGroup")),
+    "removeSecurityGroup": ServerAction(_remove_security_group, "os-security-groups:remove",
+                                        schema.security_group("removeSecurityGroup")),
+    "os-getVNCConsole": ServerAction(_CONSOLE, "os-remote-consoles", schema.console("os-getVNCConsole", "novnc", "xvpvnc"),
+                                     max=_V25),
+    "os-getSPICEConsole": ServerAction(_CONSOLE, "os-remote-consoles", schema.console("os-getSPICEConsole", "spice-html5"),
+                                       max=_V25),
+    "os-getSerialConsole": ServerAction(_CONSOLE, "os-remote-consoles", schema.console("os-getSerialConsole", "serial"),
+                                        max=_V25),
+    "os-getRDPConsole": ServerAction(_not_offered("RDP consoles are gone.", Invalid), "os-remote-consoles",
+                                     schema.bare("os-getRDPConsole"), max=_V25),
+    "createImage": ServerAction(
+        _not_offered("Snapshots of servers aren't offered by this cloud yet."), "servers:create_image",
+        schema.CREATE_IMAGE),
+    "restore": ServerAction(
+        _not_offered("Deleted servers aren't kept by this cloud (no reclaim interval).", Conflict),
+        "os-deferred-delete:restore", schema.bare("restore")),
+    "trigger_crash_dump": ServerAction(
+        _not_offered("Crash dumps aren't offered by this cloud."), "servers:trigger_crash_dump",
+        schema.bare("trigger_crash_dump"), min=(2, 17)),
+}
+
+
+def _target(server: ServerRow) -> dict[str, Any]:
+    return {"project_id": server["project_id"], "user_id": server["user_id"]}
+
+
+def act(tx: Tx, call: Call) -> Reply:
+    """Find the action that the body names, and do it."""
+    body: Json | None = call.body
+    if not isinstance(body, dict) or not body:
+        raise Invalid("Malformed request body: the body must name an action.")
+    name = next((key for key in body if key in ACTIONS), next(iter(body)))
+    action = ACTIONS.get(name)
+    if action is None or (len(body) != 1 and not name.endswith("SecurityGroup")):
+        raise Invalid(f"There is no such action: {name}" if action is None else
+                      f"Additional properties are not allowed ({', '.join(sorted(set(body) - {name}))} unexpected)")
+    if (action.min and call.version < action.min) or (action.max and call.version > action.max):
+        raise NotFound("The resource could not be found.")
+    action.body.check(body, call.version)
+    server = servers.get_server(tx, call.ctx, call.params["id"])
+    call.authorize(_target(server), f"os_compute_api:{action.rule}")
+    if server["deleting"] and name not in _WHILE_DELETING:
+        servers.check_unlocked(call.ctx, server)
+        servers.check_not_deleting(server, name)
+    result = action.handler(tx, call, server, body[name])
+    return result if isinstance(result, Reply) else Reply(status=action.status)
+
+
+_WHILE_DELETING = frozenset(("forceDelete", "os-resetState", "os-getConsoleOutput", "lock", "unlock"))
+ROUTES = [route("POST", "/servers/{id}/action", act, "servers:action", status=202)]
+

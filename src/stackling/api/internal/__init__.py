@@ -1,0 +1,1 @@
+"""What agents ask of control: documents, images, reports. Never on the public port."""

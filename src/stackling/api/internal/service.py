@@ -1,0 +1,185 @@
+"""``/internal``: documents down, reports up, image data.
+
+Theory of operation of the long poll. A request notes an event for its host, reads, and if nothing is new waits for the
+event or the end of its time, then reads again. The event is set by any wake-up that names the host; the note is made
+before the reading, so that a change committed in between isn't missed. A wake-up that is lost costs at most ``RECHECK``
+seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from stackling.api.call import Call, Reply
+from stackling.api.policy import Policy
+from stackling.api.route import Route, Service
+from stackling.compute import facade as compute
+from stackling.core import clock
+from stackling.core.errors import Forbidden, Invalid, NotFound, StacklingError, TooLarge, Unavailable
+from stackling.image import facade as images
+from stackling.ports.document import Documents, HostDocument, Report
+
+if TYPE_CHECKING:
+    from stackling.store.transaction import Tx
+
+LONGEST_WAIT = 30.0
+RECHECK = 2.0
+MAX_REPORT = 64 << 20
+CREDENTIAL = "X-Machine-Credential"
+Listen = Callable[[Callable[[Sequence[tuple[str, str]]], None]], None]
+_decode_report = msgspec.json.Decoder(Report).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Wakeups:
+    """Events by key, set from any thread."""
+
+    def __init__(self, listen: Listen | None) -> None:
+        self._waiting: defaultdict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        if listen is not None:
+            listen(self.woken)
+
+    def woken(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Somebody changed *keys* (none: anything)."""
+        if self._loop is not None and self._waiting:
+            self._loop.call_soon_threadsafe(self._set, list(keys))
+
+    def _set(self, keys: list[tuple[str, str]]) -> None:
+        for key in keys or list(self._waiting):
+            for event in self._waiting.get(key, ()):
+                event.set()
+
+    def note(self, key: tuple[str, str]) -> asyncio.Event:
+        """An event that is set when *key* changes, until ``forget``."""
+        self._loop = asyncio.get_running_loop()
+        event = asyncio.Event()
+        self._waiting[key].add(event)
+        return event
+
+    def forget(self, key: tuple[str, str], event: asyncio.Event) -> None:
+        """The event isn't waited for any more."""
+        self._waiting[key].discard(event)
+        if not self._waiting[key]:
+            del self._waiting[key]
+
+
+def _error(error: StacklingError, request_id: str) -> tuple[Any, str]:
+    return {"error": {"code": error.status, "message": error.message, "request_id": request_id}}, "application/json"
+
+
+def service(listen: Listen | None = None) -> Service:
+    """The service; *listen* registers for wake-ups (``Bus.listen``), of which ``("host", id)`` matters here."""
+    wakeups = Wakeups(listen)
+
+    async def documents(call: Call) -> Reply:
+        return await _documents(call, wakeups)
+
+    return Service("internal", "/internal", [
+        Route("GET", "/machines/{machine}/documents", documents, None, mode="stream"),
+        Route("POST", "/machines/{machine}/report", report, None, mode="stream", limit=MAX_REPORT),
+        Route("GET", "/images/{image}/file", image_file, None, mode="stream"),
+    ], Policy({}), _error)
+
+
+# -- documents
+
+def _integer(call: Call, name: str) -> int | None:
+    text = call.query.last(name)
+    if text is None or text == "":
+        return None
+    if not text.isdecimal() or len(text) > 18:
+        raise Invalid(f"{name} must be a number.")
+    return int(text)
+
+
+def _look(tx: Tx, machine: str, credential: str | None, host: str, since: int, epoch: int | None,
+          ) -> tuple[str, HostDocument | None]:
+    """(host id, what is new)."""
+    machine_id = compute.check_machine(tx, machine, credential)
+    return compute.host_id(tx, host), compute.documents(tx, machine_id, host, since, epoch)
+
+
+async def _documents(call: Call, wakeups: Wakeups) -> Reply:
+    """GET …/documents?host&since&epoch&wait."""
+    host = call.query.last("host")
+    if not host:
+        raise Invalid("host is missing.")
+    since, epoch = _integer(call, "since") or 0, _integer(call, "epoch")
+    wait = min(float(_integer(call, "wait") or 0), LONGEST_WAIT)
+    arguments = (call.params["machine"], call.header(CREDENTIAL), host, since, epoch)
+    end = clock.monotonic() + wait
+    host_id, found = await call.cloud.read(_look, *arguments)
+    while found is None and (left := end - clock.monotonic()) > 0:
+        key = ("host", host_id)
+        event = wakeups.note(key)
+        try:
+            host_id, found = await call.cloud.read(_look, *arguments)
+            if found is None:
+                async with asyncio.timeout(min(left, RECHECK)):
+                    await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            wakeups.forget(key, event)
+        if found is None:
+            host_id, found = await call.cloud.read(_look, *arguments)
+    if found is None:
+        return Reply(status=204)
+    return Reply(_encode(Documents(documents=(found,))))
+
+
+# -- reports
+
+async def _body(call: Call, limit: int) -> bytes:
+    data = bytearray()
+    async for chunk in call.request.stream:
+        data += chunk
+        if len(data) > limit:
+            raise TooLarge(f"The report is larger than {limit} bytes.")
+    return bytes(data)
+
+
+async def report(call: Call) -> Reply:
+    """POST …/report."""
+    try:
+        received = _decode_report(await _body(call, MAX_REPORT))
+    except msgspec.MsgspecError as error:
+        raise Invalid(f"The report can't be read: {error}") from None
+    answer = await call.cloud.transact(_take, call.params["machine"], call.header(CREDENTIAL), received)
+    return Reply(_encode(answer))
+
+
+def _take(tx: Tx, machine: str, credential: str | None, received: Report) -> Any:
+    return compute.accept_report(tx, compute.check_machine(tx, machine, credential), received)
+
+
+# -- image data
+
+def _find_file(tx: Tx, machine: str, credential: str | None, image: str) -> tuple[str, int, str]:
+    machine_id = compute.check_machine(tx, machine, credential)
+    if not compute.names_image(tx, machine_id, image):
+        raise Forbidden(f"No document of this machine names image {image}.")
+    return images.image_file(tx, image)
+
+
+async def image_file(call: Call) -> Reply:
+    """GET …/images/{id}/file: the data of an image that a document of the asking machine names.
+
+    The machine says its name in ``X-Machine``.
+    """
+    machine = call.header("X-Machine") or call.query.last("machine")
+    if not machine:
+        raise Invalid("X-Machine is missing.")
+    if call.cloud.image_store is None:
+        raise Unavailable("This process has no image store.")
+    location, size, digest = await call.cloud.read(_find_file, machine, call.header(CREDENTIAL), call.params["image"])
+    if not location:
+        raise NotFound("The image has no data.")
+    return Reply(stream=call.cloud.image_store.read(location), content_type="application/octet-stream",
+                 headers={"Content-Length": str(size), "X-Image-Sha512": digest})

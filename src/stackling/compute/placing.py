@@ -1,0 +1,37 @@
+"""What runs where: servers by host, use by project, removing a host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, delete, func, select
+
+from stackling.store.tables.compute import aggregate_hosts, servers
+from stackling.store.tables.fleet import hosts
+from stackling.store.transaction import Tx
+
+_ON = select(servers.c.id, servers.c.name, servers.c.host_id).where(
+    servers.c.host_id.in_(bindparam("ids", expanding=True)), servers.c.deleted == 0).order_by(servers.c.created_at)
+_USE = select(servers.c.project_id, func.sum(servers.c.vcpus), func.sum(servers.c.memory_mib),
+              func.sum(servers.c.root_gib + servers.c.ephemeral_gib)).where(
+    servers.c.host_id == bindparam("host"), servers.c.deleted == 0).group_by(servers.c.project_id)
+
+
+def servers_on(tx: Tx, host_ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """(id, name) of the servers of each host."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in tx.all(_ON, ids=list(host_ids)) if host_ids else ():
+        found.setdefault(row.host_id, []).append((row.id, row.name))
+    return found
+
+
+def use_by_project(tx: Tx, host_id: str) -> dict[str, tuple[int, int, int]]:
+    """(vCPUs, MiB, GiB) that each project has on the host."""
+    return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in tx.all(_USE, host=host_id)}
+
+
+def delete_host(tx: Tx, host_id: str) -> None:
+    """Forget an empty host; its machine registers anew when it comes back."""
+    name = tx.scalar(select(hosts.c.name).where(hosts.c.id == host_id))
+    tx.execute(delete(aggregate_hosts).where(aggregate_hosts.c.host == name))
+    tx.execute(delete(hosts).where(hosts.c.id == host_id))
