@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,11 +38,11 @@ def running(state: Path, hosts: int) -> Iterator[Client]:
     """A simulated cloud in *state*, stopped at the end."""
     try:
         if not (state / "stackling.toml").exists():
-            _stackling("up", state, "--simulated", "--hosts", str(hosts))
+            _stackling("up", state, "--simulated", "--hosts", str(hosts), "--port", _free_port())
             _stackling("down", state)
             configured = read(state / "stackling.toml").changed(**SECURITY)
             write(state / "stackling.toml", configured)
-        _stackling("up", state)
+        _stackling("up", state, "--port", _free_port())
         yield Client(state / "clouds.yaml")
     finally:
         _stackling("down", state)
@@ -49,6 +50,11 @@ def running(state: Path, hosts: int) -> Iterator[Client]:
 
 def _stackling(command: str, state: Path, *options: str) -> None:
     subprocess.run([*STACKLING, command, "--state-dir", str(state), *options], check=True, stdout=subprocess.DEVNULL)
+
+
+def _free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return str(taken.getsockname()[1])
 
 
 class Client:

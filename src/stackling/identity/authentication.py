@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from stackling.core.errors import Forbidden, Invalid, Unauthorized
+from stackling.core.errors import Forbidden, Invalid, NotFound, Unauthorized
 from stackling.identity import (
     application_credentials,
     passwords,
@@ -160,7 +160,10 @@ def _token(tx: Tx, identity: Identity, proof: _Proof, data: Any, met: frozenset[
     text = _object(data, "token").get("id")
     if not isinstance(text, str):
         raise expecting("id", "token")
-    proof.base = identity.session(tx, text).token
+    try:
+        proof.base = identity.session(tx, text).token
+    except Unauthorized:            # as upstream: the method "token" says that it can't find it
+        raise NotFound("Failed to validate token") from None
     if proof.base.trust is not None:
         raise Forbidden("You are not authorized to perform the requested action: rescope a scoped token.")
     proof.is_user(proof.base.user)

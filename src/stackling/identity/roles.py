@@ -97,7 +97,7 @@ def imply(tx: Tx, prior: Role, implied: Role) -> None:
     if implied.name in PROHIBITED_IMPLIED:
         raise Forbidden(f"{implied.id} cannot be an implied roles.")
     if implied.domain_id and not prior.domain_id:
-        raise Invalid("Global role cannot imply a domain-specific role")
+        raise Forbidden("Global role cannot imply a domain-specific role")
     if implied.id not in assignments.implications(tx).get(prior.id, ()):
         tx.execute(insert(implied_roles), {"prior_id": prior.id, "implied_id": implied.id})
 

@@ -188,7 +188,7 @@ def former_hashes(tx: Tx, login: Login, security: SecurityCompliance) -> list[st
     if count <= 1:
         return []
     found = [login.password_hash] if login.password_hash else []
-    return (found + [row.password_hash for row in tx.all(_OLD, user_id=login.id)])[:count - 1]
+    return (found + [row.password_hash for row in tx.all(_OLD, user_id=login.id)])[:count]
 
 
 def _keep_old_password(tx: Tx, user_id: str, security: SecurityCompliance) -> None:

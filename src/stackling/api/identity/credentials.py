@@ -158,10 +158,11 @@ class Credentials:
         return {"target": {"credential": {"user_id": call.params["user_id"]}}}
 
     def ec2_target(self, tx: Tx, call: Call) -> Mapping[str, Any]:
-        found = self._target(tx, access_id(call.params["access"]))
-        if found["target"] and found["target"]["credential"]["user_id"] != call.params["user_id"]:
+        """An access key is a secret of 128 bits: that it isn't there may be said to anyone (404, as upstream)."""
+        found = credentials.get(tx, self.box, access_id(call.params["access"]))
+        if found.user_id != call.params["user_id"]:
             return {"target": {}}
-        return found
+        return {"target": {"credential": {"user_id": found.user_id, "project_id": found.project_id}}}
 
     def ec2_list(self, tx: Tx, call: Call) -> Any:
         users.get_user(tx, call.params["user_id"])

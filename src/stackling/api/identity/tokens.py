@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call, Reply
@@ -21,7 +20,6 @@ from stackling.identity.tokens import Session
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
-log = logging.getLogger(__name__)
 _NAMED = {"type": "object", "properties": {"id": TEXT, "name": TEXT}}
 _USER = {"type": "object", "properties": {"id": TEXT, "name": TEXT, "password": TEXT, "domain": _NAMED}}
 _AUTH = Body({
@@ -113,19 +111,19 @@ class Tokens:
         tokens.revoke(tx, self._subject(tx, call, "identity:revoke_token", False).token)
 
     def _subject(self, tx: Tx, call: Call, rule: str, allow_expired: bool) -> Session:
-        """The token that the request is about; a 404 where it isn't good, after the rule was checked."""
+        """The token that the request is about. Raises ``NotFound`` where it isn't good, as upstream to anyone."""
         text = call.header("X-Subject-Token")
         window = self.identity.config.allow_expired_window if allow_expired else 0
         subject: Session | None = None
         if text is not None:
             try:
                 subject = self.identity.session(tx, text, window=window)
-            except Unauthorized:
-                log.debug("subject token refused")
+            except Unauthorized:            # before the rule, which compares with the token's user
+                raise NotFound("Failed to validate token") from None
         target = {"user_id": subject.token.user.id} if subject else {}
         call.authorize({"target": {"token": target}}, rule)
         if subject is None:
-            raise NotFound("No token in the request" if text is None else "Failed to validate token")
+            raise NotFound("No token in the request")
         return subject
 
     def catalog(self, tx: Tx, call: Call) -> Any:

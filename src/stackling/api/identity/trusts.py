@@ -41,9 +41,8 @@ def _find(tx: Tx, call: Call) -> Trust:
 
 
 def _target(tx: Tx, call: Call) -> Mapping[str, Any]:
-    found = trusts.get_trust(tx, call.params["trust_id"])
-    if found is None:
-        return {"target": {}}
+    """Upstream says 404 of a trust that is gone or used up to whoever asks."""
+    found = _find(tx, call)
     return {"target": {"trust": {"trustor_user_id": found.trustor_user_id,
                                  "trustee_user_id": found.trustee_user_id}}}
 
