@@ -13,7 +13,9 @@ from stackling.store.transaction import Tx
 
 _NAMESPACE = uuid.UUID("6f1c2c1e-3b5c-5f0a-9c60-0a3f6c1d7b11")
 ALIVE_WITHIN = 75.0
-_HOSTS = select(hosts.c.id, hosts.c.name, hosts.c.created_at, hosts.c.availability_zone, machines.c.last_seen).select_from(
+_HOSTS = select(
+    hosts.c.id, hosts.c.name, hosts.c.created_at, hosts.c.availability_zone, machines.c.last_seen,
+).select_from(
     hosts.outerjoin(machines, machines.c.id == hosts.c.machine_id)).order_by(hosts.c.name)
 
 
@@ -27,7 +29,8 @@ def _agent(row: Any, now: float) -> dict[str, Any]:
     at = (clock.instant(seen) if seen else row.created_at)[:19].replace("T", " ")
     return {
         "id": str(uuid.uuid5(_NAMESPACE, row.id)), "agent_type": "OVN Controller agent", "binary": "ovn-controller",
-        "topic": "n/a", "host": row.name, "admin_state_up": True, "alive": seen is not None and now - seen < ALIVE_WITHIN,
+        "topic": "n/a", "host": row.name, "admin_state_up": True,
+        "alive": seen is not None and now - seen < ALIVE_WITHIN,
         "created_at": row.created_at[:19].replace("T", " "), "started_at": at, "heartbeat_timestamp": at,
         "availability_zone": row.availability_zone, "description": "", "resources_synced": None,
         "configurations": {"bridge-mappings": "", "chassis_name": row.name},

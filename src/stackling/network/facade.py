@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stackling.core.context import Context
+from stackling.network import proxy, server_ports, topology
 from stackling.network.attachment import (
     External,
     FloatingIP,
@@ -26,7 +27,7 @@ from stackling.store.transaction import Tx
 __all__ = [
     "External", "FloatingIP", "PortSubnet", "Requested", "RequestedNetwork", "ServerPort", "ServerToPlug",
     "add_security_group", "allocate_floating_ip", "associate_floating_ip", "auto_floating_ip", "bind_server",
-    "bootstrap", "choose_networks", "default_topology", "disassociate_floating_ip", "get_floating_ip",
+    "bootstrap", "choose_networks", "default_topology", "disassociate_floating_ip", "fabric_changed", "get_floating_ip",
     "list_floating_ips", "metadata_networks", "plug_port", "plug_server", "plug_servers", "ports_of_servers",
     "release_auto_floating_ips", "release_floating_ip", "remove_security_group", "security_groups_of_servers",
     "servers_of_addresses", "unplug_port", "unplug_server", "unplug_servers",
@@ -44,7 +45,7 @@ def choose_networks(tx: Tx, ctx: Context, requested: Requested) -> list[Requeste
     external network for a non-administrator ``Forbidden``, network without subnet ``Invalid``, address in use
     ``Invalid``.
     """
-    raise NotImplementedError
+    return server_ports.choose(tx, ctx, requested)
 
 
 def plug_server(tx: Tx, ctx: Context, server_id: str, server_name: str, host_name: str | None,
@@ -64,7 +65,7 @@ def plug_servers(tx: Tx, ctx: Context, servers: Sequence[ServerToPlug], availabi
     project's ``default``); a ``port_id`` is taken over. Ports get ``device_id``, ``device_owner``
     ``compute:<availability zone>`` and the binding host. Raises ``QuotaExceeded``, ``Invalid``, ``Conflict``.
     """
-    raise NotImplementedError
+    return server_ports.plug(tx, ctx, servers, availability_zone, requested, security_groups)
 
 
 def unplug_server(tx: Tx, server_id: str) -> None:
@@ -74,23 +75,24 @@ def unplug_server(tx: Tx, server_id: str) -> None:
 
 def unplug_servers(tx: Tx, server_ids: Sequence[str]) -> None:
     """``unplug_server`` for several."""
-    raise NotImplementedError
+    server_ports.unplug(tx, server_ids)
 
 
 def bind_server(tx: Tx, server_id: str, host_name: str | None) -> None:
     """Move the bindings of all of a server's ports to *host_name* (None: unbound, as when shelved)."""
-    raise NotImplementedError
+    server_ports.bind(tx, server_id, host_name)
 
 
 def plug_port(tx: Tx, ctx: Context, server_id: str, server_name: str, host_name: str | None,
               availability_zone: str | None, requested: RequestedNetwork) -> ServerPort:
     """Attach one more interface; *requested* goes through ``choose_networks``'s rules."""
-    raise NotImplementedError
+    server = ServerToPlug(server_id, server_name, host_name)
+    return server_ports.plug_one(tx, ctx, server, availability_zone, requested)
 
 
 def unplug_port(tx: Tx, server_id: str, port_id: str) -> None:
     """Detach: delete the port when it was made for the server, else unbind it. ``NotFound`` when it isn't its."""
-    raise NotImplementedError
+    server_ports.unplug_one(tx, server_id, port_id)
 
 
 def ports_of_servers(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[ServerPort]]:
@@ -98,17 +100,17 @@ def ports_of_servers(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[Server
 
     A server without ports has an empty list.
     """
-    raise NotImplementedError
+    return server_ports.of_servers(tx, server_ids)
 
 
 def servers_of_addresses(tx: Tx, ctx: Context, *, ip: str | None = None, ip6: str | None = None) -> set[str]:
     """Ids of servers with a fixed address that contains *ip* (or *ip6*), for ``GET /servers?ip=``."""
-    raise NotImplementedError
+    return server_ports.of_addresses(tx, ctx, ip, ip6)
 
 
 def metadata_networks(tx: Tx, host_name: str) -> list[MetadataNetwork]:
     """The networks that ports bound to *host_name* use, for its document."""
-    raise NotImplementedError
+    return server_ports.metadata(tx, host_name)
 
 
 # -- security groups of servers
@@ -116,35 +118,35 @@ def metadata_networks(tx: Tx, host_name: str) -> list[MetadataNetwork]:
 def add_security_group(tx: Tx, ctx: Context, server_id: str, name_or_id: str) -> None:
     """Add the group to all ports of the server that have port security. Raises ``NotFound``, ``Conflict`` (name
     names several groups), ``Invalid`` (no port)."""
-    raise NotImplementedError
+    server_ports.add_group(tx, ctx, server_id, name_or_id)
 
 
 def remove_security_group(tx: Tx, ctx: Context, server_id: str, name_or_id: str) -> None:
     """Take the group off all ports of the server; ``NotFound`` when no port has it."""
-    raise NotImplementedError
+    server_ports.remove_group(tx, ctx, server_id, name_or_id)
 
 
 def security_groups_of_servers(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
     """(id, name) of the groups of each server's ports, without repetition, sorted by name."""
-    raise NotImplementedError
+    return server_ports.groups_of(tx, server_ids)
 
 
 # -- floating IPs by proxy, and automatic ones
 
 def list_floating_ips(tx: Tx, ctx: Context) -> list[FloatingIP]:
     """The project's floating IPs."""
-    raise NotImplementedError
+    return proxy.list_(tx, ctx)
 
 
 def get_floating_ip(tx: Tx, ctx: Context, address_or_id: str) -> FloatingIP:
     """One of the project's floating IPs; raises ``NotFound``."""
-    raise NotImplementedError
+    return proxy.get(tx, ctx, address_or_id)
 
 
 def allocate_floating_ip(tx: Tx, ctx: Context, pool_name_or_id: str | None = None) -> FloatingIP:
     """A new address of that external network (None: the default one). Raises ``NotFound`` (no such pool),
     ``QuotaExceeded``, ``NotFound`` (no more addresses, Nova's NoMoreFloatingIps)."""
-    raise NotImplementedError
+    return proxy.allocate(tx, ctx, pool_name_or_id)
 
 
 def associate_floating_ip(tx: Tx, ctx: Context, address_or_id: str, server_id: str,
@@ -153,29 +155,36 @@ def associate_floating_ip(tx: Tx, ctx: Context, address_or_id: str, server_id: s
 
     An association with another server is moved, as Nova did. Raises ``NotFound``, ``Invalid``, ``Conflict``.
     """
-    raise NotImplementedError
+    return proxy.associate(tx, ctx, address_or_id, server_id, fixed_address)
 
 
 def disassociate_floating_ip(tx: Tx, ctx: Context, address_or_id: str, server_id: str) -> None:
     """Raises ``NotFound`` (no such address), ``Conflict`` (not associated with this server)."""
-    raise NotImplementedError
+    proxy.disassociate(tx, ctx, address_or_id, server_id)
 
 
 def release_floating_ip(tx: Tx, ctx: Context, address_or_id: str) -> None:
     """Give the address back, disassociating it first."""
-    raise NotImplementedError
+    proxy.release(tx, ctx, address_or_id)
 
 
 def auto_floating_ip(tx: Tx, ctx: Context, server_id: str) -> FloatingIP:
     """Reuse a free address of the project or allocate one from the default external network, and associate it
     with the server's first IPv4 address that a router connects. The one allocated is released with the server.
     Raises ``Conflict`` with what is missing (no port, no router, no external network, pool empty)."""
-    raise NotImplementedError
+    return proxy.automatic(tx, ctx, server_id)
 
 
 def release_auto_floating_ips(tx: Tx, server_id: str) -> None:
     """Release what ``auto_floating_ip`` allocated for the server; call before ``unplug_server``."""
-    raise NotImplementedError
+    proxy.release_automatic(tx, server_id)
+
+
+# -- the fabric's own news
+
+def fabric_changed(tx: Tx, kind: str, id: str) -> None:
+    """The fabric changed by itself (``Fabric.watch``): look at that resource soon."""
+    tx.nudge(kind, id)
 
 
 # -- first start
@@ -184,10 +193,10 @@ def bootstrap(tx: Tx, project_id: str, *, external: External | None = None,
               quotas: Mapping[str, int] | None = None) -> str | None:
     """First start: the external network (shared False, default True) with its subnet, owned by *project_id*, the
     default IPv4 and IPv6 subnet pools, and default quotas. Idempotent. Returns the external network's id."""
-    raise NotImplementedError
+    return topology.bootstrap(tx, project_id, external, quotas)
 
 
 def default_topology(tx: Tx, ctx: Context) -> str:
     """The project's auto-allocated network, subnet and router to the default external network, made when missing;
     returns the network's id. Raises ``Conflict`` when there is no default external network."""
-    raise NotImplementedError
+    return topology.default_topology(tx, ctx)

@@ -95,21 +95,21 @@ def _target(tx: Tx, ctx: Context, record: Record, port_id: str, fixed: str | Non
     if port is None or not (ctx.is_admin or port["project_id"] == ctx.project_id):
         raise not_found("port", port_id)
     if port["project_id"] != record["project_id"] and not ctx.is_admin:
-        raise bad_request("floatingip", f"Cannot process floating IP association with Port {port_id}, since that port is "
-                          "owned by a different tenant")
+        raise bad_request("floatingip", f"Cannot process floating IP association with Port {port_id}, since that port "
+                          "is owned by a different tenant")
     candidates = [one for one in port["fixed_ips"] if ":" not in one["ip_address"]]
     if fixed is not None:
         chosen = [one for one in port["fixed_ips"] if one["ip_address"] == fixed]
         if not chosen:
             raise bad_request("floatingip", f"Port {port_id} does not have fixed ip {fixed}")
         if ":" in fixed:
-            raise bad_request("floatingip", f"Cannot process floating IP association with {fixed}, since that is not an "
-                              "IPv4 address")
+            raise bad_request("floatingip", f"Cannot process floating IP association with {fixed}, since that is not "
+                              "an IPv4 address")
     elif not candidates:
         raise bad_request("floatingip", f"Cannot add floating IP to port {port_id} that has no fixed IPv4 addresses")
     elif len(candidates) > 1:
-        raise bad_request("floatingip", f"Port {port_id} has multiple fixed IPv4 addresses.  Must provide a specific IPv4 "
-                          "address when assigning a floating IP")
+        raise bad_request("floatingip", f"Port {port_id} has multiple fixed IPv4 addresses.  Must provide a specific "
+                          "IPv4 address when assigning a floating IP")
     else:
         chosen = candidates
     tx.guard(f"floating-target:{port_id}")
@@ -122,9 +122,10 @@ def _target(tx: Tx, ctx: Context, record: Record, port_id: str, fixed: str | Non
     address = chosen[0]["ip_address"]
     other = tx.one(_ON_ADDRESS, port=port_id, fixed=address, external=record["floating_network_id"])
     if other is not None and other.id != record["id"]:
-        raise conflict("FloatingIPPortAlreadyAssociated", f"Cannot associate floating IP {record['floating_ip_address']} "
-                       f"({record['id']}) with port {port_id} using fixed IP {address}, as that fixed IP already has a "
-                       f"floating IP on external network {record['floating_network_id']}.")
+        raise conflict("FloatingIPPortAlreadyAssociated", "Cannot associate floating IP "
+                       f"{record['floating_ip_address']} ({record['id']}) with port {port_id} using fixed IP "
+                       f"{address}, as that fixed IP already has a floating IP on external network "
+                       f"{record['floating_network_id']}.")
     return {"port_id": port_id, "fixed_ip_address": address, "router_id": router_id}
 
 

@@ -35,7 +35,8 @@ def addresses_gone(tx: Tx, port_id: str, values: Sequence[str]) -> None:
 
 def disassociate(tx: Tx, record: Record) -> Record:
     """Point the floating IP at nothing."""
-    new: Record = {**record, **touch(tx, record), **moved(record), "port_id": None, "fixed_ip_address": None, "router_id": None}
+    new: Record = {**record, **touch(tx, record), **moved(record), "port_id": None, "fixed_ip_address": None,
+                   "router_id": None}
     new["status"] = rules.floating_ip_status(new)
     FLOATING_IPS.update(tx, record["id"], {key: new[key] for key in new if new[key] != record[key]})
     tx.nudge("floating_ip", record["id"])

@@ -158,7 +158,8 @@ class PortKind(FabricResource):
         wanted = realisation.port(record)
         waits = None
         if not record["settled"]:
-            waits = _holder(tx, record["network_id"], [one["ip_address"] for one in record["fixed_ips"]], {record["id"]})
+            own = [one["ip_address"] for one in record["fixed_ips"]]
+            waits = _holder(tx, record["network_id"], own, {record["id"]})
             if waits is None and tx.scalar(_NETWORK_SETTLED, network=record["network_id"]) is False:
                 waits = Key(FabricKind.NETWORK, record["network_id"])
         return Desired(record["id"], record["generation"], wanted, False, waits)

@@ -186,8 +186,8 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any], *,
     mac = changes.get("mac_address")
     if mac is not None and mac != record["mac_address"]:
         if record["binding_host"] and record["device_owner"].startswith(COMPUTE):
-            raise conflict("PortBound", f"Unable to complete operation on port {record['id']}, port is already bound, port "
-                           f"type: ovs, old_mac {record['mac_address']}, new_mac {mac}.")
+            raise conflict("PortBound", f"Unable to complete operation on port {record['id']}, port is already bound, "
+                           f"port type: ovs, old_mac {record['mac_address']}, new_mac {mac}.")
         addresses.guard(tx, record["network_id"])
         values["mac_address"] = _mac(tx, record["network_id"], mac)
     elif "mac_address" in changes and mac is None:
@@ -288,8 +288,8 @@ def nudge_server(tx: Tx, device_id: str, *owners: str) -> None:
 def delete_port(tx: Tx, ctx: Context, record: Record) -> None:
     """Delete a port; what a router or a floating IP owns is refused (ServicePortInUse)."""
     if record["role"] != PortRole.INTERFACE:
-        raise conflict("ServicePortInUse", f"Port {record['id']} cannot be deleted directly via the port API: has device "
-                       f"owner {record['device_owner']}.")
+        raise conflict("ServicePortInUse", f"Port {record['id']} cannot be deleted directly via the port API: has "
+                       f"device owner {record['device_owner']}.")
     remove(tx, ctx, [record])
 
 

@@ -110,6 +110,9 @@ def security_group(record: Record, group_rules: Sequence[Record]) -> FabricSecur
         ) for one in group_rules))
 
 
+_NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
+
+
 def _protocol(rule: Record) -> str | None:
     number = rules.rule_protocol_number(rule)
-    return None if number is None else {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}.get(number, str(number))
+    return None if number is None else _NAMES.get(number, str(number))

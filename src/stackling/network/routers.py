@@ -139,17 +139,17 @@ def _check_gateway_overlap(tx: Tx, legs: Sequence[Record], subnets: Sequence[Rec
     for subnet in subnets:
         other = rules.overlaps(inside, subnet["cidr"])
         if other is not None:
-            raise bad_request("router", f"Cidr {subnet['cidr']} of subnet {subnet['id']} overlaps with cidr {other} of an "
-                              "interface of the router")
+            raise bad_request("router", f"Cidr {subnet['cidr']} of subnet {subnet['id']} overlaps with cidr {other} of "
+                              "an interface of the router")
 
 
 def _clear_gateway(tx: Tx, record: Record) -> Record:
     if not record["gateway_port_id"]:
         return {}
     if many(tx, _FLOATING, router=record["id"]):
-        raise conflict("RouterExternalGatewayInUseByFloatingIp", f"Gateway cannot be updated for router {record['id']}, "
-                       f"since a gateway to external network {record['gateway_network_id']} is required by one or more "
-                       "floating IPs.")
+        raise conflict("RouterExternalGatewayInUseByFloatingIp", "Gateway cannot be updated for router "
+                       f"{record['id']}, since a gateway to external network {record['gateway_network_id']} is "
+                       "required by one or more floating IPs.")
     port = PORTS.get(tx, record["gateway_port_id"])
     if port is not None:
         if record["routes"]:
@@ -175,9 +175,9 @@ def add_interface(tx: Tx, ctx: Context, record: Record, body: Mapping[str, Any])
 
 
 def _interface_info(record: Record, port: Record, subnet_ids: list[str]) -> Record:
-    return {"id": record["id"], "tenant_id": port["project_id"], "project_id": port["project_id"], "port_id": port["id"],
-            "network_id": port["network_id"], "subnet_id": subnet_ids[-1] if subnet_ids else None,
-            "subnet_ids": subnet_ids, "tags": []}
+    return {"id": record["id"], "tenant_id": port["project_id"], "project_id": port["project_id"],
+            "port_id": port["id"], "network_id": port["network_id"],
+            "subnet_id": subnet_ids[-1] if subnet_ids else None, "subnet_ids": subnet_ids, "tags": []}
 
 
 def _add_port(tx: Tx, ctx: Context, record: Record, port_id: str) -> Record:
@@ -185,8 +185,8 @@ def _add_port(tx: Tx, ctx: Context, record: Record, port_id: str) -> Record:
     if port is None or not (ctx.is_admin or port["project_id"] == ctx.project_id):
         raise not_found("port", port_id)
     if port["device_id"] or port["role"] != PortRole.INTERFACE:
-        raise conflict("PortInUse", f"Unable to complete operation on port {port_id} for network {port['network_id']}. Port "
-                       f"already has an attached device {port['device_id']}.")
+        raise conflict("PortInUse", f"Unable to complete operation on port {port_id} for network {port['network_id']}. "
+                       f"Port already has an attached device {port['device_id']}.")
     if not port["fixed_ips"]:
         raise bad_request("router", "Router port must have at least one fixed IP")
     subnets = {subnet["id"]: subnet for subnet in SUBNETS.several(tx, [f["subnet_id"] for f in port["fixed_ips"]])}
@@ -214,8 +214,8 @@ def _add_subnet(tx: Tx, ctx: Context, record: Record, subnet_id: str) -> Record:
     if subnet["gateway_ip"] is None:
         raise bad_request("router", "Subnet for router interface must have a gateway IP")
     if subnet["ip_version"] == 6 and subnet["ipv6_ra_mode"] is None and subnet["ipv6_address_mode"] is not None:
-        raise bad_request("router", f"IPv6 subnet {subnet_id} configured to receive RAs from an external router cannot be "
-                          "added to Neutron Router")
+        raise bad_request("router", f"IPv6 subnet {subnet_id} configured to receive RAs from an external router cannot "
+                          "be added to Neutron Router")
     _check_new_subnets(tx, record, [subnet])
     addresses.guard(tx, network["id"])
     fixed = {"subnet_id": subnet_id, "ip_address": subnet["gateway_ip"]}
@@ -301,7 +301,8 @@ def _leg(tx: Tx, ctx: Context, record: Record, legs: Sequence[Record], port_id: 
 def not_found_interface(router_id: str, port_id: str) -> Exception:
     """RouterInterfaceNotFound."""
     error = not_found("router", router_id)
-    error.type, error.message = "RouterInterfaceNotFound", f"Router {router_id} does not have an interface with id {port_id}"
+    error.type = "RouterInterfaceNotFound"
+    error.message = f"Router {router_id} does not have an interface with id {port_id}"
     return error
 
 
@@ -346,8 +347,9 @@ def _keep_routes(tx: Tx, record: Record, without: Sequence[str], subnets_without
     cidrs, _ = _reachable(tx, record, without, subnets_without)
     for route in record["routes"]:
         if rules.route_fault([route], cidrs, ()) is not None:
-            raise conflict("RouterInterfaceInUseByRoute", f"Router interface for subnet {(list(subnets_without) or ['-'])[0]}"
-                           f" on router {record['id']} cannot be deleted, as it is required by one or more routes.")
+            subnet = next(iter(subnets_without), "of the gateway")
+            raise conflict("RouterInterfaceInUseByRoute", f"Router interface for subnet {subnet} on router "
+                           f"{record['id']} cannot be deleted, as it is required by one or more routes.")
 
 
 def add_routes(tx: Tx, ctx: Context, record: Record, routes: Sequence[Mapping[str, str]]) -> Record:
@@ -360,7 +362,7 @@ def add_routes(tx: Tx, ctx: Context, record: Record, routes: Sequence[Mapping[st
 def remove_routes(tx: Tx, ctx: Context, record: Record, routes: Sequence[Mapping[str, str]]) -> Record:
     """Take extra routes away; one that isn't there is no error."""
     tx.guard(f"router:{record['id']}")
-    gone = [{"destination": rules.canonical_cidr(one["destination"]), "nexthop": str(ipaddress.ip_address(one["nexthop"]))}
-            for one in routes]
+    gone = [{"destination": rules.canonical_cidr(one["destination"]),
+             "nexthop": str(ipaddress.ip_address(one["nexthop"]))} for one in routes]
     return _save(tx, ctx, record, {"routes": [one for one in record["routes"] if one not in gone]})
 

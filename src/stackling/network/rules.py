@@ -142,8 +142,10 @@ def pool_fault(network: Network, pools: Pools) -> tuple[str, str] | None:
             return "OutOfBoundsAllocationPool", f"The allocation pool {text} spans beyond the subnet cidr {network}."
     for low, high in pool_bounds(pools):
         if previous is not None and low <= previous[1]:
-            one, two = (f"{address(network.version, a)}-{address(network.version, b)}" for a, b in (previous, (low, high)))
-            return "OverlappingAllocationPools", f"Found overlapping allocation pools: {one} {two} for subnet {network}."
+            version = network.version
+            one, two = (f"{address(version, a)}-{address(version, b)}" for a, b in (previous, (low, high)))
+            text = f"Found overlapping allocation pools: {one} {two} for subnet {network}."
+            return "OverlappingAllocationPools", text
         previous = (low, high)
     return None
 

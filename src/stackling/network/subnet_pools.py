@@ -71,7 +71,8 @@ def _check(record: Record) -> None:
         if not 0 <= value <= most:
             raise Invalid(f"Illegal prefix bounds: {name}_prefixlen={value}, base_prefixlen={most}.",
                           type="IllegalSubnetPoolPrefixBounds")
-    for one, a, other, b in (("min", low, "max", high), ("min", low, "default", usual), ("default", usual, "max", high)):
+    pairs = (("min", low, "max", high), ("min", low, "default", usual), ("default", usual, "max", high))
+    for one, a, other, b in pairs:
         if a > b:
             raise Invalid(f"Illegal prefix bounds: {one}_prefixlen={a}, {other}_prefixlen={b}.",
                           type="IllegalSubnetPoolPrefixBounds")
@@ -82,8 +83,8 @@ def _check_default(tx: Tx, record: Record) -> None:
         tx.guard("default-subnet-pool")
         other = default_id(tx, record["ip_version"])
         if other is not None and other != record["id"]:
-            raise Invalid("A default subnetpool for this IP family has already been set. Only one default may exist per "
-                          "IP family.", type="InvalidInput")
+            raise Invalid("A default subnetpool for this IP family has already been set. Only one default may exist "
+                          "per IP family.", type="InvalidInput")
 
 
 def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> Record:

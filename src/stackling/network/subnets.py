@@ -186,8 +186,8 @@ def _check_lists(record: Record) -> None:
 def _check_overlap(tx: Tx, record: Record) -> None:
     other = tx.one(_OVERLAP, network=record["network_id"], first=record["first_key"], last=record["last_key"])
     if other is not None:
-        raise invalid_input(f"Requested subnet with cidr: {record['cidr']} for network: {record['network_id']} overlaps "
-                            "with another subnet")
+        raise invalid_input(f"Requested subnet with cidr: {record['cidr']} for network: {record['network_id']} "
+                            "overlaps with another subnet")
 
 
 def _own_address(tx: Tx, network: Record, subnet: Record) -> dict[str, Any]:
@@ -307,8 +307,8 @@ def _drop_own_address(tx: Tx, network: Record, subnet: Record) -> None:
 def _check_gateway_unused(tx: Tx, record: Record) -> None:
     for row in tx.all(_USERS, subnet=record["id"]):
         if row.role == PortRole.ROUTER and row.address == record["gateway_ip"]:
-            raise conflict("GatewayIpInUse", f"Current gateway ip {record['gateway_ip']} already in use by port {row.id}. "
-                           "Unable to update.")
+            raise conflict("GatewayIpInUse", f"Current gateway ip {record['gateway_ip']} already in use by port "
+                           f"{row.id}. Unable to update.")
 
 
 def delete(tx: Tx, ctx: Context, record: Record) -> None:
@@ -317,8 +317,8 @@ def delete(tx: Tx, ctx: Context, record: Record) -> None:
     users = [row for row in tx.all(_USERS, subnet=record["id"]) if row.device_owner not in rules.AUTO_DELETED]
     auto = rules.is_auto_address(record)
     if any(not auto or row.role == PortRole.ROUTER for row in users):
-        raise conflict("SubnetInUse", f"Unable to complete operation on subnet {record['id']}: One or more ports have an "
-                       "IP allocation from this subnet.")
+        raise conflict("SubnetInUse", f"Unable to complete operation on subnet {record['id']}: One or more ports have "
+                       "an IP allocation from this subnet.")
     for row in users:
         left = [fixed for fixed in row.fixed_ips if fixed["subnet_id"] != record["id"]]
         PORTS.update(tx, row.id, {"fixed_ips": left, "generation": row.generation + 1, "settled": False,

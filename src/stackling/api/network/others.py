@@ -69,7 +69,8 @@ def _agent(tx: Tx, call: Call) -> Any:
 
 def _update_agent(tx: Tx, call: Call) -> Any:
     _found_agent(tx, call)
-    raise conflict("AgentNotUpdatable", "OVN's agents can't be switched off; disable the host's compute service instead.")
+    raise conflict("AgentNotUpdatable", "OVN's agents can't be switched off; disable the host's compute service "
+                   "instead.")
 
 
 def _zones(tx: Tx, call: Call) -> Any:

@@ -135,8 +135,7 @@ def cidr(value: Any) -> str:
             return str(ipaddress.ip_network(value, strict=False))
         except ValueError:
             pass
-    raise ValueError(f"'{value}' is not a valid IP subnet" if isinstance(value, str)
-                     else f"'{value}' is not a valid IP subnet")
+    raise ValueError(f"'{value}' is not a valid IP subnet")
 
 
 def ip_or_cidr(value: Any) -> str:
@@ -301,8 +300,8 @@ def host_name(value: Any) -> str:
     """A DNS label or name; empty for none."""
     name = text(255)(value).lower()
     if name and not all(_LABEL.match(label) for label in name.removesuffix(".").split(".")):
-        raise ValueError(f"'{value}' not a valid PQDN or FQDN. Reason: Name '{value}' must be 1-63 characters long, each "
-                         "of which can only be alphanumeric or a hyphen.")
+        raise ValueError(f"'{value}' not a valid PQDN or FQDN. Reason: Name '{value}' must be 1-63 characters long, "
+                         "each of which can only be alphanumeric or a hyphen.")
     return name
 
 
