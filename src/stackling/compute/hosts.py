@@ -35,7 +35,7 @@ _HOST = select(
 ).select_from(_JOINED)
 _ROOM = (
     hosts.c.memory_mib_free >= bindparam("memory"),
-    hosts.c.vcpus * hosts.c.cpu_ratio - hosts.c.vcpus_used >= bindparam("vcpus"),
+    hosts.c.vcpus * hosts.c.cpu_ratio - hosts.c.vcpus_used >= bindparam("cpus"),
     hosts.c.disk_gib * hosts.c.disk_ratio - hosts.c.disk_gib_used >= bindparam("disk"),
 )
 _CANDIDATES = _HOST.where(
@@ -48,7 +48,7 @@ _CANDIDATES_ONLY = _CANDIDATES.where(hosts.c.id.in_(bindparam("only", expanding=
 _CANDIDATES_AVOID = _CANDIDATES.where(hosts.c.id.not_in(bindparam("avoid", expanding=True)))
 _ALL = _HOST.order_by(hosts.c.name)
 _CLAIM_VALUES: dict[str, Any] = {
-    "vcpus_used": hosts.c.vcpus_used + bindparam("vcpus"),
+    "vcpus_used": hosts.c.vcpus_used + bindparam("cpus"),
     "memory_mib_used": hosts.c.memory_mib_used + bindparam("memory"),
     "memory_mib_free": hosts.c.memory_mib_free - bindparam("memory"),
     "disk_gib_used": hosts.c.disk_gib_used + bindparam("disk"),
@@ -73,7 +73,7 @@ def candidates(tx: Tx, need: Need, most: int = CANDIDATES) -> list[Host]:
     """Hosts that can take *need*, those with the most free memory first; at most *most*."""
     seen = tx.time - UP_WITHIN
     values: dict[str, Any] = {
-        "memory": need.memory_mib, "vcpus": need.vcpus, "disk": need.disk_gib, "seen": seen, "most": most,
+        "memory": need.memory_mib, "cpus": need.vcpus, "disk": need.disk_gib, "seen": seen, "most": most,
         "any_zone": int(need.availability_zone is None), "zone": need.availability_zone,
         "any_host": int(need.host is None), "host": need.host}
     statement = _CANDIDATES
@@ -90,7 +90,7 @@ def place(tx: Tx, need: Need) -> Host | None:
         host = best(candidates(tx, need))
         if host is None:
             return None
-        if tx.changed(_CLAIM, id_=host.id, vcpus=need.vcpus, memory=need.memory_mib, disk=need.disk_gib, count=1):
+        if tx.changed(_CLAIM, id_=host.id, cpus=need.vcpus, memory=need.memory_mib, disk=need.disk_gib, count=1):
             return host
     return None
 
@@ -113,12 +113,12 @@ def why_not(tx: Tx, need: Need) -> tuple[str, list[dict[str, str]]]:
 
 def take(tx: Tx, host_id: str, vcpus: int, memory_mib: int, disk_gib: int) -> None:
     """Count a server's share as used, unconditionally."""
-    tx.changed(_CHANGE, id_=host_id, vcpus=vcpus, memory=memory_mib, disk=disk_gib, count=1)
+    tx.changed(_CHANGE, id_=host_id, cpus=vcpus, memory=memory_mib, disk=disk_gib, count=1)
 
 
 def release(tx: Tx, host_id: str, vcpus: int, memory_mib: int, disk_gib: int) -> None:
     """Give a server's share back."""
-    tx.changed(_CHANGE, id_=host_id, vcpus=-vcpus, memory=-memory_mib, disk=-disk_gib, count=-1)
+    tx.changed(_CHANGE, id_=host_id, cpus=-vcpus, memory=-memory_mib, disk=-disk_gib, count=-1)
 
 
 def bump(tx: Tx, host_id: str) -> int:
