@@ -16,7 +16,7 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from stackling.api import versions
+from stackling.api import access_rules, versions
 from stackling.api.call import Call, Query, Reply
 from stackling.api.cloud import Cloud
 from stackling.api.route import Route, Service
@@ -107,7 +107,7 @@ async def _answer(cloud: Cloud, service: Service, routes: Sequence[Route], req: 
         raise Unauthorized("The request you have made requires authentication.")
     if route.mode == "stream":
         if route.policy is not None:
-            call.ctx = await cloud.read(_identify, cloud, route, token or "", request_id)
+            call.ctx = await cloud.read(_identify, call, token or "")
             service.policy.authorize(route.policy, call.ctx)
         if route.body is not None:
             await _read_body(call)
@@ -135,9 +135,12 @@ def _pick(routes: Sequence[Route], version: tuple[int, int]) -> Route:
     raise NotFound("The resource could not be found.")
 
 
-def _identify(tx: Any, cloud: Cloud, route: Route, token: str, request_id: str) -> Context:
-    ctx = cloud.authenticate(tx, token, request_id)
-    if not route.unscoped and ctx.project_id is None and ctx.domain_id is None and ctx.system_scope is None:
+def _identify(tx: Any, call: Call, token: str) -> Context:
+    ctx = call.cloud.authenticate(tx, token, call.ctx.request_id)
+    if ctx.access_rules is not None and not access_rules.permits(
+            ctx.access_rules, call.service.name, call.service.prefix, call.request.method, call.request.path):
+        raise Unauthorized("The access rules of the application credential don't allow this request.")
+    if not call.route.unscoped and ctx.project_id is None and ctx.domain_id is None and ctx.system_scope is None:
         raise Forbidden("The token has no scope; ask for one with a project, a domain or the system.")
     return ctx
 
@@ -145,7 +148,7 @@ def _identify(tx: Any, cloud: Cloud, route: Route, token: str, request_id: str) 
 def _perform(tx: Any, call: Call, token: str | None, malformed: Invalid | None) -> Any:
     route = call.route
     if route.policy is not None:
-        call.ctx = _identify(tx, call.cloud, route, token or "", call.ctx.request_id)
+        call.ctx = _identify(tx, call, token or "")
         call.service.policy.authorize(route.policy, call.ctx)
     if malformed is not None:
         raise malformed

@@ -18,6 +18,8 @@ class Context:
     system_scope: str | None = None
     roles: frozenset[str] = field(default_factory=frozenset[str])
     token: str | None = field(default=None, repr=False)
+    access_rules: tuple[tuple[str, str, str], ...] | None = None
+    """The only requests that the token may make, as ``(service type, method, path)``; None: any."""
 
     @property
     def is_admin(self) -> bool:

@@ -20,7 +20,7 @@ class SecurityCompliance:
     lockout_duration: int = 1800                        # seconds
     disable_user_account_days_inactive: int | None = None
     password_expires_days: int | None = None
-    unique_last_password_count: int = 0                 # includes the new password
+    unique_last_password_count: int = 0                 # the present one and those before it
     minimum_password_age: int = 0                       # days
     password_regex: str | None = None
     password_regex_description: str | None = None

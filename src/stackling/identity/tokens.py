@@ -87,7 +87,13 @@ class Token:
             project_name=self.project.name if self.project else None,
             project_domain_id=self.domain.id if self.project and self.domain else None,
             domain_id=scope_domain.id if scope_domain else None, system_scope="all" if self.system else None,
-            roles=frozenset(role.name.lower() for role in self.roles))
+            roles=frozenset(role.name.lower() for role in self.roles), access_rules=self._access_rules())
+
+    def _access_rules(self) -> tuple[tuple[str, str, str], ...] | None:
+        own = self.application_credential
+        if own is None or not own.access_rules:
+            return None
+        return tuple((rule.service, rule.method, rule.path) for rule in own.access_rules)
 
     def show(self) -> dict[str, Any]:
         """The token as the API shows it, without the catalog."""

@@ -27,7 +27,7 @@ _NAMES = select(_c.id, _c.name).where(_c.id.in_(bindparam("ids", expanding=True)
 _d = projects.alias("d")
 _LOGIN = select(
     _c.id, _c.name, _c.domain_id, _c.enabled, _c.default_project_id, _c.options, _c.password_hash,
-    _c.password_created_at, _c.password_expires_at, _c.failed_logins, _c.failed_login_at, _c.active_at,
+    _c.password_created_at, _c.password_expires_at, _c.password_own, _c.failed_logins, _c.failed_login_at, _c.active_at,
     _c.tokens_valid_from, _d.c.name, _d.c.enabled,
 ).select_from(users.join(_d, _d.c.id == _c.domain_id))
 _LOGIN_BY_ID = _LOGIN.where(_c.id == bindparam("id"))
@@ -54,6 +54,7 @@ class Login:
     password_hash: str | None
     password_created_at: str | None
     password_expires_at: str | None
+    password_own: bool
     failed_logins: int
     failed_login_at: str | None
     active_at: str | None
@@ -185,20 +186,20 @@ def change_password(tx: Tx, login: Login, password_hash: str, security: Security
 def former_hashes(tx: Tx, login: Login, security: SecurityCompliance) -> list[str]:
     """Hashes that a new password must not match, the present one first."""
     count = security.unique_last_password_count
-    if count <= 1:
+    if count <= 0:
         return []
     found = [login.password_hash] if login.password_hash else []
     return (found + [row.password_hash for row in tx.all(_OLD, user_id=login.id)])[:count]
 
 
 def _keep_old_password(tx: Tx, user_id: str, security: SecurityCompliance) -> None:
-    keep = security.unique_last_password_count - 2          # the new and the present one aren't in the history table
+    keep = security.unique_last_password_count - 1          # the present password isn't in the history table
     login = login_by_id(tx, user_id)
-    if login is not None and login.password_hash and keep >= 0:
+    if login is not None and login.password_hash and keep > 0:
         tx.execute(insert(old_passwords), {
             "id": f"{user_id[:32]}-{tx.now}"[:64], "user_id": user_id, "password_hash": login.password_hash,
             "created_at": tx.now})
-    stale = [row.id for row in tx.all(_OLD, user_id=user_id)][max(0, keep + 1):]
+    stale = [row.id for row in tx.all(_OLD, user_id=user_id)][max(0, keep):]
     if stale:
         tx.execute(delete(old_passwords).where(old_passwords.c.id.in_(stale)))
 
@@ -212,6 +213,7 @@ def _password(tx: Tx, password_hash: str | None, options: Extra, security: Secur
             and not options.get("ignore_change_password_upon_first_use")):
         expires = tx.now
     return {"password_hash": password_hash, "password_created_at": tx.now, "password_expires_at": expires,
+            "password_own": not reset,
             "failed_logins": 0, "failed_login_at": None}
 
 

@@ -50,6 +50,7 @@ users = Table(
     Column("password_hash", String(255)),
     Column("password_created_at", Instant),
     Column("password_expires_at", Instant),
+    Column("password_own", Boolean, nullable=False, default=False, server_default=false()),    # chosen by the user
     Column("failed_logins", Integer, nullable=False, default=0, server_default="0"),
     Column("failed_login_at", Instant),
     Column("active_at", String(10)),                            # the day of the last login, where it is recorded
