@@ -28,6 +28,7 @@ _CHANGED = select(
         servers.c.deleted == 0).order_by(servers.c.host_generation)
 _MACHINE = select(machines.c.id, machines.c.credential_hash).where(
     or_(machines.c.name == bindparam("machine"), machines.c.id == bindparam("machine")))
+_BY_HASH = select(machines.c.id).where(machines.c.credential_hash == bindparam("hash"))
 _NAMES_IMAGE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id == servers.c.host_id)).where(
     hosts.c.machine_id == bindparam("machine"), servers.c.image_id == bindparam("image"), servers.c.deleted == 0).limit(1)
 _metadata = msgspec.json.Decoder(MetadataDocument)
@@ -40,6 +41,14 @@ def check_machine(tx: Tx, machine: str, credential: str | None) -> str:
     given = hashlib.sha256((credential or "").encode()).hexdigest()
     if row is None or not credential or not hmac.compare_digest(given, row.credential_hash):
         raise Unauthorized("This credential isn't that of the machine.")
+    return str(row.id)
+
+
+def machine_of(tx: Tx, credential: str | None) -> str:
+    """The id of the machine whose credential this is. Raises ``Unauthorized``."""
+    row = tx.one(_BY_HASH, hash=credential_hash(credential)) if credential else None
+    if row is None:
+        raise Unauthorized("This credential is no machine's.")
     return str(row.id)
 
 

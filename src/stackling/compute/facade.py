@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackling.compute.documents import check_machine, credential_hash, documents, host_id, names_image
+from stackling.compute.documents import check_machine, credential_hash, documents, host_id, machine_of, names_image
 from stackling.compute.flavors import bootstrap as _bootstrap_flavors
 from stackling.compute.hosts import register_machine
 from stackling.compute.kinds import kinds
@@ -11,7 +11,7 @@ from stackling.compute.quotas import set_limits as _set_limits
 from stackling.compute.reports import accept_report
 from stackling.store.transaction import Tx
 
-__all__ = ["accept_report", "bootstrap", "check_machine", "credential_hash", "documents", "host_id", "kinds", "names_image",
+__all__ = ["accept_report", "bootstrap", "check_machine", "credential_hash", "documents", "host_id", "kinds", "machine_of", "names_image",
            "register_machine"]
 
 

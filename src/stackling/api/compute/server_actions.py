@@ -102,8 +102,8 @@ def _console_output(tx: Tx, call: Call, server: ServerRow, value: Json) -> Reply
 
     async def ask() -> Reply:
         if lines == 0:
-            return Reply({"output": ""})
-        return Reply({"output": await _ask_console(call, address, server["id"], lines)})
+            return Reply({"output": ""}, status=200)
+        return Reply({"output": await _ask_console(call, address, server["id"], lines)}, status=200)
 
     return Reply(then=ask)
 

@@ -20,7 +20,7 @@ from stackling.api.policy import Policy
 from stackling.api.route import Route, Service
 from stackling.compute import facade as compute
 from stackling.core import clock
-from stackling.core.errors import Forbidden, Invalid, NotFound, StacklingError, TooLarge, Unavailable
+from stackling.core.errors import Forbidden, Invalid, StacklingError, TooLarge, Unavailable
 from stackling.image import facade as images
 from stackling.ports.document import Documents, HostDocument, Report
 
@@ -161,25 +161,17 @@ def _take(tx: Tx, machine: str, credential: str | None, received: Report) -> Any
 
 # -- image data
 
-def _find_file(tx: Tx, machine: str, credential: str | None, image: str) -> tuple[str, int, str]:
-    machine_id = compute.check_machine(tx, machine, credential)
+def _find_file(tx: Tx, credential: str | None, image: str) -> tuple[str, int, str]:
+    machine_id = compute.machine_of(tx, credential)
     if not compute.names_image(tx, machine_id, image):
         raise Forbidden(f"No document of this machine names image {image}.")
     return images.image_file(tx, image)
 
 
 async def image_file(call: Call) -> Reply:
-    """GET …/images/{id}/file: the data of an image that a document of the asking machine names.
-
-    The machine says its name in ``X-Machine``.
-    """
-    machine = call.header("X-Machine") or call.query.last("machine")
-    if not machine:
-        raise Invalid("X-Machine is missing.")
+    """GET …/images/{id}/file: the data of an image that a document of the asking machine names."""
+    location, size, digest = await call.cloud.read(_find_file, call.header(CREDENTIAL), call.params["image"])
     if call.cloud.image_store is None:
         raise Unavailable("This process has no image store.")
-    location, size, digest = await call.cloud.read(_find_file, machine, call.header(CREDENTIAL), call.params["image"])
-    if not location:
-        raise NotFound("The image has no data.")
     return Reply(stream=call.cloud.image_store.read(location), content_type="application/octet-stream",
                  headers={"Content-Length": str(size), "X-Image-Sha512": digest})
