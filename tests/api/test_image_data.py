@@ -129,6 +129,41 @@ def test_what_length_says(cloud: CloudUnderTest, member: Client, store: LocalIma
     assert put(member, image, short()).status_code == 204
 
 
+def scope(client: Client, image: dict[str, Any], method: str) -> dict[str, Any]:
+    return {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+        "path": f"{image_path(image)}/file", "raw_path": b"", "query_string": b"", "server": ("cloud.test", 80),
+        "headers": [(b"x-auth-token", (client.token or "").encode()), (b"content-type", b"application/octet-stream"),
+                    *([(b"transfer-encoding", b"chunked")] if method == "PUT" else [])]}
+
+
+def test_a_client_that_stops_listening(cloud: CloudUnderTest, member: Client, store: LocalImageStore) -> None:
+    image = create(member)
+    upload(member, image["id"], b"x" * 20_000_000)
+    events = [{"type": "http.request", "body": b"", "more_body": True},
+              {"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return events.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+        await asyncio.sleep(0)
+
+    cloud.run(cloud._app(scope(member, image, "GET"), receive, send))
+    assert sent[0]["status"] == 200
+    assert sum(len(message.get("body", b"")) for message in sent) < 10_000_000
+
+
+def test_a_store_that_fails(member: Client, store: LocalImageStore, engine: Worker) -> None:
+    image = create(member)
+    (store.directory / "staging").rename(store.directory / "elsewhere")
+    assert put(member, image, b"x").status_code == 503
+    (store.directory / "elsewhere").rename(store.directory / "staging")
+    assert is_queued_and_clean(member, image, store, engine)
+
+
 def test_a_client_that_goes_away(cloud: CloudUnderTest, member: Client, store: LocalImageStore, engine: Worker) -> None:
     image = create(member)
     events = [{"type": "http.request", "body": b"part", "more_body": True}, {"type": "http.disconnect"}]
@@ -140,11 +175,7 @@ def test_a_client_that_goes_away(cloud: CloudUnderTest, member: Client, store: L
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    cloud.run(cloud._app({
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "PUT", "scheme": "http",
-        "path": f"{image_path(image)}/file", "raw_path": b"", "query_string": b"", "server": ("cloud.test", 80),
-        "headers": [(b"x-auth-token", (member.token or "").encode()), (b"content-type", b"application/octet-stream"),
-                    (b"transfer-encoding", b"chunked")]}, receive, send))
+    cloud.run(cloud._app(scope(member, image, "PUT"), receive, send))
     assert sent[0]["status"] == 400
     assert is_queued_and_clean(member, image, store, engine)
 

@@ -1,9 +1,10 @@
-"""A request's body as it comes in, telling a client that went away from one that has finished."""
+"""Long bodies, in and out, and telling a client that went away from one that has finished."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 from stackling.api.call import Call
 from stackling.core.errors import Invalid
@@ -38,3 +39,21 @@ async def chunks(call: Call, stall: float) -> AsyncIterator[bytes]:
         event = None
     if length is not None and seen != length:
         raise Invalid(f"The body has {seen} bytes and not the {length} of its Content-Length.")
+
+
+async def while_listening(call: Call, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """*stream* until the client goes away, which the server tells to nobody who doesn't ask."""
+    gone = asyncio.create_task(_disconnected(call))
+    try:
+        async for chunk in stream:
+            yield chunk
+            if gone.done():
+                return
+    finally:
+        gone.cancel()
+
+
+async def _disconnected(call: Call) -> None:
+    receive = call.request._receive     # pyright: ignore[reportPrivateUsage]
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stackling.api.call import Call, Reply
 from stackling.api.image import ranges
-from stackling.api.image.body import chunks
+from stackling.api.image.body import chunks, while_listening
 from stackling.api.image.policy import authorize
 from stackling.core.errors import (
     Forbidden,
@@ -61,7 +61,7 @@ class Data:
         store = _store(call)
         if await call.cloud.blocking(store.size, image.location) is None:
             raise Unavailable(f"The data of image {image.id} is missing from the store; tell your administrator.")
-        stream = store.read(image.location, start, end - start) if end > start else None
+        stream = while_listening(call, store.read(image.location, start, end - start)) if end > start else None
         return Reply(None if stream else b"", 206 if asked else 200, headers, OCTETS, stream)
 
     # -- how data comes in
@@ -93,6 +93,9 @@ class Data:
             if isinstance(error, NoSpace):
                 raise TooLarge(f"Image storage media is full: {error}. The image is queued again; free some space "
                                "and retry.") from error
+            if isinstance(error, OSError):
+                log.exception("image %s: the store failed", image.id)
+                raise Unavailable("The image store doesn't work now; tell your administrator.") from error
             raise
         await call.cloud.blocking(upload.close)
 

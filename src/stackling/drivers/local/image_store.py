@@ -15,6 +15,7 @@ import hashlib
 import mmap
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,6 +29,7 @@ MIB = 1 << 20
 BATCH = MIB
 """Bytes that are hashed and written at once."""
 WINDOW, CHUNK = 8 * MIB, MIB
+LOCK_TRIES = 200
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NAME = re.compile(r"([0-9A-Za-z][0-9A-Za-z_-]{0,63})\.([1-9][0-9]{0,18})\Z")
 _PLACES = ("staging", "images")
@@ -162,7 +164,7 @@ class LocalUpload:
         self._kept = False
         try:
             self._file = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, store.mode)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._file)
             os.fchmod(self._file, store.mode)
         except OSError as error:
             raise _explained(error) from error
@@ -245,6 +247,18 @@ class _Writer:
 
 def _explained(error: OSError) -> Exception:
     return NoSpace(os.strerror(error.errno or 0)) if error.errno in _FULL else error
+
+
+def _lock(file: int) -> None:
+    """Whoever asks ``_is_locked`` holds the lock for a moment: try again then."""
+    for left in range(LOCK_TRIES, -1, -1):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not left:
+                raise
+            time.sleep(0.005)
 
 
 def _is_locked(path: Path) -> bool:
