@@ -1,0 +1,89 @@
+"""Every route: what a stranger, a reader and a member of another project get; and bodies that make no sense."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from stackling.api.identity.service import service
+from stackling.api.route import Route
+from stackling.identity.facade import Identity
+from tests.api.conftest import Client, CloudUnderTest
+
+OPEN = {("GET", ""), ("GET", "/v3"), ("POST", "/v3/auth/tokens"), ("POST", "/v3/users/{user_id}/password"),
+        ("GET", "/v3/users/{user_id}/password")}
+FOR_ANYONE = {"/v3/auth/tokens", "/v3/auth/projects", "/v3/auth/domains", "/v3/auth/system", "/v3/auth/catalog",
+              "/v3/regions", "/v3/regions/{region_id}", "/v3/credentials", "/v3/limits", "/v3/limits/model",
+              "/v3/registered_limits", "/v3/registered_limits/{limit_id}"}
+"""What a reader may ask for of things that are everyone's."""
+BODIES = {"POST", "PUT", "PATCH"}
+
+
+def routes() -> list[Route]:
+    return list(service(Identity(b"k" * 32)).routes)
+
+
+def filled(path: str) -> str:
+    return "/identity" + re.sub(r"\{[^}]+\}", "f" * 32, path)
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> CloudUnderTest:
+    cloud = CloudUnderTest(tmp_path_factory.mktemp("cloud"))
+    cloud.start()
+    return cloud
+
+
+@pytest.fixture(scope="module")
+def foreign(everything: CloudUnderTest) -> Client:
+    return everything.actor("elsewhere", "reader")
+
+
+def test_no_route_is_open_by_accident() -> None:
+    assert {(route.method, route.path) for route in routes() if route.policy is None} == OPEN
+
+
+@pytest.mark.parametrize("route", [r for r in routes() if r.policy is not None], ids=lambda r: f"{r.method} {r.path}")
+def test_without_a_token(everything: CloudUnderTest, route: Route) -> None:
+    answer = everything.client().request(route.method, filled(route.path),
+                                         **({"json": {}} if route.method in BODIES else {}))
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == 401
+    assert everything.client("nonsense").request(route.method, filled(route.path)).status_code == 401
+
+
+@pytest.mark.parametrize("route", [r for r in routes() if r.policy is not None and r.path not in FOR_ANYONE],
+                         ids=lambda r: f"{r.method} {r.path}")
+def test_what_is_not_theirs(foreign: Client, route: Route) -> None:
+    """403 (or 400 for an empty body, 404 for a secret's name): never a success, never a server error."""
+    answer = foreign.request(route.method, filled(route.path),
+                             **({"json": {}} if route.method in BODIES and route.body else {}))
+    assert answer.status_code in (400, 403, 404), answer.text
+    if route.body is None and "OS-TRUST" not in route.path and "OS-EC2" not in route.path:
+        assert answer.status_code == 403, answer.text
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"user": []}', b'{"user": null}',
+                                  b'{"user": {}}', b'{"user": {"name": {"a": 1}}}', b"[" * 100_000])
+def test_nonsense_bodies(everything: CloudUnderTest, body: bytes) -> None:
+    admin = everything.admin()
+    answer = admin.request("POST", "/identity/v3/users", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["code"] == 400
+
+
+def test_oversize_and_media_type(everything: CloudUnderTest) -> None:
+    admin = everything.admin()
+    big = admin.request("POST", "/identity/v3/users", content=b"x" * (2 << 20),
+                        headers={"Content-Type": "application/json"})
+    assert big.status_code == 413
+    other = admin.request("POST", "/identity/v3/users", content=b"<user/>", headers={"Content-Type": "text/xml"})
+    assert other.status_code == 415
+    assert admin.get("/identity/v3/nothing").json()["error"]["code"] == 404
+    assert admin.delete("/identity/v3/users").status_code == 405
+
+
+@pytest.mark.parametrize("id_", ["..%2f..%2fetc", "%00", "'%20or%201=1--", "a" * 3000, "%F0%9F%92%A9"])
+def test_odd_ids(everything: CloudUnderTest, id_: str) -> None:
+    assert everything.admin().get(f"/identity/v3/users/{id_}").status_code == 404
