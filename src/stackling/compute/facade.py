@@ -6,13 +6,15 @@ from stackling.compute.documents import check_machine, credential_hash, document
 from stackling.compute.flavors import bootstrap as _bootstrap_flavors
 from stackling.compute.hosts import register_machine
 from stackling.compute.kinds import kinds
-from stackling.compute.quotas import DEFAULT_CLASS
+from stackling.compute.quotas import DEFAULT_CLASS, DEFAULTS
 from stackling.compute.quotas import set_limits as _set_limits
 from stackling.compute.reports import accept_report
 from stackling.store.transaction import Tx
 
-__all__ = ["accept_report", "bootstrap", "check_machine", "credential_hash", "documents", "host_id", "kinds", "machine_of", "names_image",
-           "register_machine"]
+__all__ = [
+    "accept_report", "bootstrap", "check_machine", "credential_hash", "documents", "host_id", "kinds", "lift_quotas",
+    "machine_of", "names_image", "register_machine",
+]
 
 
 def bootstrap(tx: Tx, *, quotas: dict[str, int] | None = None) -> None:
@@ -20,3 +22,8 @@ def bootstrap(tx: Tx, *, quotas: dict[str, int] | None = None) -> None:
     _bootstrap_flavors(tx)
     if quotas:
         _set_limits(tx, DEFAULT_CLASS, quotas)
+
+
+def lift_quotas(tx: Tx, project_id: str) -> None:
+    """No limits for the project (the administrator's own)."""
+    _set_limits(tx, project_id, dict.fromkeys(DEFAULTS, -1))

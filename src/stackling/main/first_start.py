@@ -39,10 +39,10 @@ def _make(tx: Tx, plant: Plant, password: str) -> None:
     identity.bootstrap(tx, plant.identity, password, region=plant.configuration.region)
     project = identity.project_named(tx, "admin")
     assert project is not None
-    import contextlib
-    with contextlib.suppress(NotImplementedError):
-        network.bootstrap(tx, project, external=external(plant.configuration))
+    network.bootstrap(tx, project, external=external(plant.configuration))
     compute.bootstrap(tx)
+    network.lift_quotas(tx, project)
+    compute.lift_quotas(tx, project)
     tx.set_setting(DONE, True)
 
 

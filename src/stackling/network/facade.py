@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stackling.core.context import Context
-from stackling.network import proxy, server_ports, topology
+from stackling.network import proxy, quotas, server_ports, topology
 from stackling.network.attachment import (
     External,
     FloatingIP,
@@ -28,8 +28,9 @@ __all__ = [
     "External", "FloatingIP", "PortSubnet", "Requested", "RequestedNetwork", "ServerPort", "ServerToPlug",
     "add_security_group", "allocate_floating_ip", "associate_floating_ip", "auto_floating_ip", "bind_server",
     "bootstrap", "choose_networks", "default_topology", "disassociate_floating_ip", "fabric_changed", "get_floating_ip",
-    "list_floating_ips", "metadata_networks", "plug_port", "plug_server", "plug_servers", "ports_of_servers",
-    "release_auto_floating_ips", "release_floating_ip", "remove_security_group", "security_groups_of_servers",
+    "lift_quotas", "list_floating_ips", "metadata_networks", "plug_port", "plug_server", "plug_servers",
+    "ports_of_servers", "release_auto_floating_ips", "release_floating_ip", "remove_security_group",
+    "security_groups_of_servers",
     "servers_of_addresses", "unplug_port", "unplug_server", "unplug_servers",
 ]
 
@@ -194,6 +195,11 @@ def bootstrap(tx: Tx, project_id: str, *, external: External | None = None,
     """First start: the external network (shared False, default True) with its subnet, owned by *project_id*, the
     default IPv4 and IPv6 subnet pools, and default quotas. Idempotent. Returns the external network's id."""
     return topology.bootstrap(tx, project_id, external, quotas)
+
+
+def lift_quotas(tx: Tx, project_id: str) -> None:
+    """No limits for the project (the administrator's own)."""
+    quotas.update(tx, project_id, dict.fromkeys(quotas.DEFAULTS, -1))
 
 
 def default_topology(tx: Tx, ctx: Context) -> str:
