@@ -15,6 +15,7 @@ from stackling.api.identity.service import service as identity_service
 from stackling.api.image.service import service as image_service
 from stackling.api.internal.service import CREDENTIAL
 from stackling.api.internal.service import service as internal_service
+from stackling.api.network.service import service as network_service
 from stackling.compute import facade as compute
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.engine.worker import Worker
@@ -90,7 +91,8 @@ class World:
     def __init__(self, cloud: CloudUnderTest, store: LocalImageStore) -> None:
         self.cloud = cloud
         cloud.cloud.image_store = store
-        cloud.start([identity_service(cloud.identity), image_service(), compute_service(), internal_service()])
+        cloud.start([identity_service(cloud.identity), image_service(), network_service(), compute_service(),
+                     internal_service()])
         cloud.database.write(compute.bootstrap)
         self.admin = cloud.admin()
         self.engine = Worker(SqlWorkQueue(cloud.database), compute.kinds())
