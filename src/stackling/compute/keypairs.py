@@ -6,21 +6,26 @@ import base64
 import binascii
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.engine import Row
 
 from stackling.compute import quotas
+from stackling.core import clock
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.store.tables.compute import keypairs
 from stackling.store.transaction import Tx
 
+_LOGIN_NAME = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")     # Microsoft's user principal name
+_CERTIFICATE_LIFE = timedelta(days=3650)
 _GET = select(keypairs).where(keypairs.c.user_id == bindparam("user"), keypairs.c.name == bindparam("name"))
 _LIST = select(keypairs).where(keypairs.c.user_id == bindparam("user")).order_by(keypairs.c.name)
 _INSERT = insert(keypairs)
@@ -64,6 +69,29 @@ def import_x509(text: str) -> Material:
         raise Invalid("Keypair data is invalid: failed to generate X509 fingerprint. "
                       "Error message: the certificate can't be read") from None
     return Material(text, _colons(certificate.fingerprint(hashes.SHA1()).hex()))
+
+
+def generate_x509(user_id: str) -> Material:
+    """A new RSA key with a self-signed certificate for *user_id* to log in to Windows by, as Nova's."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user_id[:64])])
+    now = datetime.fromtimestamp(clock.wall(), UTC)
+    login = f"{user_id}@localhost".encode()
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now).not_valid_after(now + _CERTIFICATE_LIFE)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.OtherName(_LOGIN_NAME, _utf8(login))]), critical=False)
+        .sign(key, hashes.SHA256()))
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                serialization.NoEncryption()).decode()
+    fingerprint = _colons(certificate.fingerprint(hashes.SHA1()).hex())
+    return Material(certificate.public_bytes(serialization.Encoding.PEM).decode(), fingerprint, private)
+
+
+def _utf8(text: bytes) -> bytes:
+    """An ASN.1 UTF8String of fewer than 128 bytes (ids are 64 at most)."""
+    return bytes((0x0C, len(text))) + text
 
 
 def _ssh_fingerprint(text: str) -> str:

@@ -8,7 +8,6 @@ from stackling.api.call import Call, Reply
 from stackling.api.compute.parts import NAME, PAGE, TEXT, Json, limit_of, next_links, obj, only, query, route
 from stackling.api.schema import Schemas
 from stackling.compute import keypairs
-from stackling.core.errors import Invalid
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
@@ -55,10 +54,8 @@ def create_keypair(tx: Tx, call: Call) -> Reply:
     kind, public = given.get("type", "ssh"), given.get("public_key")
     if public is not None:
         material = keypairs.import_ssh(public) if kind == "ssh" else keypairs.import_x509(public)
-    elif kind == "ssh":
-        material = keypairs.generate_ssh()
     else:
-        raise Invalid("Keypair data is invalid: x509 certificates aren't made here; give one as public_key.")
+        material = keypairs.generate_ssh() if kind == "ssh" else keypairs.generate_x509(user)
     row = keypairs.create_keypair(tx, call.ctx, user, given["name"], kind, material)
     shown = {**_basic(call, row), "user_id": user}
     if material.private is not None:

@@ -171,7 +171,7 @@ def _gone_routes() -> list[Route]:
 
 
 ROUTES = [
-    Route("GET", "/", list_versions, None),
+    Route("GET", "", list_versions, None),
     Route("GET", "/v2.1", show_version, None),
     route("GET", "/versions/{version}", show_version_by_id, "servers:action"),
     route("GET", "/extensions", list_extensions, "extensions"),

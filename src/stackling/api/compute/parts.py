@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -80,6 +81,11 @@ PAGE = {"limit": COUNT, "marker": TEXT}
 def is_true(value: Any) -> bool:
     """Nova's words for yes."""
     return value is True or str(value).strip().lower() in ("1", "t", "true", "on", "y", "yes")
+
+
+def canonical_ip(text: str | None) -> str | None:
+    """A checked IP address as RFC 5952 writes it."""
+    return str(ipaddress.ip_address(text)) if text else text
 
 
 # -- routes

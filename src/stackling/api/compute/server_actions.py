@@ -12,7 +12,7 @@ import msgspec
 from stackling.api.call import Call, Reply, Version
 from stackling.api.compute import schema_servers as schema
 from stackling.api.compute.parts import Json, route
-from stackling.api.compute.servers import shown
+from stackling.api.compute.servers import columns, plain_addresses, shown
 from stackling.api.schema import Schemas
 from stackling.compute import actions, addresses, hosts, rebuild, servers
 from stackling.compute.model import ServerRow
@@ -58,6 +58,7 @@ def _rebuild(tx: Tx, call: Call, server: ServerRow, value: Json) -> Reply:
         kept = ("OS-DCF:", "OS-EXT-SRV-ATTR:hostname") if call.version >= (2, 90) else ("OS-DCF:",)
         result = {name: v for name, v in result.items() if not name.startswith(("OS-", "os-", "security_groups",
                   "config_drive", "host_status")) or name.startswith(kept)}
+        result["addresses"] = plain_addresses(result["addresses"])
         if call.version < (2, 54):
             result.pop("key_name", None)
     if call.version >= (2, 57):
@@ -67,11 +68,10 @@ def _rebuild(tx: Tx, call: Call, server: ServerRow, value: Json) -> Reply:
 
 
 def _rebuild_spec(value: Json) -> rebuild.Rebuild:
-    columns = {"name": "name", "accessIPv4": "access_ip_v4", "accessIPv6": "access_ip_v6", "metadata": "metadata",
-               "description": "description", "hostname": "hostname", "OS-DCF:diskConfig": "disk_config",
-               "user_data": "user_data"}
-    changed = {column: value[name] for name, column in columns.items() if name in value}
-    return rebuild.Rebuild(value["imageRef"], changed, value.get("key_name"), "key_name" in value)
+    names = {"name": "name", "accessIPv4": "access_ip_v4", "accessIPv6": "access_ip_v6", "metadata": "metadata",
+             "description": "description", "hostname": "hostname", "OS-DCF:diskConfig": "disk_config",
+             "user_data": "user_data"}
+    return rebuild.Rebuild(value["imageRef"], columns(value, names), value.get("key_name"), "key_name" in value)
 
 
 def _reset_state(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from stackling.api.call import Call, Query, Reply
 from stackling.api.compute import schema_servers as schema
-from stackling.api.compute.parts import Json, is_true, limit_of, next_links, route
+from stackling.api.compute.parts import Json, canonical_ip, is_true, limit_of, next_links, route
 from stackling.api.compute.view_servers import ServerView
 from stackling.compute import create, hosts, listing, servers
 from stackling.compute.listing import Page
@@ -63,7 +65,8 @@ def _new_servers(call: Call) -> NewServers:
         key_name=server.get("key_name"), user_data=server.get("user_data"),
         config_drive=is_true(server.get("config_drive", False)), metadata=server.get("metadata", {}),
         tags=tuple(server.get("tags", ())), description=server.get("description") if call.version >= (2, 19) else name,
-        hostname=server.get("hostname"), access_ip_v4=server.get("accessIPv4"), access_ip_v6=server.get("accessIPv6"),
+        hostname=server.get("hostname"), access_ip_v4=canonical_ip(server.get("accessIPv4")),
+        access_ip_v6=canonical_ip(server.get("accessIPv6")),
         disk_config=server.get("OS-DCF:diskConfig", "MANUAL"), placement=_placement(call, server, hints),
         min_count=least, max_count=most)
 
@@ -289,15 +292,28 @@ _BELOW_275 = ("OS-EXT-", "OS-SRV-USG", "os-extended-volumes", "security_groups",
               "host_status")
 
 
+def columns(given: Json, names: Mapping[str, str]) -> dict[str, Any]:
+    """What *given* says of the columns in *names* (by the API's names)."""
+    return {column: canonical_ip(given[name]) if name.startswith("accessIP") else given[name]
+            for name, column in names.items() if name in given}
+
+
+def plain_addresses(addresses: msgspec.Raw) -> Json:
+    """Addresses as old answers to changes show them: without MAC address and kind."""
+    found: dict[str, list[Json]] = msgspec.json.decode(addresses)
+    return {network: [{"version": one["version"], "addr": one["addr"]} for one in shown]
+            for network, shown in found.items()}
+
+
 def update_server(tx: Tx, call: Call) -> Reply:
     """PUT /servers/{id}."""
     server: Json = call.body["server"]
     id = call.params["id"]
-    values = {_UPDATABLE[name]: value for name, value in server.items()}
-    servers.update_server(tx, call.ctx, id, values)
+    servers.update_server(tx, call.ctx, id, columns(server, _UPDATABLE))
     result = shown(tx, call, id)
     if call.version < (2, 75):
         result = {name: value for name, value in result.items() if not name.startswith(_BELOW_275)}
+        result["addresses"] = plain_addresses(result["addresses"])
     return Reply({"server": result})
 
 

@@ -127,7 +127,7 @@ RULE: Table = {
     "port_range_max": once(v.port_number, None, filter=True, sort=True),
     "remote_ip_prefix": once(v.prefix, None, filter=True, sort=True),
     "normalized_cidr": Attribute(),
-    "remote_group_id": once(v.nullable(v.uuid), None, filter=True, sort=True),
+    "remote_group_id": once(v.nullable(v.TEXT), None, filter=True, sort=True),
     "belongs_to_default_sg": Attribute(v.boolean, filter=True),
 }
 

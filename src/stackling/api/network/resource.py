@@ -67,12 +67,15 @@ def routes(resource: Resource) -> list[Route]:
 
 # -- policy
 
-def target_of(tx: Tx, ctx: Context, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What policy rules look at: the record, and of its network what others may see or own by it."""
+def target_of(tx: Tx, ctx: Context, record: Mapping[str, Any], *, writing: bool = False) -> dict[str, Any]:
+    """What policy rules look at: the record, and of its network what others may see or own by it.
+
+    Reading one's own needs no look at the network; *writing* does (some attributes are its owner's).
+    """
     target: dict[str, Any] = {**record, "tenant_id": record["project_id"]}
     target["router:external"] = record.get("external", False)
     target.setdefault("shared", False)
-    if "network_id" in record and not ctx.is_admin and record["project_id"] != ctx.project_id:
+    if "network_id" in record and not ctx.is_admin and (writing or record["project_id"] != ctx.project_id):
         network = NETWORKS.get(tx, record["network_id"])
         if network is not None:
             target["network:project_id"] = network["project_id"]
@@ -102,12 +105,13 @@ def _authorize_attributes(call: Call, resource: Resource, action: str, given: Ma
                 raise forbidden(f"(rule:{action}_{resource.name} and rule:{one})")
 
 
-def fetch(tx: Tx, call: Call, resource: Resource, id: str, action: str | None = None) -> tuple[Record, dict[str, Any]]:
+def fetch(tx: Tx, call: Call, resource: Resource, id: str, action: str | None = None, *,
+          writing: bool = False) -> tuple[Record, dict[str, Any]]:
     """The row and its policy target; 404 for what the caller must not see, 403 for what it must not do."""
     record = resource.listed.rows.get(tx, id)
     if record is None:
         raise not_found(resource.name, id)
-    target = target_of(tx, call.ctx, record)
+    target = target_of(tx, call.ctx, record, writing=writing)
     if not call.allowed(f"get_{resource.name}", target):
         raise not_found(resource.name, id)
     if action is not None and not call.allowed(f"{action}_{resource.name}", target):
@@ -321,7 +325,7 @@ def check_revision(call: Call, resource: str, record: Record) -> None:
 
 def update(tx: Tx, call: Call, resource: Resource) -> Any:
     """Change a resource."""
-    record, target = fetch(tx, call, resource, call.params["id"])
+    record, target = fetch(tx, call, resource, call.params["id"], writing=True)
     body = _body(call, resource.name)
     changes = for_update(resource.table, body)
     if not call.allowed(f"update_{resource.name}", target):
