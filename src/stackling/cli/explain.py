@@ -44,7 +44,7 @@ def command(directory: StateDirectory, resource: str, style: str) -> None:
             for kind, event in events]
     if rows:
         click.echo(f"\nTimeline from {events[0][1]['at'][:10]} (UTC)")
-        click.echo(output.table(["time", "event", "by", "message"], rows))
+        output.show(style, None, (["time", "event", "by", "message"], rows))
 
 
 def _find(client: Client, wanted: str) -> list[Resource]:

@@ -6,11 +6,16 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 WIDTH = 80
 GREEN, RED, YELLOW = "green", "red", "yellow"
@@ -22,7 +27,7 @@ def show(style: str, value: Any, *tables: tuple[Sequence[str], Sequence[Sequence
         click.echo(json.dumps(value, indent=2, default=str))
         return
     for headings, rows in tables:
-        click.echo(table(headings, rows))
+        _console().print(_table(headings, rows))
 
 
 def facts(style: str, value: Mapping[str, Any]) -> None:
@@ -35,31 +40,35 @@ def facts(style: str, value: Mapping[str, Any]) -> None:
         click.echo(f"{name.replace('_', ' '):<{widest}}  {text if text is not None else '-'}")
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Columns as wide as they must be; the last one gives way where the terminal is too narrow."""
-    texts = [["-" if cell is None or cell == "" else str(cell) for cell in row] for row in rows]
-    widths = [max([len(heading), *(_width(row[at]) for row in texts)]) for at, heading in enumerate(headings)]
-    room = max(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns) - sum(widths[:-1]) - 2 * (len(widths) - 1)
-    lines = [[click.style(heading.upper(), bold=True) for heading in headings], *texts]
-    shown: list[str] = []
-    for line in lines:
-        cells = [cell + " " * (width - _width(cell)) for cell, width in zip(line[:-1], widths, strict=False)]
-        last = _wrapped(line[-1], max(room, 16))
-        indent = " " * (sum(widths[:-1]) + 2 * (len(widths) - 1))
-        shown.append("  ".join([*cells, f"\n{indent}".join(last)]).rstrip())
-    return "\n".join(shown)
+def _table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        made.add_column(heading.upper(), overflow="fold", no_wrap=heading is not headings[-1])
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(_shown(cell)) for cell in row))
+    return made
 
 
-def _width(text: str) -> int:
-    return len(click.unstyle(text))
+def _shown(cell: Any) -> str:
+    return "-" if cell is None or cell == "" else str(cell)
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    if _width(text) <= width:
-        return [text]
-    import textwrap
+def _console(*, errors: bool = False) -> Console:
+    """At least 80 columns wide, so that a file gets what a terminal shows."""
+    from rich.console import Console
 
-    return textwrap.wrap(click.unstyle(text), width, break_on_hyphens=False) or [""]
+    return Console(stderr=errors, highlight=False, width=None if sys.stdout.isatty() else max(
+        WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns))
+
+
+def colored(text: str, color: str) -> Text:
+    """*text* in *color*, where the terminal has colours."""
+    from rich.text import Text
+
+    return Text(text, color)
 
 
 def duration(seconds: float) -> str:
@@ -80,41 +89,36 @@ def size(number: float) -> str:
 
 
 class Steps:
-    """Progress: a line that is rewritten on a terminal, plain lines elsewhere; on standard error."""
+    """Progress on standard error: a line that moves on a terminal, a plain line for each finished step elsewhere."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._live = sys.stderr.isatty() and not quiet
         self._quiet = quiet
-        self._started = time.monotonic()
-        self._title = ""
+        self._live = sys.stderr.isatty() and not quiet
+        self._note: Callable[[str], None] = lambda _text: None
 
     @contextmanager
-    def step(self, title: str) -> Iterator[Steps]:
+    def step(self, title: str) -> Iterator[None]:
         """A step with its time: shown while it runs, ticked off when it ends."""
-        outer, began = (self._title, self._started), time.monotonic()
-        self._title, self._started = title, began
-        self.note("")
-        try:
-            yield self
-        except BaseException:
-            self._line(click.style("✗", fg=RED), title, time.monotonic() - began)
-            raise
-        else:
-            self._line(click.style("✓", fg=GREEN), title, time.monotonic() - began)
-        finally:
-            self._title, self._started = outer
+        began, sign = time.monotonic(), click.style("✗", fg=RED)
+        with self._moving(title) if self._live else nullcontext():
+            try:
+                yield
+                sign = click.style("✓", fg=GREEN)
+            finally:
+                self._note = lambda _text: None
+                if not self._quiet:
+                    click.echo(f"  {sign} {title:<52.52} {time.monotonic() - began:6.1f} s", err=True)
 
     def note(self, text: str) -> None:
         """What the present step is doing."""
-        if self._live:
-            passed = time.monotonic() - self._started
-            line = f"  … {self._title}  {text}"[:WIDTH - 10]
-            sys.stderr.write(f"\r\x1b[K{line:<{WIDTH - 10}}{passed:6.1f} s")
-            sys.stderr.flush()
+        self._note(text)
 
-    def _line(self, sign: str, title: str, seconds: float) -> None:
-        if self._quiet:
-            return
-        if self._live:
-            sys.stderr.write("\r\x1b[K")
-        click.echo(f"  {sign} {title:<52.52} {seconds:6.1f} s", err=True)
+    @contextmanager
+    def _moving(self, title: str) -> Iterator[None]:
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=_console(errors=True), transient=True) as progress:
+            task = progress.add_task(title, total=None)
+            self._note = lambda text: progress.update(task, description=f"{title}  {text}"[:WIDTH - 16])
+            yield

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from stackling.cli import client as clients
 from stackling.cli import local, options, output
-from stackling.cli.problem import NOT_UP
+from stackling.cli.problem import NOT_UP, Problem
 from stackling.deploy.embedded import cloud, processes
 from stackling.deploy.embedded.directory import StateDirectory
 
@@ -30,9 +31,10 @@ def command(directory: StateDirectory, style: str) -> int:
     if style == "table":
         how = "up" if up else "not up"
         click.echo(f"{how}: {configuration.public_url}  ({configuration.driver}, {directory.root})")
-        if value["counts"]:
-            click.echo(", ".join(f"{number} {name.replace('_', ' ')}" for name, number in value["counts"].items()))
-    shown = [[row["name"], row["pid"], click.style(row["state"], fg=COLORS.get(row["state"], output.YELLOW)),
+        if counts := value["counts"]:
+            click.echo(f"{counts['servers']} servers on {counts['hosts']} hosts; given out: {counts['vcpus_used']} of "
+                       f"{counts['vcpus']} VCPUs, {counts['memory_mib_used']} of {counts['memory_mib']} MiB")
+    shown = [[row["name"], row["pid"], output.colored(row["state"], COLORS.get(row["state"], output.YELLOW)),
               None if row["uptime"] is None else output.duration(row["uptime"]),
               None if row["memory"] is None else output.size(row["memory"]), row["restarts"], row["error"]]
              for row in rows]
@@ -56,4 +58,12 @@ def _process(process: dict[str, Any]) -> dict[str, Any]:
 
 
 def _counts(directory: StateDirectory) -> dict[str, int] | None:
-    return None
+    """What the cloud holds; None when we mustn't ask, or nobody answers."""
+    try:
+        client = clients.connect(directory)
+        found = client.call("GET", "compute", "/os-hypervisors/statistics", version="2.1")["hypervisor_statistics"]
+    except Problem:
+        return None
+    return {"hosts": found["count"], "servers": found["running_vms"], "vcpus": found["vcpus"],
+            "vcpus_used": found["vcpus_used"], "memory_mib": found["memory_mb"],
+            "memory_mib_used": found["memory_mb_used"]}

@@ -80,10 +80,10 @@ def _run(settings: Settings) -> None:
         gc.freeze()
         if API in settings.roles:
             address, port = settings.configuration.listen, settings.configuration.port
-            server.serve(plant.public_app(), server.listening(address, port), ready)
+            server.serve(plant.public_app(), server.listening(address, port), ready, plant.wakeups.close)
         else:
             path = settings.directory.run / "internal.sock"
-            server.serve(plant.internal_app(), server.listening_unix(path), ready)
+            server.serve(plant.internal_app(), server.listening_unix(path), ready, plant.wakeups.close)
     finally:
         for close in reversed(closers):
             close()

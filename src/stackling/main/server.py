@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
@@ -17,17 +16,21 @@ IDLE = 75           # seconds that a kept-alive connection may idle
 
 
 class Server(uvicorn.Server):
-    """uvicorn, telling when it answers, and starting *after* on its event loop."""
+    """uvicorn, telling when it answers; *ending* is called before it waits for running requests."""
 
-    def __init__(self, config: uvicorn.Config, ready: Path | None) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Path | None, ending: Callable[[], None]) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._ending = ready, ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self._ready is not None:
             self._ready.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._ready.touch()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending()
+        await super().shutdown(sockets)
 
 
 def listening(address: str, port: int) -> socket.socket:
@@ -48,10 +51,10 @@ def listening_unix(path: Path) -> socket.socket:
     return server
 
 
-def serve(app: App, server_socket: socket.socket, ready: Path | None, **options: Any) -> None:
-    """Answer until SIGTERM or SIGINT; running requests get ``GRACE`` seconds."""
+def serve(app: App, server_socket: socket.socket, ready: Path | None, ending: Callable[[], None]) -> None:
+    """Answer until SIGTERM or SIGINT; running requests get ``GRACE`` seconds after *ending* was called."""
     config = uvicorn.Config(
         app, loop="uvloop", http="httptools", ws="none", lifespan="off", interface="asgi3", access_log=False,
         log_config=None, server_header=False, timeout_keep_alive=IDLE, timeout_graceful_shutdown=GRACE, backlog=1024,
-        h11_max_incomplete_event_size=LARGEST_HEADER, **options)
-    Server(config, ready).run(sockets=[server_socket])
+        h11_max_incomplete_event_size=LARGEST_HEADER)
+    Server(config, ready, ending).run(sockets=[server_socket])

@@ -12,20 +12,18 @@ if TYPE_CHECKING:
 
 def public(plant: Plant) -> list[Service]:
     """What clients use."""
+    from stackling.api.compute.service import service as compute
     from stackling.api.identity.service import service as identity
+    from stackling.api.image.service import service as image
+    from stackling.api.network.service import service as network
     from stackling.api.stackling.service import service as stackling
     from stackling.store import timeline
 
-    services = [identity(plant.identity), stackling(timeline.explain, timeline.owner)]
-    import importlib
-    import importlib.util
-
-    for name in ("compute", "network", "image", "placement"):
-        if importlib.util.find_spec(f"stackling.api.{name}") and importlib.util.find_spec(f"stackling.api.{name}.service"):
-            services.append(importlib.import_module(f"stackling.api.{name}.service").service())
-    return services
+    return [identity(plant.identity), compute(), network(), image(), stackling(timeline.explain, timeline.owner)]
 
 
 def internal(plant: Plant) -> list[Service]:
     """What agents use; never on the public port."""
-    return []
+    from stackling.api.internal.service import service
+
+    return [service(plant.wakeups)]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from stackling.api.app import build_app
 from stackling.api.cloud import Cloud
+from stackling.api.internal.service import Wakeups
 from stackling.deploy.embedded.configuration import Configuration
 from stackling.deploy.embedded.credentials import Credentials
 from stackling.deploy.embedded.directory import StateDirectory
@@ -17,6 +18,7 @@ from stackling.drivers.local.image_store import LocalImageStore
 from stackling.engine.kinds import Kind
 from stackling.identity.facade import Identity, IdentityConfig, SecurityCompliance
 from stackling.main import services
+from stackling.main.asking import ask_agent
 from stackling.ports.fabric import Fabric
 from stackling.store.database import Database
 from stackling.store.transaction import Tx
@@ -34,6 +36,7 @@ class Plant:
         self.identity = Identity(bytes.fromhex(credentials.cluster_key), _identity(configuration))
         self.image_store = LocalImageStore(directory.images)
         self.bus = LocalBus(directory.run / "bus")
+        self.wakeups = Wakeups()
         self.database.on_nudge = self.bus.send
 
     def first_start(self) -> None:
@@ -49,6 +52,7 @@ class Plant:
 
     def internal_app(self) -> App:
         """What agents use; never on the public port."""
+        self.bus.listen(self.wakeups.woken)
         return build_app(self._cloud(), services.internal(self))
 
     def start_engine(self) -> Callable[[], None]:
@@ -94,7 +98,7 @@ class Plant:
 
     def _cloud(self) -> Cloud:
         return Cloud(self.database, self.identity.authenticate, public_url=self.configuration.public_url,
-                     image_store=self.image_store)
+                     image_store=self.image_store, ask_agent=ask_agent)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,24 +31,27 @@ LONGEST_WAIT = 30.0
 RECHECK = 2.0
 MAX_REPORT = 64 << 20
 CREDENTIAL = "X-Machine-Credential"
-Listen = Callable[[Callable[[Sequence[tuple[str, str]]], None]], None]
 _decode_report = msgspec.json.Decoder(Report).decode
 _encode = msgspec.json.Encoder().encode
 
 
 class Wakeups:
-    """Events by key, set from any thread."""
+    """Events by key, set from any thread; ``woken`` is what listens to the bus."""
 
-    def __init__(self, listen: Listen | None) -> None:
+    def __init__(self) -> None:
+        self.closing = False
         self._waiting: defaultdict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
         self._loop: asyncio.AbstractEventLoop | None = None
-        if listen is not None:
-            listen(self.woken)
 
     def woken(self, keys: Sequence[tuple[str, str]]) -> None:
         """Somebody changed *keys* (none: anything)."""
         if self._loop is not None and self._waiting:
             self._loop.call_soon_threadsafe(self._set, list(keys))
+
+    def close(self) -> None:
+        """The process is ending: nobody waits any more."""
+        self.closing = True
+        self.woken(())
 
     def _set(self, keys: list[tuple[str, str]]) -> None:
         for key in keys or list(self._waiting):
@@ -73,12 +76,12 @@ def _error(error: StacklingError, request_id: str) -> tuple[Any, str]:
     return {"error": {"code": error.status, "message": error.message, "request_id": request_id}}, "application/json"
 
 
-def service(listen: Listen | None = None) -> Service:
-    """The service; *listen* registers for wake-ups (``Bus.listen``), of which ``("host", id)`` matters here."""
-    wakeups = Wakeups(listen)
+def service(wakeups: Wakeups | None = None) -> Service:
+    """The service; of the wake-ups ``("host", id)`` matters here."""
+    woken = wakeups or Wakeups()
 
     async def documents(call: Call) -> Reply:
-        return await _documents(call, wakeups)
+        return await _documents(call, woken)
 
     return Service("internal", "/internal", [
         Route("GET", "/machines/{machine}/documents", documents, None, mode="stream"),
@@ -115,7 +118,7 @@ async def _documents(call: Call, wakeups: Wakeups) -> Reply:
     arguments = (call.params["machine"], call.header(CREDENTIAL), host, since, epoch)
     end = clock.monotonic() + wait
     host_id, found = await call.cloud.read(_look, *arguments)
-    while found is None and (left := end - clock.monotonic()) > 0:
+    while found is None and not wakeups.closing and (left := end - clock.monotonic()) > 0:
         key = ("host", host_id)
         event = wakeups.note(key)
         try:

@@ -42,11 +42,12 @@ def write(directory: StateDirectory, configuration: Configuration) -> None:
 
 
 def _libvirt(directory: StateDirectory) -> dict[str, Any]:
-    from stackling.deploy.embedded import engines, network
+    from stackling.deploy.embedded import accelerator, engines, network
 
     paths = engines.libvirt_paths(directory)
     return {"instances": directory.instances, "images": paths.images, "uri": paths.uri, "netns": directory.instance,
             "instance": directory.instance, "datapath": network.datapath(directory),
+            "accelerator": "kvm" if accelerator.known(directory) else "tcg",
             "ovs_socket": network.paths(directory).socket("conf")}
 
 

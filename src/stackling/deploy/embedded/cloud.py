@@ -153,7 +153,7 @@ def _prepare(directory: StateDirectory, configuration: Configuration) -> None:
         from stackling.deploy.embedded import engines
 
         with _tools():
-            engines.prepare(directory, configuration, new_boot=new_boot)
+            engines.prepare(directory, new_boot=new_boot)
     agent.write(directory, configuration)
 
 

@@ -7,13 +7,13 @@ import ctypes
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from stackling.deploy.embedded import accelerator, layout, namespaces, processes
 from stackling.deploy.embedded import configuration as configurations
-from stackling.deploy.embedded import layout, namespaces, processes
 from stackling.deploy.embedded.command import CommandFailed, succeeds
 from stackling.deploy.embedded.directory import StateDirectory
 
@@ -44,11 +44,11 @@ class Finding:
     message: str
 
 
-def examine(directory: StateDirectory, accelerator: Callable[[], tuple[str, str]]) -> Iterator[Finding]:
-    """Every check in turn. *accelerator* says (``kvm`` or ``tcg``, why)."""
+def examine(directory: StateDirectory) -> Iterator[Finding]:
+    """Every check in turn."""
     yield _rights()
     yield _programs()
-    yield _accelerator(accelerator)
+    yield _accelerator()
     yield from _modules()
     yield _port(directory)
     yield _disk(directory)
@@ -71,9 +71,9 @@ def _programs() -> Finding:
     return Finding("packages", Verdict.OK, "all programs are installed")
 
 
-def _accelerator(probe: Callable[[], tuple[str, str]]) -> Finding:
-    found, why = probe()
-    if found == "kvm":
+def _accelerator() -> Finding:
+    works, why = accelerator.try_now()
+    if works:
         return Finding("KVM", Verdict.OK, why)
     return Finding("KVM", Verdict.WARN, f"{why}; servers are emulated (TCG), which is several times slower")
 
@@ -100,7 +100,7 @@ def _port(directory: StateDirectory) -> Finding:
     try:
         socket.create_server((address, port)).close()
     except OSError as error:
-        return Finding("port", Verdict.WARN, f"{address} port {port}: {error.strerror}; choose one with --port")
+        return Finding("port", Verdict.WARN, f"{address} port {port}: {os.strerror(error.errno or 0)}; choose one with --port")
     return Finding("port", Verdict.OK, f"{address} port {port} is free")
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stackling.deploy.embedded import guests, libvirt, network
-from stackling.deploy.embedded.configuration import Configuration
+from stackling.deploy.embedded import accelerator, guests, libvirt, network
 from stackling.deploy.embedded.directory import StateDirectory
 from stackling.deploy.embedded.libvirt import LibvirtPaths
 from stackling.deploy.embedded.process import ProcessSpec
@@ -20,16 +19,17 @@ def libvirt_paths(directory: StateDirectory) -> LibvirtPaths:
     return LibvirtPaths(directory.root / "libvirt", directory.run, directory.instances)
 
 
-def prepare(directory: StateDirectory, configuration: Configuration, *, new_boot: bool) -> None:
+def prepare(directory: StateDirectory, *, new_boot: bool) -> None:
     """What must be there before the first process starts. Raises ``CommandFailed``."""
-    network.prepare(directory, configuration, new_boot=new_boot)
+    network.prepare(directory, new_boot=new_boot)
+    accelerator.find_out(directory)
     libvirt.prepare(libvirt_paths(directory), network.paths(directory).socket("conf"))
 
 
 def specs(directory: StateDirectory) -> tuple[ProcessSpec, ...]:
     """Their processes."""
-    process = libvirt.process(libvirt_paths(directory), directory.instance, after=("ovs-db",),
-                              env=network.paths(directory).env)
+    process = libvirt.process(libvirt_paths(directory), directory.instance, kvm=accelerator.known(directory),
+                              after=("ovs-db",), env=network.paths(directory).env)
     return (*network.specs(directory), process)
 
 

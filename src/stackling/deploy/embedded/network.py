@@ -24,7 +24,7 @@ def paths(directory: StateDirectory) -> ovn.OvnPaths:
     return ovn.OvnPaths(directory.ovn, directory.run / "ovn", directory.logs)
 
 
-def prepare(directory: StateDirectory, configuration: Configuration, *, new_boot: bool) -> None:
+def prepare(directory: StateDirectory, *, new_boot: bool) -> None:
     """Make the namespace and the databases; before the first process starts. Raises ``CommandFailed``.
 
     *new_boot*: no process of the cloud is alive. Otherwise it was prepared before they started, and is left alone.
@@ -33,9 +33,8 @@ def prepare(directory: StateDirectory, configuration: Configuration, *, new_boot
         return
     remove(directory)
     namespaces.make(directory.instance)
-    found = ovn.datapath(directory.instance)
-    _datapath_file(directory).write_text(found)
-    ovn.prepare(paths(directory), configuration.machine, found, new_boot=True)
+    _datapath_file(directory).write_text(ovn.datapath(directory.instance))
+    ovn.prepare(paths(directory), new_boot=True)
 
 
 def specs(directory: StateDirectory) -> tuple[ProcessSpec, ...]:
@@ -43,11 +42,14 @@ def specs(directory: StateDirectory) -> tuple[ProcessSpec, ...]:
     processes = ovn.ovn_processes(paths(directory), directory.instance, datapath(directory))
     step = ProcessSpec(STEP, (*PYTHON, "stackling.deploy.embedded.network", "--state-dir", str(directory.root)),
                        after=("ovs-db", "ovs-vswitchd"), once=True)
-    return (*(replace(process, pidfile=None) for process in processes), step)
+    late = {"ovn-controller": (STEP,)}
+    return (*(replace(process, pidfile=None, after=(*process.after, *late.get(process.name, ())))
+              for process in processes), step)
 
 
 def connect(directory: StateDirectory, configuration: Configuration) -> None:
-    """Join the external network to this machine. Raises ``CommandFailed``."""
+    """Tell the switch who it is, and join the external network to this machine. Raises ``CommandFailed``."""
+    ovn.configure(paths(directory), configuration.machine, datapath(directory))
     uplink.bring_up(way_out(directory, configuration), paths(directory), _record(directory))
 
 
