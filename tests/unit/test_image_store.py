@@ -56,7 +56,8 @@ def test_written_committed_read_deleted(store: LocalImageStore) -> None:
     assert not store.writing(ID, 3)
     assert store.pieces(ID, [1, 3]) == [Piece(ID, 3, False, location)]
     assert asyncio.run(read(store, location)) == data
-    for start, length in ((0, 1), (4095, 2), (8 << 20, 5), ((8 << 20) - 1, 2), (1_234_567, 15_000_000), (20_000_002, 9)):
+    for start, length in ((0, 1), (4095, 2), (8 << 20, 5), ((8 << 20) - 1, 2), (1_234_567, 15_000_000),
+                          (20_000_002, 9)):
         assert asyncio.run(read(store, location, start, length)) == data[start:start + length]
     store.delete(location)
     store.delete(location)
