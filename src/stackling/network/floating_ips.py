@@ -191,6 +191,14 @@ def delete(tx: Tx, ctx: Context | None, record: Record) -> None:
     tx.nudge("floating_ip", record["id"])
 
 
+def delete_network(tx: Tx, ctx: Context, record: Record) -> None:
+    """Delete a network, an external one with the floating IPs that point at nothing (Neutron does so too)."""
+    if record["external"]:
+        for floating in FLOATING_IPS.where(tx, floating_network_id=record["id"], port_id=None):
+            delete(tx, ctx, floating)
+    networks.delete_network(tx, ctx, record)
+
+
 def external_networks(tx: Tx) -> list[Record]:
     """All external networks."""
     return NETWORKS.where(tx, external=True)

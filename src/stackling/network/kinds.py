@@ -79,8 +79,7 @@ class FabricResource:
 
     def generation(self, tx: Tx, id: str) -> int | None:
         """The row's generation now."""
-        record = self._rows.any(tx, id)
-        return None if record is None else int(record["generation"])
+        return self._rows.generation(tx, id)
 
     def observe(self, desired: Desired) -> Found:
         """What the fabric shows."""

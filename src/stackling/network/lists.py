@@ -41,6 +41,8 @@ class ListQuery:
     reverse: bool = False
 
 
+_INTERNAL = frozenset({"generation", "observed_generation", "settled", "deleting", "last_error", "held", "first_key",
+                       "last_key", "next_key", "fingerprint", "metadata_port_id", "metadata_mac", "auto_server_id"})
 Filter = Callable[[Sequence[Any]], Condition]
 
 
@@ -63,7 +65,7 @@ def find(tx: Tx, ctx: Context, listed: Listed, query: ListQuery) -> list[Record]
     if not ctx.is_admin:
         conditions.append(listed.own(ctx))
     conditions += [_condition(listed, name, values) for name, values in query.filters.items()]
-    statement = select(table).where(*conditions)
+    statement = select(*(column for column in table.c if column.name not in _INTERNAL)).where(*conditions)
     sorts = [*query.sorts, *([] if any(name == "id" for name, _ in query.sorts) else [("id", False)])]
     if query.reverse:
         sorts = [(name, not down) for name, down in sorts]

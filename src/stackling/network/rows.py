@@ -36,6 +36,8 @@ class Rows:
         self.has_deleting = "deleting" in table.c
         by_id = select(table).where(table.c.id == bindparam("row_id"))
         self._any = by_id
+        self._generation = (select(table.c.generation).where(table.c.id == bindparam("row_id"))
+                            if "generation" in table.c else None)
         self._get = by_id.where(table.c.deleting.is_(False)) if self.has_deleting else by_id
         self._several = select(table).where(table.c.id.in_(bindparam("ids", expanding=True)))
         self._insert = insert(table)
@@ -51,6 +53,11 @@ class Rows:
     def any(self, tx: Tx, id: str) -> Record | None:
         """The row, in whatever state."""
         return one(tx, self._any, row_id=id)
+
+    def generation(self, tx: Tx, id: str) -> int | None:
+        """The row's generation, in whatever state it is."""
+        assert self._generation is not None
+        return tx.scalar(self._generation, row_id=id)
 
     def several(self, tx: Tx, ids: Sequence[str]) -> list[Record]:
         """The rows with these ids, in no order; on their way out or not."""

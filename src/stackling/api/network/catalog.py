@@ -28,7 +28,7 @@ def _default_group(tx: Tx, ctx: Context) -> None:
 
 RESOURCES: tuple[Resource, ...] = (
     Resource("network", "networks", "networks", definitions.NETWORK, views.networks, networks.create, networks.update,
-             networks.delete_network),
+             floating_ips.delete_network),
     Resource("subnet", "subnets", "subnets", definitions.SUBNET, views.subnets, subnets.create, subnets.update,
              subnets.delete),
     Resource("port", "ports", "ports", definitions.PORT, views.ports, ports.create, ports.update, ports.delete_port),

@@ -13,73 +13,217 @@ if TYPE_CHECKING:
 
 _UPDATED = "2026-04-01T00:00:00-00:00"
 _NAMES: dict[str, tuple[str, str]] = {
-    "agent": ("agent", "The agent management extension."),
-    "allowed-address-pairs": ("Allowed Address Pairs", "Provides allowed address pairs"),
-    "auto-allocated-topology": ("Auto Allocated Topology Services", "Auto Allocated Topology Services."),
-    "availability_zone": ("Availability Zone", "Availability zones of networks and routers."),
-    "binding": ("Port Binding", "Expose port bindings of a virtual port to external application"),
-    "default-subnetpools": ("Default Subnetpools", "Provides ability to mark and use a subnetpool as the default."),
-    "dns-domain-ports": ("dns_domain for ports", "Allows the DNS domain to be specified for a network port."),
-    "dns-integration": ("DNS Integration", "Provides integration with DNS."),
-    "empty-string-filtering": ("Empty String Filtering Extension", "Allow filtering by attributes with empty string"),
-    "ext-gw-mode": ("Neutron L3 Configurable external gateway mode", ("Extension of the router abstraction for "
-                    "specifying whether SNAT should occur on the external gateway")),
-    "external-net": ("Neutron external network", "Adds external network attribute to network resource."),
-    "extra_dhcp_opt": ("Neutron Extra DHCP options", "Extra options configuration for DHCP"),
-    "extraroute": ("Neutron Extra Route", "Extra routes configuration for L3 router"),
-    "extraroute-atomic": ("Atomically add/remove extra routes", "Edit extra routes of a router on server side."),
-    "filter-validation": ("Filter parameters validation", "Provides validation on filter parameters."),
-    "fip-port-details": ("Floating IP Port Details Extension", "Add port_details attribute to Floating IP resource"),
-    "flavors": ("Neutron Service Flavors", "Flavor specification for Neutron advanced services."),
-    "ip-substring-filtering": ("IP address substring filtering", "Provides IP address substring filtering"),
-    "ip_allocation": ("IP Allocation", "IP allocation type of a port."),
-    "l2_adjacency": ("L2 Adjacency", "Display L2 Adjacency for Neutron Networks."),
-    "net-mtu": ("Network MTU", "Provides MTU attribute for a network resource."),
-    "net-mtu-writable": ("Network MTU (writable)", "Provides a writable MTU attribute for a network resource."),
-    "network-ip-availability": ("Network IP Availability", ("Provides IP availability data for each network and "
-                                "subnet.")),
-    "network_availability_zone": ("Network Availability Zone", "Availability zone support for network."),
-    "pagination": ("Pagination support", "Extension that indicates that pagination is enabled."),
-    "port-mac-address-regenerate": ("Neutron Port MAC address regenerate", "Network port MAC address regenerate"),
-    "port-security": ("Port Security", "Provides port security"),
-    "port-security-groups-filtering": ("Port filtering on security groups", ("Provides security groups filtering when "
-                                       "listing ports")),
-    "project-id": ("project_id field enabled", "Extension that indicates that project_id field is enabled."),
-    "provider": ("Provider Network", "Expose mapping of virtual networks to physical networks"),
-    "quota_details": ("Quota details management support", "Expose functions for quotas usage statistics per project"),
-    "quotas": ("Quota management support", "Expose functions for quotas management per project"),
-    "revision-if-match": ("If-Match constraints based on revision_number", ("Extension indicating that If-Match based "
-                          "on revision_number is supported.")),
-    "router": ("Neutron L3 Router", ("Router abstraction for basic L3 forwarding between L2 Neutron networks and "
-               "access to external networks via a NAT gateway.")),
-    "router_availability_zone": ("Router Availability Zone", "Availability zone support for router."),
-    "security-group": ("security-group", "The security groups extension."),
-    "security-groups-normalized-cidr": ("Normalized CIDR field for security group rules", ("Add new field with "
-                                        "normalized remote_ip_prefix cidr in SG rule")),
-    "security-groups-rules-belongs-to-default-sg": (("Security group rule belongs to the project's default security "
-                                                    "group"), ("Flag to determine if the security group rule belongs to "
-                                                    "the project's default security group")),
-    "service-type": ("Neutron Service Type Management", ("API for retrieving service providers for Neutron advanced "
-                     "services")),
-    "sort-key-validation": ("Sort key validation", "Extension that indicates that sort keys are validated."),
-    "sorting": ("Sorting support", "Extension that indicates that sorting is enabled."),
-    "standard-attr-description": ("standard-attr-description", "Extension to add descriptions to standard attributes"),
-    "standard-attr-revisions": ("Resource revision numbers", ("This extension will display the revision number of "
-                                "neutron resources.")),
-    "standard-attr-tag": (("Tag support for resources with standard attribute: network, subnet, port, router, "
-                          "floatingip, security_group, subnetpool"), ("Enables to set tag on resources with standard "
-                          "attribute.")),
-    "standard-attr-timestamp": ("Resource timestamps", ("Adds created_at and updated_at fields to all Neutron resources "
-                                "that have Neutron standard attributes.")),
-    "stateful-security-group": ("Stateful security group", "Indicates if the security group is stateful or not"),
-    "subnet-external-network": ("Subnet belongs to an external network", ("Informs if the subnet belongs to an external "
-                                "network")),
-    "subnet-service-types": ("Subnet service types", "Provides ability to set the subnet service_types field"),
-    "subnet_allocation": ("Subnet Allocation", "Enables allocation of subnets from a subnet pool"),
-    "tag-creation": ("Tag creation extension", "Allow to create multiple tags"),
-    "tag-ports-during-bulk-creation": ("Tag Ports During Bulk Creation", "Allow to tag ports during bulk creation"),
-    "uplink-status-propagation": ("uplink-status-propagation", ("Provides support for propagating the uplink status of "
-                                  "a port")),
+    "agent": (
+        "agent",
+        "The agent management extension.",
+    ),
+    "allowed-address-pairs": (
+        "Allowed Address Pairs",
+        "Provides allowed address pairs",
+    ),
+    "auto-allocated-topology": (
+        "Auto Allocated Topology Services",
+        "Auto Allocated Topology Services.",
+    ),
+    "availability_zone": (
+        "Availability Zone",
+        "Availability zones of networks and routers.",
+    ),
+    "binding": (
+        "Port Binding",
+        "Expose port bindings of a virtual port to external application",
+    ),
+    "default-subnetpools": (
+        "Default Subnetpools",
+        "Provides ability to mark and use a subnetpool as the default.",
+    ),
+    "dns-domain-ports": (
+        "dns_domain for ports",
+        "Allows the DNS domain to be specified for a network port.",
+    ),
+    "dns-integration": (
+        "DNS Integration",
+        "Provides integration with DNS.",
+    ),
+    "empty-string-filtering": (
+        "Empty String Filtering Extension",
+        "Allow filtering by attributes with empty string",
+    ),
+    "ext-gw-mode": (
+        "Neutron L3 Configurable external gateway mode",
+        "Extension of the router abstraction for specifying whether SNAT should occur on the external gateway",
+    ),
+    "external-net": (
+        "Neutron external network",
+        "Adds external network attribute to network resource.",
+    ),
+    "extra_dhcp_opt": (
+        "Neutron Extra DHCP options",
+        "Extra options configuration for DHCP",
+    ),
+    "extraroute": (
+        "Neutron Extra Route",
+        "Extra routes configuration for L3 router",
+    ),
+    "extraroute-atomic": (
+        "Atomically add/remove extra routes",
+        "Edit extra routes of a router on server side.",
+    ),
+    "filter-validation": (
+        "Filter parameters validation",
+        "Provides validation on filter parameters.",
+    ),
+    "fip-port-details": (
+        "Floating IP Port Details Extension",
+        "Add port_details attribute to Floating IP resource",
+    ),
+    "flavors": (
+        "Neutron Service Flavors",
+        "Flavor specification for Neutron advanced services.",
+    ),
+    "ip-substring-filtering": (
+        "IP address substring filtering",
+        "Provides IP address substring filtering",
+    ),
+    "ip_allocation": (
+        "IP Allocation",
+        "IP allocation type of a port.",
+    ),
+    "l2_adjacency": (
+        "L2 Adjacency",
+        "Display L2 Adjacency for Neutron Networks.",
+    ),
+    "net-mtu": (
+        "Network MTU",
+        "Provides MTU attribute for a network resource.",
+    ),
+    "net-mtu-writable": (
+        "Network MTU (writable)",
+        "Provides a writable MTU attribute for a network resource.",
+    ),
+    "network-ip-availability": (
+        "Network IP Availability",
+        "Provides IP availability data for each network and subnet.",
+    ),
+    "network_availability_zone": (
+        "Network Availability Zone",
+        "Availability zone support for network.",
+    ),
+    "pagination": (
+        "Pagination support",
+        "Extension that indicates that pagination is enabled.",
+    ),
+    "port-mac-address-regenerate": (
+        "Neutron Port MAC address regenerate",
+        "Network port MAC address regenerate",
+    ),
+    "port-security": (
+        "Port Security",
+        "Provides port security",
+    ),
+    "port-security-groups-filtering": (
+        "Port filtering on security groups",
+        "Provides security groups filtering when listing ports",
+    ),
+    "project-id": (
+        "project_id field enabled",
+        "Extension that indicates that project_id field is enabled.",
+    ),
+    "provider": (
+        "Provider Network",
+        "Expose mapping of virtual networks to physical networks",
+    ),
+    "quota_details": (
+        "Quota details management support",
+        "Expose functions for quotas usage statistics per project",
+    ),
+    "quotas": (
+        "Quota management support",
+        "Expose functions for quotas management per project",
+    ),
+    "revision-if-match": (
+        "If-Match constraints based on revision_number",
+        "Extension indicating that If-Match based on revision_number is supported.",
+    ),
+    "router": (
+        "Neutron L3 Router",
+        ("Router abstraction for basic L3 forwarding between L2 Neutron networks and access to external "
+         "networks via a NAT gateway."),
+    ),
+    "router_availability_zone": (
+        "Router Availability Zone",
+        "Availability zone support for router.",
+    ),
+    "security-group": (
+        "security-group",
+        "The security groups extension.",
+    ),
+    "security-groups-normalized-cidr": (
+        "Normalized CIDR field for security group rules",
+        "Add new field with normalized remote_ip_prefix cidr in SG rule",
+    ),
+    "security-groups-rules-belongs-to-default-sg": (
+        "Security group rule belongs to the project's default security group",
+        "Flag to determine if the security group rule belongs to the project's default security group",
+    ),
+    "service-type": (
+        "Neutron Service Type Management",
+        "API for retrieving service providers for Neutron advanced services",
+    ),
+    "sort-key-validation": (
+        "Sort key validation",
+        "Extension that indicates that sort keys are validated.",
+    ),
+    "sorting": (
+        "Sorting support",
+        "Extension that indicates that sorting is enabled.",
+    ),
+    "standard-attr-description": (
+        "standard-attr-description",
+        "Extension to add descriptions to standard attributes",
+    ),
+    "standard-attr-revisions": (
+        "Resource revision numbers",
+        "This extension will display the revision number of neutron resources.",
+    ),
+    "standard-attr-tag": (
+        ("Tag support for resources with standard attribute: network, subnet, port, router, floatingip, "
+         "security_group, subnetpool"),
+        "Enables to set tag on resources with standard attribute.",
+    ),
+    "standard-attr-timestamp": (
+        "Resource timestamps",
+        ("Adds created_at and updated_at fields to all Neutron resources that have Neutron standard "
+         "attributes."),
+    ),
+    "stateful-security-group": (
+        "Stateful security group",
+        "Indicates if the security group is stateful or not",
+    ),
+    "subnet-external-network": (
+        "Subnet belongs to an external network",
+        "Informs if the subnet belongs to an external network",
+    ),
+    "subnet-service-types": (
+        "Subnet service types",
+        "Provides ability to set the subnet service_types field",
+    ),
+    "subnet_allocation": (
+        "Subnet Allocation",
+        "Enables allocation of subnets from a subnet pool",
+    ),
+    "tag-creation": (
+        "Tag creation extension",
+        "Allow to create multiple tags",
+    ),
+    "tag-ports-during-bulk-creation": (
+        "Tag Ports During Bulk Creation",
+        "Allow to tag ports during bulk creation",
+    ),
+    "uplink-status-propagation": (
+        "uplink-status-propagation",
+        "Provides support for propagating the uplink status of a port",
+    ),
 }
 EXTENSIONS: dict[str, dict[str, Any]] = {
     alias: {"alias": alias, "name": name, "description": text, "updated": _UPDATED, "links": []}
