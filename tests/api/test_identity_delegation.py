@@ -233,7 +233,7 @@ class TestStoredCredentials:
         key = b"0123456789abcdef0123"
         admin.post(f"{V3}/credentials", {"credential": {
             "type": "totp", "blob": base64.b32encode(key).decode(), "user_id": user["id"]}})
-        code = TOTP(key, 6, SHA1(), 30).generate(int(clock.wall())).decode()    # noqa: S303
+        code = TOTP(key, 6, SHA1(), 30).generate(int(clock.wall())).decode()
 
         def login(passcode: str) -> Any:
             return admin.post(TOKENS, {"auth": {"identity": {

@@ -10,6 +10,7 @@ from stackling.api.identity import (
     credentials,
     grants,
     groups,
+    limits,
     projects,
     role_assignments,
     roles,
@@ -29,7 +30,7 @@ def service(identity: Identity, policy: Mapping[str, str] | None = None) -> Serv
     """*policy* are an administrator's own rules, by name."""
     routes = [
         *versions.ROUTES, *tokens.routes(identity), *projects.ROUTES, *users.routes(identity), *groups.ROUTES,
-        *roles.ROUTES, *grants.ROUTES, *role_assignments.ROUTES, *catalog.ROUTES,
+        *roles.ROUTES, *grants.ROUTES, *role_assignments.ROUTES, *catalog.ROUTES, *limits.ROUTES,
         *application_credentials.routes(identity), *credentials.routes(identity), *trusts.routes(identity),
     ]
     return Service(
