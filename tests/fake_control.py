@@ -168,7 +168,7 @@ def _handler(control: FakeControl) -> type[BaseHTTPRequestHandler]:
                 self.answer(401, b"who are you?")
             elif parts.path == base + "documents" and query["host"] == control.host:
                 self.answer(200, msgspec.json.encode(control.documents(query)))
-            elif parts.path.startswith(base + "images/"):
+            elif parts.path.startswith("/internal/images/"):
                 data = control.images.get(parts.path.split("/")[-2])
                 self.answer(200 if data is not None else 404, data or b"")
             else:

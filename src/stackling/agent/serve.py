@@ -89,15 +89,14 @@ async def _serve(handler: Handler, client: str, reader: asyncio.StreamReader, wr
     try:
         keep = True
         while keep:
+            request: Request | None = None
             try:
                 async with asyncio.timeout(REQUEST_TIMEOUT):
                     request, keep = await _read(reader, client)
-                response = await handler(request)
             except BadRequest as error:
-                request, response, keep = None, Response(error.status, str(error).encode() + b"\n"), False
-            except Exception:
-                log.exception("a request of %s failed", client)
-                request, response, keep = None, Response(500, b"internal error\n"), False
+                response, keep = Response(error.status, str(error).encode() + b"\n"), False
+            else:
+                response, keep = await _handled(handler, request, keep)
             writer.write(_head(response, keep))
             if request is None or request.method != "HEAD":
                 writer.write(response.body)
@@ -110,6 +109,14 @@ async def _serve(handler: Handler, client: str, reader: asyncio.StreamReader, wr
             writer.close()
             async with asyncio.timeout(1.0):
                 await writer.wait_closed()
+
+
+async def _handled(handler: Handler, request: Request, keep: bool) -> tuple[Response, bool]:
+    try:
+        return await handler(request), keep
+    except Exception:
+        log.exception("a request of %s failed", request.client)
+        return Response(500, b"internal error\n"), False
 
 
 async def _read(reader: asyncio.StreamReader, client: str) -> tuple[Request, bool]:

@@ -11,8 +11,10 @@ import resource
 import signal
 import ssl
 import sys
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from stackling.agent.boot import boot_id
 from stackling.agent.control import ControlSocket
@@ -66,6 +68,7 @@ class Wiring:
         self.timing = Timing(settings.wait, settings.heartbeat * (2 if crowd else 1), settings.sweep)
         self.socket = settings.socket or settings.state_dir / "agent.sock"
         self.agents: list[HostAgent] = []
+        self.more: list[Coroutine[Any, Any, None]] = []
 
     def lanes(self) -> tuple[Lane, Lane]:
         """One connection for polling, one for reports."""
@@ -99,7 +102,7 @@ async def _run(settings: AgentSettings, credential: str) -> None:
         control = ControlSocket(wiring.socket, settings.machine, wiring.find, run)
         await control.open()
         stack.push_async_callback(control.close)
-        tasks = [asyncio.create_task(agent.run(), name=agent.host) for agent in wiring.agents]
+        tasks = [asyncio.create_task(work) for work in (*(agent.run() for agent in wiring.agents), *wiring.more)]
         stop = asyncio.create_task(stopped.wait())
         gc.collect()
         gc.freeze()

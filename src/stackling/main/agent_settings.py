@@ -18,7 +18,8 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``uri`` may name a socket; ``netns`` is the cloud's network namespace ("" for the machine's own); ``instance`` is
     the prefix of what is visible on the machine; ``datapath`` is Open vSwitch's, ``netdev`` or ``system``;
-    ``accelerator`` is ``probe``, ``kvm`` or ``tcg``; ``ovs_socket`` is where Open vSwitch's database answers, for
+    ``accelerator`` is ``probe``, ``kvm`` or ``tcg``; ``consoles`` is the directory in which guests' consoles listen, as
+    libvirtd sees it; ``ovs_socket`` is where Open vSwitch's database answers, for
     the interfaces of the metadata service ("" turns the service off).
     """
 
@@ -30,6 +31,7 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bridge: str = "br-int"
     datapath: Literal["netdev", "system"] = "netdev"
     accelerator: Literal["probe", "kvm", "tcg"] = "probe"
+    consoles: Path = Path("/run/guests")
     ovs_socket: str = ""
     image_days: float = 7.0
     image_gib: float = 50.0

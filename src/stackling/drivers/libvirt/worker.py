@@ -183,7 +183,7 @@ def inventory(connection: Any) -> dict[str, Any]:
     return {"version": connection.getVersion(), "libvirt": connection.getLibVersion(), "arch": info[0],
             "model": cpu.findtext("model") if cpu is not None else None,
             "vendor": cpu.findtext("vendor") if cpu is not None else None,
-            "features": sorted(each.get("name") for each in cpu.findall("feature")) if cpu is not None else [],
+            "features": sorted(each.get("name") or "" for each in cpu.findall("feature")) if cpu is not None else [],
             "topology": {"sockets": info[5], "cores": info[6], "threads": info[7]}}
 
 

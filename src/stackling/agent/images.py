@@ -1,0 +1,73 @@
+"""Fetches image data from control; blocking, for the image cache's threads."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+
+from stackling.agent.wire import Endpoint
+from stackling.ports.document import RootDisk
+from stackling.ports.hypervisor import GuestRefused, HypervisorError
+
+CHUNK = 1 << 18
+TIMEOUT = 30.0          # seconds without a byte
+
+
+class ImageFetch:
+    """``ports.disks.Fetch`` from control: ``GET /internal/images/{id}/file``, any node in turn."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], headers: dict[str, str],
+                 tls: ssl.SSLContext | None = None) -> None:
+        self._endpoints, self._headers, self._tls = endpoints, headers, tls
+
+    def __call__(self, disk: RootDisk, write: Callable[[bytes], object]) -> None:
+        """Raises ``HypervisorError``, ``GuestRefused`` when control has no such image."""
+        problem = ""
+        for endpoint in self._endpoints:
+            connection = _connect(endpoint, self._tls)
+            try:
+                connection.request("GET", f"/internal/images/{disk.image_id}/file", headers=self._headers)
+                answer = connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                problem = f"{endpoint.url}: {error}"
+                connection.close()
+                continue
+            try:
+                self._take(disk, answer, write)
+                return
+            except http.client.HTTPException as error:
+                raise HypervisorError(f"the image broke off while it was fetched: {error}") from None
+            except TimeoutError:
+                raise HypervisorError("the image came to a halt while it was fetched") from None
+            finally:
+                connection.close()
+        raise HypervisorError(f"the image can't be fetched, no control node answers ({problem})")
+
+    def _take(self, disk: RootDisk, answer: http.client.HTTPResponse, write: Callable[[bytes], object]) -> None:
+        if answer.status == 404:
+            raise GuestRefused(f"The image {disk.image_id} is gone, and this host has no copy of it.")
+        if answer.status != 200:
+            raise HypervisorError(f"the image can't be fetched: control answered {answer.status}")
+        while chunk := answer.read(CHUNK):
+            write(chunk)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(TIMEOUT)
+        self.sock.connect(self._path)
+
+
+def _connect(endpoint: Endpoint, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    if endpoint.socket is not None:
+        return _UnixConnection(endpoint.socket)
+    if endpoint.tls:
+        return http.client.HTTPSConnection(endpoint.host, endpoint.port, timeout=TIMEOUT, context=tls)
+    return http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=TIMEOUT)

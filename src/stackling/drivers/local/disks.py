@@ -1,0 +1,197 @@
+"""Servers' disks in a local directory: a qcow2 overlay of a cached image, raw ephemeral and swap disks, config drive.
+
+Theory of operation. A server's directory holds files that carry its rebuild number, and ``disks.<number>.json``,
+written last: only with it do the files count. A crash before leaves files that the next ``make`` writes anew; after a
+rebuild's marker is there, older ones are removed. Nobody ever looks into an image to find its format.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from stackling.core.journal import sync_directory
+from stackling.drivers.local import config_drive
+from stackling.drivers.local.image_cache import ImageCache
+from stackling.ports.document import RootDisk, ServerDesired
+from stackling.ports.hypervisor import GuestDisks, GuestRefused, HypervisorError
+
+GIB, MIB = 2**30, 2**20
+LEAST_FREE = 64 * MIB       # below this nothing is begun
+LOG_MOST = 4 * MIB          # a console log beyond this is cut to its last quarter
+TIMEOUT = 60.0
+FULL = "the instance directory of this host is full; the server is made when there is room"
+
+
+class LocalDisks:
+    """``InstanceDisks`` under *root*. *account* is whom tools run as that look at image data (None: as ourselves)."""
+
+    def __init__(self, root: Path, cache: ImageCache, *, account: str | None = None) -> None:
+        self._root, self._cache, self._account = root, cache, account
+        root.mkdir(mode=0o711, parents=True, exist_ok=True)
+
+    def find(self, server_id: str) -> int | None:
+        numbers = [_number(path) for path in self._directory(server_id).glob("disks.*.json")]
+        return max(numbers, default=None)
+
+    def make(self, server: ServerDesired, progress: Callable[[str], None]) -> None:
+        if self.find(server.id) == server.rebuilds:
+            self._drop_older(server)
+            return
+        directory = self._directory(server.id)
+        try:
+            if os.statvfs(self._root).f_bavail * os.statvfs(self._root).f_frsize < LEAST_FREE:
+                raise HypervisorError(FULL)
+            directory.mkdir(mode=0o711, exist_ok=True)
+            directory.chmod(0o711)
+            with self._cache.base(server.root, progress) if server.root else contextlib.nullcontext() as base:
+                self._make(server, base)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise HypervisorError(FULL) from None
+            raise HypervisorError(f"the server's disks can't be made: {error.strerror}: {error.filename}") from None
+        self._drop_older(server)
+
+    def paths(self, server: ServerDesired) -> GuestDisks:
+        directory, number = self._directory(server.id), server.rebuilds
+        return GuestDisks(
+            root=directory / f"root.{number}.qcow2" if server.root else None,
+            ephemeral=directory / f"ephemeral.{number}.raw" if server.ephemeral_gib else None,
+            swap=directory / f"swap.{number}.raw" if server.swap_mib else None,
+            config_drive=directory / f"config.{number}.iso" if server.config_drive else None)
+
+    def remove(self, server_id: str) -> None:
+        directory = self._directory(server_id)
+        try:
+            for marker in directory.glob("disks.*.json"):
+                marker.unlink()
+            if directory.exists():
+                shutil.rmtree(directory)
+                sync_directory(self._root)
+        except OSError as error:
+            raise HypervisorError(f"the server's disks can't be removed: {error.strerror}: {error.filename}") from None
+
+    def tidy(self, images: Collection[str]) -> None:
+        bases: set[str] = set()
+        for marker in self._root.glob("*/disks.*.json"):
+            with contextlib.suppress(OSError, ValueError):
+                bases.add(json.loads(marker.read_text())["base"] or "")
+        self._cache.prune(bases, images)
+        for log in self._root.glob("*/console.log"):
+            with contextlib.suppress(OSError):
+                _cut(log)
+
+    # -- how
+
+    def _directory(self, server_id: str) -> Path:
+        if "/" in server_id or server_id.startswith("."):
+            raise GuestRefused(f"{server_id!r} is no server id")
+        return self._root / server_id
+
+    def _make(self, server: ServerDesired, base: Path | None) -> None:
+        paths = self.paths(server)
+        if server.root and paths.root and base:
+            self._overlay(server.root, base, paths.root)
+        if paths.ephemeral:
+            _blank(paths.ephemeral, server.ephemeral_gib * GIB, "mkfs.ext4", "-q", "-F", "-L", "ephemeral0")
+        if paths.swap:
+            _blank(paths.swap, server.swap_mib * MIB, "mkswap")
+        if paths.config_drive:
+            config_drive.make(server.metadata, paths.config_drive)
+            paths.config_drive.chmod(0o600)
+        self._mark(server, base.name if base else None)
+
+    def _overlay(self, disk: RootDisk, base: Path, target: Path) -> None:
+        least = self._virtual_size(base, disk)
+        size = disk.size_gib * GIB or least
+        if least > size:
+            raise GuestRefused(f"The image's disk of {least / GIB:.1f} GiB doesn't fit into the flavor's "
+                               f"{disk.size_gib} GiB; choose a larger flavor.")
+        temporary = target.with_suffix(".new")
+        # -u: the base isn't opened; its size is known and its format is said
+        _tool("qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", str(base), "-F", disk.image_format,
+              str(temporary), str(size))
+        temporary.chmod(0o600)
+        temporary.rename(target)
+
+    def _virtual_size(self, base: Path, disk: RootDisk) -> int:
+        if disk.image_format == "raw":
+            return disk.image_size
+        shown = _tool("qemu-img", "info", "--output=json", "-f", disk.image_format, str(base), account=self._account)
+        try:
+            return int(json.loads(shown)["virtual-size"])
+        except (ValueError, KeyError, TypeError):
+            raise GuestRefused("The image can't be read as " + disk.image_format) from None
+
+    def _mark(self, server: ServerDesired, base: str | None) -> None:
+        directory = self._directory(server.id)
+        temporary = directory / "disks.new"
+        with temporary.open("w") as file:
+            json.dump({"base": base, "generation": server.generation}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(directory / f"disks.{server.rebuilds}.json")
+        sync_directory(directory)
+        sync_directory(self._root)
+
+    def _drop_older(self, server: ServerDesired) -> None:
+        wanted = str(server.rebuilds)
+        for path in self._directory(server.id).iterdir():
+            kind, _, rest = path.name.partition(".")
+            if kind in ("disks", "root", "ephemeral", "swap", "config") and rest.partition(".")[0] != wanted:
+                path.unlink(missing_ok=True)
+
+
+def _number(marker: Path) -> int:
+    text = marker.name.split(".")[1]
+    return int(text) if text.isdecimal() else -1
+
+
+def _blank(path: Path, size: int, *command: str) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+    path.chmod(0o600)
+    _tool(*command, str(path))
+
+
+def _tool(*command: str, account: str | None = None) -> str:
+    """Run a tool with limits on memory and processor time. Raises ``HypervisorError``."""
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+        resource.setrlimit(resource.RLIMIT_AS, (GIB, GIB))
+
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False, user=account,
+                              extra_groups=["kvm"] if account else None, preexec_fn=limit,
+                              env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"})
+    except subprocess.TimeoutExpired:
+        raise HypervisorError(f"{command[0]} took longer than {TIMEOUT:g} s") from None
+    except FileNotFoundError:
+        raise HypervisorError(f"{command[0]} isn't installed on this host: run ./setup") from None
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip()
+        if "No space left" in words:
+            raise HypervisorError(FULL)
+        why = words.splitlines()[-1] if words else f"exit status {done.returncode}"
+        raise HypervisorError(f"{command[0]} {command[1]} failed: {why}")
+    return done.stdout.decode(errors="replace")
+
+
+def _cut(log: Path) -> None:
+    """Keep a guest from filling the disk through its console (QEMU appends, so cutting is safe)."""
+    size = log.stat().st_size
+    if size <= LOG_MOST:
+        return
+    with log.open("r+b") as file:
+        file.seek(size - LOG_MOST // 4)
+        kept = file.read(LOG_MOST // 4)
+        file.truncate(0)
+        file.seek(0)
+        file.write(kept)

@@ -1,0 +1,62 @@
+"""The agent's parts on a real machine: libvirt, local disks, image cache, metadata service."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from stackling.agent import inventory
+from stackling.agent.host import HostAgent
+from stackling.agent.images import ImageFetch
+from stackling.agent.ledger import Ledger
+from stackling.agent.metadata.service import MetadataService
+from stackling.agent.metadata.wiring import Plant
+from stackling.agent.run import Run, in_threads
+from stackling.drivers.libvirt.domain import Platform
+from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
+from stackling.drivers.libvirt.probe import probe
+from stackling.drivers.local.disks import LocalDisks
+from stackling.drivers.local.image_cache import ImageCache, Limits
+from stackling.main.agent_settings import LibvirtSettings
+
+if TYPE_CHECKING:
+    from stackling.main.agent import Wiring
+
+THREADS = 12
+ACCOUNT, GROUP = "libvirt-qemu", "kvm"
+
+
+async def wire(wiring: Wiring) -> Run:
+    """Put together the one host of this machine; what runs blocking calls."""
+    settings, libvirt = wiring.settings, wiring.settings.libvirt
+    assert libvirt is not None
+    run = in_threads(ThreadPoolExecutor(THREADS, thread_name_prefix="driver"))
+    writing = in_threads(ThreadPoolExecutor(1, thread_name_prefix="ledger"))
+    kvm = await run(_kvm, wiring, libvirt)
+    fetch = ImageFetch(wiring.endpoints, wiring.headers, wiring.tls)
+    cache = ImageCache(libvirt.images, fetch, Limits(libvirt.image_days, libvirt.image_gib), group=GROUP)
+    disks = LocalDisks(libvirt.instances, cache, account=ACCOUNT)
+    hypervisor = LibvirtHypervisor(libvirt.uri, libvirt.instances, Platform(
+        kvm=kvm, sockets=libvirt.consoles, bridge=libvirt.bridge, netdev=libvirt.datapath == "netdev"))
+    wiring.stack.callback(hypervisor.close)
+    (machine, host), = settings.names()
+    ledger = Ledger(settings.state_dir / "ledger", host, run=writing)
+    wiring.stack.callback(ledger.close)
+    metadata = MetadataService(Plant(libvirt.instance, libvirt.netns, libvirt.bridge, libvirt.ovs_socket), run,
+                               ledger.servers.get)
+    wiring.agents.append(HostAgent(
+        machine=machine, host=host, ledger=ledger, hypervisor=hypervisor, disks=disks, lanes=wiring.lanes(),
+        boot_id=wiring.boot_id, run=run, address=str(wiring.socket), timing=wiring.timing,
+        inventory=lambda: inventory.measure(hypervisor.inventory(), libvirt.instances,
+                                            reserved_mib=libvirt.reserved_memory_mib),
+        networks_changed=metadata.set_networks))
+    if libvirt.ovs_socket:
+        wiring.more.append(metadata.run())
+    return run
+
+
+def _kvm(wiring: Wiring, libvirt: LibvirtSettings) -> bool:
+    if libvirt.accelerator != "probe":
+        return libvirt.accelerator == "kvm"
+    return probe(wiring.settings.state_dir / "accelerator.json", wiring.boot_id).kvm
+
