@@ -156,8 +156,9 @@ def create_limits(tx: Tx, new: Sequence[Mapping[str, Any]]) -> list[Limit]:
         column, id_ = next(iter(owner.items()))
         if tx.count(limits, _l.registered_limit_id == above.id, _l[column] == id_):
             raise Conflict("Conflict occurred attempting to store limit - Duplicate entry.")
-        row: dict[str, Any] = {"id": new_hex(), "registered_limit_id": above.id, "project_id": None, "domain_id": None, **owner,
-               "resource_limit": values["resource_limit"], "description": values.get("description")}
+        row: dict[str, Any] = {
+            "id": new_hex(), "registered_limit_id": above.id, "project_id": None, "domain_id": None, **owner,
+            "resource_limit": values["resource_limit"], "description": values.get("description")}
         tx.execute(insert(limits), row)
         made.append(get_limit(tx, row["id"]))
     return made
