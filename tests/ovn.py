@@ -65,13 +65,13 @@ class RealOvn:
 
     def _start(self) -> None:
         namespaces.make(self.name)
-        ovn.prepare(self.paths, new_boot=True)
         datapath = ovn.datapath(self.name) if self._switch else "netdev"
+        ovn.prepare(self.paths, new_boot=True)
         self.specs = {spec.name: spec for spec in ovn.ovn_processes(self.paths, self.name, datapath)}
         for name in self.specs if self._switch else ("ovn-nb", "ovn-sb"):
             self.start(name)
-        if self._switch:
-            ovn.configure(self.paths, CHASSIS, datapath)
+            if name == "ovs-db":
+                ovn.configure(self.paths, CHASSIS, datapath)
         self.datapath = datapath
         if self._gateways:
             uplink.bring_up(uplink.Uplink(way=uplink.Way.ISOLATED, cloud=self.name, gateways=self._gateways,

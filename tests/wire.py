@@ -220,7 +220,7 @@ def ping(address: str, seconds: str = "1") -> int:
         head = head[:2] + struct.pack("!H", checksum(head + mark))
     deadline = time.monotonic() + float(seconds)
     try:
-        asker.sendto(head + mark, (address, 0))
+        asker.sendto(head + mark, socket.getaddrinfo(address, 0)[0][4])
         while (left := deadline - time.monotonic()) > 0:
             asker.settimeout(left)
             answer = asker.recv(1000)

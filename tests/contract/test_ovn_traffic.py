@@ -161,14 +161,27 @@ def test_guests_reach_each_other_across_the_router(world: World) -> None:
         assert python(world.netns("a"), "get", world.address("c"), "80").strip() == world.address("a")
 
 
-@pytest.mark.parametrize("distributed", [True, False])
-def test_a_floating_ip_is_reached_from_outside_and_is_the_source_outside(world: World, distributed: bool) -> None:
-    with world.changed(world.floating, distributed=distributed):
-        assert pings(world.netns("outside"), f"{PUBLIC}.50")
-        with running(world.netns("a"), "serve", "0.0.0.0", "80"):
-            assert python(world.netns("outside"), "get", f"{PUBLIC}.50", "80").strip() == f"{PUBLIC}.1"
-        with running(world.netns("outside"), "serve", f"{PUBLIC}.1", "80"):
-            assert python(world.netns("a"), "get", f"{PUBLIC}.1", "80").strip() == f"{PUBLIC}.50"
+def _floating_works(world: World, address: str, guest: str) -> None:
+    assert pings(world.netns("outside"), address)
+    with running(world.netns(guest), "serve", "0.0.0.0", "80"):
+        assert python(world.netns("outside"), "get", address, "80").strip() == f"{PUBLIC}.1"
+    with running(world.netns("outside"), "serve", f"{PUBLIC}.1", "80"):
+        assert python(world.netns(guest), "get", f"{PUBLIC}.1", "80").strip() == address
+
+
+def test_a_floating_ip_is_reached_from_outside_and_is_the_source_outside(world: World) -> None:
+    _floating_works(world, f"{PUBLIC}.50", "a")
+
+
+def test_so_is_one_that_the_gateway_translates(world: World) -> None:
+    central = FabricFloatingIP(new_id(), 1, f"{PUBLIC}.51", mac(0xff51), world.router.id, world.ports["c"].id,
+                               world.address("c"), distributed=False)
+    world.fabric.put(1, central)
+    world.real.sync()
+    _floating_works(world, f"{PUBLIC}.51", "c")
+    world.fabric.remove(1, central.kind, central.id, 2)
+    world.real.sync()
+    assert not pings(world.netns("outside"), f"{PUBLIC}.51")
 
 
 def test_source_nat_shows_the_router(world: World) -> None:
@@ -363,6 +376,31 @@ def test_a_guest_cannot_serve_dhcp_or_router_advertisements(world: World) -> Non
     world.put(world.web)
 
 
+def test_router_advertisements_stay_blocked_when_the_controller_starts_again(world: World) -> None:
+    a, b = world.ports["a"], world.ports["b"]
+    link = slaac("fe80::/64", b.mac)
+
+    def router_advertisement(_: bytes) -> bytes:
+        return wire.ethernet(b.mac, a.mac, wire.IPV6, wire.router_advertisement(link, "fd00:bad::"))
+
+    def datagram(marker: bytes) -> bytes:
+        return wire.ethernet(b.mac, a.mac, wire.IPV6, wire.udp(link, a.ips[1][1], 9, 9, marker))
+
+    for process in ("ovn-controller", "ovs-vswitchd"):
+        world.real.stop(process, kill=True)
+        world.real.start(process)
+        eventually(lambda: arrives(world, datagram), timeout=30)
+        assert not arrives(world, router_advertisement), process
+
+
+def test_a_port_without_an_ipv6_address_sends_no_ipv6(world: World) -> None:
+    a, b = world.ports["a"], world.ports["b"]
+    link = slaac("fe80::/64", b.mac)
+    with world.changed(b, ips=b.ips[:1]):
+        for packet in (wire.router_advertisement(link, "fd00:bad::"), wire.udp(link, a.ips[1][1], 9, 9, b"x" * 8)):
+            assert not arrives(world, lambda _, packet=packet: wire.ethernet(b.mac, a.mac, wire.IPV6, packet))
+
+
 def test_without_port_security_a_guest_may_send_as_anybody(world: World) -> None:
     a = world.ports["a"]
 
@@ -409,6 +447,7 @@ def test_ipv6_by_router_advertisement(world: World) -> None:
     b6 = world.ports["b"].ips[1][1]
     assert pings(world.netns("a"), b6)
     assert pings(world.netns("a"), "fd00:1::1")
+    assert pings(world.netns("a"), slaac("fe80::/64", world.ports["b"].mac) + "%eth0")
     with running(world.netns("b"), "serve", "::", "88"):
         assert reaches(world.netns("a"), b6, 88)
 

@@ -48,9 +48,13 @@ def has_device(netns: str | None, device: str) -> bool:
 
 
 def delete_device(netns: str | None, device: str) -> None:
-    """Remove an interface (of a pair: both ends); nothing happens when it is gone."""
+    """Remove an interface (of a pair: both ends); nothing happens when it is gone, or goes meanwhile."""
     if has_device(netns, device):
-        ip(netns, "link", "delete", device)
+        try:
+            ip(netns, "link", "delete", device)
+        except CommandFailed:
+            if has_device(netns, device):
+                raise
 
 
 def checksums_in_software(netns: str | None, device: str) -> None:

@@ -1,9 +1,9 @@
 """OVN and Open vSwitch of one machine: their processes as data, and the steps around starting them.
 
 Order of a bring-up: ``namespaces.make``, ``datapath``, ``prepare``; start the processes of ``ovn_processes`` in the
-order that ``after`` gives; ``configure`` once ``ovs-db`` is ready (it may run before or after the others start, and
-again at any time); then ``uplink.bring_up``. All sockets lie in one directory that only root can enter, so nothing
-listens on the network. The databases lie in the state directory and survive everything.
+order that ``after`` gives; once ``ovs-db`` is ready ``configure``, before ``ovn-controller``; then ``uplink.bring_up``.
+All sockets lie in one directory that only root can enter, so nothing listens on the network. The databases lie in the
+state directory and survive everything.
 """
 
 from __future__ import annotations
@@ -24,6 +24,26 @@ _SCHEMAS = {
     "sb": Path("/usr/share/ovn/ovn-sb.ovsschema"),
     "conf": Path("/usr/share/openvswitch/vswitch.ovsschema"),
 }
+
+# OVN lets every router advertisement through its access rules, so a guest with an IPv6 address could pretend to be
+# the router. This flow joins OVN's own port security for neighbour discovery (table 74, which only what a guest with
+# port security sends goes through; register 10, bit 12: drop it). ovn-controller wipes all flows when it connects,
+# and the monitor then tells us.
+ND_TABLE = 74
+GUARD_FLOW = f"table={ND_TABLE},priority=65000,icmp6,icmp_type=134,actions=load:1->NXM_NX_REG10[12]"
+GUARD_WATCH = f"watch:table={ND_TABLE},icmp6,icmp_type=134"
+GUARD = """
+trap 'trap - TERM; kill 0' TERM
+while :; do
+    if ovs-ofctl add-flow "$1" "$2" 2>/dev/null; then
+        ovs-ofctl monitor "$1" "$3" 2>&1 | while read -r line; do
+            case $line in *DELETED*) ovs-ofctl add-flow "$1" "$2" ;; esac
+        done &
+        wait $!
+    fi
+    sleep 0.2
+done
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +108,12 @@ def prepare(paths: OvnPaths, *, new_boot: bool) -> None:
             fresh.unlink(missing_ok=True)
             run("ovsdb-tool", "create", str(fresh), str(schema))
             fresh.replace(file)
-        elif name != "conf" and run("ovsdb-tool", "needs-conversion", str(file), str(schema)).strip() == "yes":
+        elif run("ovsdb-tool", "needs-conversion", str(file), str(schema)).strip() == "yes":
             run("ovsdb-tool", "convert", str(file), str(schema))
 
 
 def ovn_processes(paths: OvnPaths, netns: str | None, datapath: str) -> list[ProcessSpec]:
-    """The six processes, in an order in which they can be started."""
+    """The processes, in an order in which they can be started."""
     nb, sb, conf = (f"unix:{paths.socket(name)}" for name in ("nb", "sb", "conf"))
     switch = ("ovs-vswitchd", conf, *(("--disable-system",) if datapath == "netdev" else ()))
     return [
@@ -104,12 +124,15 @@ def ovn_processes(paths: OvnPaths, netns: str | None, datapath: str) -> list[Pro
         _daemon(paths, "ovn-northd", ("ovn-northd", f"--ovnnb-db={nb}", f"--ovnsb-db={sb}"), netns,
                 ("ovn-nb", "ovn-sb")),
         _daemon(paths, "ovn-controller", ("ovn-controller", conf), netns, ("ovs-db", "ovn-sb")),
+        ProcessSpec("ovn-guard", ("sh", "-c", GUARD, "ovn-guard", f"unix:{paths.run}/{INTEGRATION}.mgmt", GUARD_FLOW,
+                                  GUARD_WATCH), paths.env, netns, after=("ovs-vswitchd",), stop_timeout=1.0),
     ]
 
 
 def configure(paths: OvnPaths, chassis: str, datapath: str, *, mappings: Mapping[str, str] | None = None,
               southbound: str | None = None, tunnel_ip: str = "127.0.0.1", timeout: float = 10.0) -> None:
-    """Tell the switch who it is and where OVN is, and make the bridges; needs ``ovs-db``, and nothing else.
+    """Tell the switch who it is and where OVN is, and make the bridges. ``ovs-db`` runs, ``ovn-controller`` not yet:
+    one that once found no identity (OVN 23.03) never looks again.
 
     *chassis* is this machine's name in OVN; *mappings* gives the bridge of each physical network.
     """

@@ -73,13 +73,27 @@ def addresses(port: FabricPort) -> tuple[str, ...]:
 
 
 def port_security(port: FabricPort) -> tuple[str, ...]:
-    """What the port may send as, a line a MAC; empty: anything. OVN adds the MAC's link-local IPv6 address."""
+    """What the port may send as, a line a MAC; empty: anything.
+
+    The link-local IPv6 address is named beside others: OVN adds it by itself, but 23.03 then drops the answers to
+    neighbours who ask for it (it looks for a hop limit of 225).
+    """
     if not port.port_security:
         return ()
     allowed: dict[str, list[str]] = {port.mac.lower(): [ip for _, ip in port.ips]}
     for mac, cidr in port.allowed_address_pairs:
         allowed.setdefault((mac or port.mac).lower(), []).append(_short(cidr))
+    for mac, ips in allowed.items():
+        if any(":" in ip for ip in ips):
+            ips.append(link_local(mac))
     return tuple(" ".join([mac, *dict.fromkeys(ips)]) for mac, ips in allowed.items())
+
+
+def link_local(mac: str) -> str:
+    """The link-local address that belongs to a MAC (RFC 4291, appendix A)."""
+    raw = bytearray.fromhex(mac.replace(":", ""))
+    raw[0] ^= 2
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + bytes(raw[:3]) + b"\xff\xfe" + bytes(raw[3:])))
 
 
 def _groups(port: FabricPort) -> Iterable[Member]:

@@ -31,7 +31,7 @@ def compile(group: FabricSecurityGroup) -> Compiled:
     """The rows of *group*; who its members are is the ports' affair."""
     action = "allow-related" if group.stateful else "allow-stateless"
     name = group_name(group.id)
-    rules = [Row("ACL", row_id(rule.id, "acl"), f"rule {rule.id}", {
+    rules = [Row("ACL", row_id(group.id, f"rule {rule.id}"), f"rule {rule.id}", {
         "direction": "to-lport" if rule.direction == "ingress" else "from-lport", "priority": ALLOW,
         "match": match(name, rule), "action": action, "options": {},
     }, {"stackling:rule": rule.id}) for rule in group.rules]
