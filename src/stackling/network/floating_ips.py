@@ -194,8 +194,9 @@ def delete(tx: Tx, ctx: Context | None, record: Record) -> None:
 def delete_network(tx: Tx, ctx: Context, record: Record) -> None:
     """Delete a network, an external one with the floating IPs that point at nothing (Neutron does so too)."""
     if record["external"]:
-        for floating in FLOATING_IPS.where(tx, floating_network_id=record["id"], port_id=None):
-            delete(tx, ctx, floating)
+        for floating in FLOATING_IPS.where(tx, floating_network_id=record["id"]):
+            if floating["port_id"] is None:
+                delete(tx, ctx, floating)
     networks.delete_network(tx, ctx, record)
 
 
