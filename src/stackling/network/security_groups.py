@@ -13,7 +13,7 @@ from stackling.core.ids import new_id
 from stackling.network import quotas, rules
 from stackling.network.errors import conflict, not_found
 from stackling.network.resources import RULES, SECURITY_GROUPS
-from stackling.network.rows import Record, desired, moved, standard, touch
+from stackling.network.rows import Record, desired, many, moved, standard, touch
 from stackling.network.timeline import announce, forget_tags, store_tags
 from stackling.store.tables.network import port_security_groups, security_group_rules, security_groups
 from stackling.store.transaction import Tx
@@ -35,6 +35,7 @@ _FOLLOW = update(_g).where(_g.c.id == bindparam("g")).values(
 _BY_NAME = select(_g.c.id, _g.c.name).where(_g.c.project_id == bindparam("project"), _g.c.deleting.is_(False),
                                             _g.c.name.in_(bindparam("names", expanding=True)))
 _BY_ID = select(_g.c.id, _g.c.project_id).where(_g.c.id.in_(bindparam("ids", expanding=True)), _g.c.deleting.is_(False))
+_MANY = select(_g).where(_g.c.id.in_(bindparam("ids", expanding=True)), _g.c.deleting.is_(False))
 USED = exists(select(port_security_groups.c.port_id).where(port_security_groups.c.security_group_id == _g.c.id))
 
 
@@ -179,6 +180,11 @@ def _check_rule(tx: Tx, ctx: Context, record: Record) -> None:
         raise Invalid(fault[1], type=fault[0])
     if record["remote_group_id"] is not None:
         find(tx, ctx, record["remote_group_id"])
+
+
+def by_ids(tx: Tx, ids: Sequence[str]) -> dict[str, Record]:
+    """Groups by id, whoever owns them; unknown ids are left out."""
+    return {group["id"]: group for group in many(tx, _MANY, ids=list(ids))} if ids else {}
 
 
 def find(tx: Tx, ctx: Context, id: str) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call, Reply
+from stackling.api.compute import security_groups
 from stackling.api.compute.parts import (
     COUNT,
     IP,
@@ -20,11 +21,13 @@ from stackling.api.compute.parts import (
     query,
     route,
     single_query,
+    strict_from,
 )
 from stackling.api.schema import Schemas, always
 from stackling.compute import addresses, hosts, rows, servers, timeline
 from stackling.core.clock import FORMAT
 from stackling.core.errors import Conflict, Invalid, NotFound, NotImplementedHere
+from stackling.network import security_groups as network_groups
 from stackling.network.facade import RequestedNetwork, ServerPort
 
 if TYPE_CHECKING:
@@ -150,10 +153,9 @@ def show_ips(tx: Tx, call: Call) -> Reply:
 def list_security_groups(tx: Tx, call: Call) -> Reply:
     """GET …/os-security-groups."""
     server = _server(tx, call)
-    groups = {id: name for port in addresses.ports(tx, server) for id, name in port.security_groups}
-    return Reply({"security_groups": [
-        {"id": id, "name": name, "description": name, "tenant_id": server["project_id"], "rules": []}
-        for id, name in groups.items()]})
+    ids = {id for port in addresses.ports(tx, server) for id, _ in port.security_groups}
+    found = sorted(network_groups.by_ids(tx, sorted(ids)).values(), key=lambda group: group["name"])
+    return Reply({"security_groups": security_groups.shown(tx, found)})
 
 
 # -- interfaces
@@ -216,7 +218,8 @@ def _timeline_server(tx: Tx, call: Call) -> Any:
 def _shown_action(call: Call, row: Any, *, one: bool = False) -> Json:
     shown: Json = {
         "action": row.action, "instance_uuid": row.server_id, "request_id": row.request_id, "user_id": row.user_id,
-        "project_id": row.project_id, "start_time": row.started_at, "message": None if row.result != "Error" else "Error"}
+        "project_id": row.project_id, "start_time": row.started_at,
+        "message": "Error" if row.result == "Error" else None}
     if call.version >= (2, 58):
         shown["updated_at"] = row.updated_at
     if one and (call.version >= (2, 51) or call.allowed("os_compute_api:os-instance-actions:events")):
@@ -369,9 +372,11 @@ _TYPES = ("novnc", "xvpvnc", "spice-html5", "serial", "rdp-html5")
 ROUTES = [
     route("GET", f"{_S}/metadata", list_metadata, "server-metadata:index"),
     route("POST", f"{_S}/metadata", add_metadata, "server-metadata:create", body=always(only("metadata", METADATA))),
-    route("PUT", f"{_S}/metadata", replace_metadata, "server-metadata:update_all", body=always(only("metadata", METADATA))),
+    route("PUT", f"{_S}/metadata", replace_metadata, "server-metadata:update_all",
+          body=always(only("metadata", METADATA))),
     route("GET", f"{_S}/metadata/{{key}}", show_metadata_item, "server-metadata:show"),
-    route("PUT", f"{_S}/metadata/{{key}}", set_metadata_item, "server-metadata:update", body=always(only("meta", ONE_META))),
+    route("PUT", f"{_S}/metadata/{{key}}", set_metadata_item, "server-metadata:update",
+          body=always(only("meta", ONE_META))),
     route("DELETE", f"{_S}/metadata/{{key}}", delete_metadata_item, "server-metadata:delete"),
     route("GET", f"{_S}/tags", list_tags, "os-server-tags:index", min=(2, 26)),
     route("PUT", f"{_S}/tags", replace_tags, "os-server-tags:update_all", min=(2, 26),
@@ -392,8 +397,8 @@ ROUTES = [
     route("GET", f"{_S}/os-instance-actions", list_actions, "os-instance-actions:list", query=Schemas({
         (2, 0): query({}), (2, 58): single_query(_PAGE), (2, 66): single_query({**_PAGE, "changes-before": _DATE})})),
     route("GET", f"{_S}/os-instance-actions/{{request}}", show_action, "os-instance-actions:show"),
-    route("GET", f"{_S}/os-volume_attachments", list_volume_attachments, "os-volumes-attachments:index", query=Schemas({
-        (2, 0): query(_NO_VOLUMES), (2, 75): query(_NO_VOLUMES, more=False)})),
+    route("GET", f"{_S}/os-volume_attachments", list_volume_attachments, "os-volumes-attachments:index",
+          query=strict_from((2, 75), _NO_VOLUMES)),
     route("POST", f"{_S}/os-volume_attachments", attach_volume, "os-volumes-attachments:create", body=Schemas({
         (2, 0): only("volumeAttachment", obj({"volumeId": UUID, "device": _DEVICE}, "volumeId")),
         (2, 49): only("volumeAttachment", obj({"volumeId": UUID, "device": _DEVICE, "tag": TAG}, "volumeId")),

@@ -9,9 +9,11 @@ from stackling.api.compute import (
     flavors,
     hosts,
     keypairs,
+    networks,
     others,
     proxies,
     quotas,
+    security_groups,
     server_actions,
     server_parts,
     servers,
@@ -22,7 +24,8 @@ from stackling.api.compute.policy import RULES
 from stackling.api.policy import Policy
 from stackling.api.route import Microversions, Service
 
-RESOURCES = (others, servers, server_actions, server_parts, flavors, keypairs, quotas, hosts, aggregates, usage, proxies)
+RESOURCES = (others, servers, server_actions, server_parts, flavors, keypairs, quotas, hosts, aggregates, usage,
+             proxies, security_groups, networks)
 
 
 def service(overrides: Mapping[str, str] | None = None) -> Service:
