@@ -177,12 +177,12 @@ def _guard(uplink: Uplink) -> None:
     """Guests open no connection to the machine, nor through it without NAT; replacing the table is atomic."""
     pair = uplink.pair
     pings = "\n".join(
-        f"        iifname {pair} {'ip' if one.version == 4 else 'ip6'} daddr {one.ip} "
+        f"        iifname \"{pair}\" {'ip' if one.version == 4 else 'ip6'} daddr {one.ip} "
         f"{'icmp' if one.version == 4 else 'icmpv6'} type echo-request accept"
         for one in map(ipaddress.ip_interface, uplink.gateways))
     ranges = [one.network for one in map(ipaddress.ip_interface, uplink.gateways) if one.version == 4]
-    out = "\n".join(f"        iifname {pair} ip saddr {one} accept" for one in ranges) if uplink.way is Way.NAT else ""
-    nat = "\n".join(f"        oifname != {pair} ip saddr {one} masquerade" for one in ranges)
+    out = "\n".join(f'        iifname "{pair}" ip saddr {one} accept' for one in ranges if uplink.way is Way.NAT)
+    nat = "\n".join(f'        oifname != "{pair}" ip saddr {one} masquerade' for one in ranges)
     nat_chain = f"""
     chain postrouting {{
         type nat hook postrouting priority srcnat; policy accept;
@@ -194,7 +194,7 @@ delete table inet {pair}
 table inet {pair} {{
     chain input {{
         type filter hook input priority filter - 5; policy accept;
-        iifname != {pair} accept
+        iifname != "{pair}" accept
         ct state established,related accept
         icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
 {pings}
@@ -202,7 +202,7 @@ table inet {pair} {{
     }}
     chain forward {{
         type filter hook forward priority filter - 5; policy accept;
-        iifname != {pair} oifname != {pair} accept
+        iifname != "{pair}" oifname != "{pair}" accept
         ct state established,related accept
 {out}
         drop

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from stackling.core import clock
 from stackling.drivers.ovn import floating_ips, networks, ports, routers, security_groups
-from stackling.drivers.ovn.replica import Key, Replica
+from stackling.drivers.ovn.replica import CLOUD, Key, Replica
 from stackling.drivers.ovn.rows import (
     ANCHOR,
     ERA,
@@ -25,9 +25,9 @@ from stackling.drivers.ovn.rows import (
     ID,
     KIND,
     Compiled,
+    Difference,
     Member,
     Operation,
-    Row,
     detach,
     difference,
     encode,
@@ -77,7 +77,7 @@ class OvnFabric:
                 return found
             drift = difference(compile(desired, replica), replica).drift
             if isinstance(desired, FabricPort) and desired.port_security:
-                drift += difference(security_groups.CLOSED, replica).drift
+                drift += _closed(replica).drift
             return Found(found.generation, tuple(drift), found.up)
 
     def find(self, kind: FabricKind, id: str) -> Found:
@@ -151,7 +151,7 @@ class Put:
         return (str(self.desired.kind), self.desired.id)
 
     def shared(self, replica: Replica) -> list[Operation]:
-        return difference(security_groups.CLOSED, replica, 0).operations
+        return _closed(replica).operations
 
     def build(self, replica: Replica) -> list[Operation]:
         desired = self.desired
@@ -213,6 +213,16 @@ class DropFences:
     def build(self, replica: Replica) -> list[Operation]:
         return [{"op": "delete", "table": FENCES, "where": same(fence)} for fence in replica.rows(FENCES)
                 if _age(replica, fence) > KEEP_FENCES]
+
+
+def _closed(replica: Replica) -> Difference:
+    """What differs of the group that closes every port; looked at only when something of it moved."""
+    if CLOUD not in replica.touched and replica.has("Port_Group", security_groups.CLOSED.rows[0].uuid):
+        return Difference()
+    found = difference(security_groups.CLOSED, replica, 0)
+    if not found.drift:
+        replica.touched.discard(CLOUD)
+    return found
 
 
 def _marks(replica: Replica, table: str, uuid: UUID) -> dict[str, str]:
@@ -294,5 +304,3 @@ def _facts(port: FabricPort, replica: Replica) -> ports.PortFacts:
         domain = _marks(replica, "Logical_Switch", switch).get(networks.DNS_DOMAIN, "")
     return ports.PortFacts(dhcp, domain)
 
-
-__all__ = ["OvnFabric", "Row", "compile"]

@@ -13,6 +13,7 @@ from stackling.drivers.ovn.rows import GENERATION, ID, KIND, Plain
 from stackling.drivers.ovn.schema import SHARED, TABLES, schema_json
 
 Key = tuple[str, str]
+CLOUD = "cloud"             # the kind of what belongs to no object but to all
 
 
 class Replica(connection.OvsdbIdl):
@@ -27,6 +28,7 @@ class Replica(connection.OvsdbIdl):
         helper.register_all()
         self._owned: dict[Key, dict[UUID, str]] = {}
         self._told = told
+        self.touched = {CLOUD}              # kinds whose rows came, changed or went since somebody cleared it
         super().__init__(remote, helper, leader_only=True)
         reconnect = self._session.reconnect
         reconnect.min_backoff, reconnect.max_backoff = 100, 1000            # milliseconds
@@ -89,6 +91,7 @@ class Replica(connection.OvsdbIdl):
         kind, id, _ = _read(row)
         if not kind:
             return
+        self.touched.add(kind)
         if event == idl.ROW_CREATE:
             self._owned.setdefault((kind, id), {})[row.uuid] = table
             return
