@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from stackling.deploy.embedded import libvirt, namespaces
+from stackling.deploy.embedded import guests, libvirt, namespaces
 from stackling.deploy.embedded.libvirt import LibvirtPaths
 
 
@@ -63,7 +63,7 @@ class Libvirtd:
         return sorted(guest.pid for guest in libvirt.guest_processes(self.paths))
 
     def end(self) -> None:
-        libvirt.stop_guests(self.paths)
+        guests.end_guests(self.paths, 0.0)
         self.kill()
         assert self._nursery.stdin
         self._nursery.stdin.close()

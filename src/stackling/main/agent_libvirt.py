@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackling.agent import inventory
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from stackling.main.agent import Wiring
 
 THREADS = 12
+FIRMWARE = Path("/usr/share/qemu/firmware")
 ACCOUNT, GROUP = "libvirt-qemu", "kvm"
 
 
@@ -37,7 +39,8 @@ async def wire(wiring: Wiring) -> Run:
     cache = ImageCache(libvirt.images, fetch, Limits(libvirt.image_days, libvirt.image_gib), group=GROUP)
     disks = LocalDisks(libvirt.instances, cache, account=ACCOUNT)
     hypervisor = LibvirtHypervisor(libvirt.uri, libvirt.instances, Platform(
-        kvm=kvm, sockets=libvirt.consoles, bridge=libvirt.bridge, netdev=libvirt.datapath == "netdev"))
+        kvm=kvm, sockets=libvirt.consoles, bridge=libvirt.bridge, netdev=libvirt.datapath == "netdev",
+        uefi=any(FIRMWARE.glob("*.json"))))
     wiring.stack.callback(hypervisor.close)
     (machine, host), = settings.names()
     ledger = Ledger(settings.state_dir / "ledger", host, run=writing)

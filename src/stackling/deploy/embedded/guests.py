@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from stackling.deploy.embedded.libvirt import LibvirtPaths, guest_processes
 
 PLUG = 5.0          # seconds between the steps after the power button
+_POWER_BUTTON = ({"execute": "qmp_capabilities"}, {"execute": "set-action", "arguments": {"shutdown": "poweroff"}},
+                 {"execute": "system_powerdown"})
 
 
 def end_guests(paths: LibvirtPaths, patience: float) -> list[str]:
@@ -53,7 +55,10 @@ def _wait(descriptors: Sequence[int], patience: float) -> list[int]:
 
 
 def _press_power_buttons(paths: LibvirtPaths) -> None:
-    """``system_powerdown`` on each monitor (QEMU's QMP reference)."""
+    """``system_powerdown`` on each monitor (QEMU's QMP reference).
+
+    libvirt starts QEMU with ``-no-shutdown``, to end it itself; without libvirt it has to end on its own.
+    """
     for monitor in (paths.state / "lib" / "qemu").glob("domain-*/monitor.sock"):
         directory = os.open(monitor.parent, os.O_PATH | os.O_DIRECTORY)     # the whole path may be too long
         try:
@@ -62,8 +67,8 @@ def _press_power_buttons(paths: LibvirtPaths) -> None:
                 client.connect(f"/proc/self/fd/{directory}/{monitor.name}")
                 answers = client.makefile("r")
                 answers.readline()
-                for command in ("qmp_capabilities", "system_powerdown"):
-                    client.sendall(json.dumps({"execute": command}).encode() + b"\n")
+                for command in _POWER_BUTTON:
+                    client.sendall(json.dumps(command).encode() + b"\n")
                     answers.readline()
         finally:
             os.close(directory)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -195,34 +194,6 @@ def guest_processes(paths: LibvirtPaths) -> Iterator[GuestProcess]:
                 at = words.index(b"-name") + 1 if b"-name" in words else 0
                 name = os.fsdecode(words[at]).removeprefix("guest=").partition(",")[0]
                 yield GuestProcess(int(entry.name), name)
-
-
-def stop_guests(paths: LibvirtPaths, timeout: float = 10.0) -> list[str]:
-    """Switch every guest off and wait for its end; their names. QEMU flushes what it holds when it is asked to end.
-
-    For ``down``, after the agent has ended (or it would tell control that the guests have stopped by themselves).
-    """
-    stopped: list[str] = []
-    for guest in list(guest_processes(paths)):
-        try:
-            process = os.pidfd_open(guest.pid)
-        except ProcessLookupError:
-            continue
-        if any(each.pid == guest.pid for each in guest_processes(paths)):
-            _end(process, timeout)
-            stopped.append(guest.name)
-        os.close(process)
-    return stopped
-
-
-def _end(process: int, timeout: float) -> None:
-    import select
-
-    for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, 5.0)):
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(process, number)
-        if select.select([process], [], [], patience)[0]:
-            return
 
 
 def forget_metadata(instance: str) -> None:

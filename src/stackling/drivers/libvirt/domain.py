@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from stackling.drivers.libvirt.hardware import Hardware, choose
 from stackling.ports.document import Nic, ServerDesired
-from stackling.ports.hypervisor import GuestDisks
+from stackling.ports.hypervisor import GuestDisks, GuestRefused
 
 NAMESPACE = "https://stackling.dev/xmlns/server/1"
 SPARE_PORTS = 12        # PCI Express ports free for devices that are plugged in while the guest runs
@@ -24,13 +24,14 @@ class Platform:
     """What this machine's guests have in common.
 
     *sockets* is the directory, as libvirtd sees it, in which guests' consoles listen. *netdev*: Open vSwitch forwards
-    in userspace, which needs whole checksums from the guest.
+    in userspace, which needs whole checksums from the guest. *uefi*: firmware for it is installed.
     """
 
     kvm: bool
     sockets: Path
     bridge: str = "br-int"
     netdev: bool = True
+    uefi: bool = False
     emulator: str = "/usr/bin/qemu-system-x86_64"
 
 
@@ -47,6 +48,9 @@ def tap_name(port_id: str) -> str:
 def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Platform) -> str:
     """The definition of *server*. Raises ``GuestRefused`` for hardware that isn't offered."""
     hardware = choose(server)
+    if hardware.uefi and not platform.uefi:
+        raise GuestRefused("The image wants UEFI (hw_firmware_type), and this host has no firmware for it: the "
+                           "administrator can install the package ovmf.")
     domain = Element("domain", type="kvm" if platform.kvm else "qemu")
     _text(domain, "name", domain_name(server.id))
     _text(domain, "uuid", server.id)

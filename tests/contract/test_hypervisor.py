@@ -1,0 +1,271 @@
+"""What every hypervisor does, simulated or real."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from stackling.core.ids import new_id
+from stackling.drivers.libvirt.domain import Platform
+from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
+from stackling.drivers.simulated.hypervisor import SimulatedHypervisor
+from stackling.ports.document import Nic, Power, ServerDesired
+from stackling.ports.hypervisor import GuestDisks, GuestRefused, Hypervisor, HypervisorError
+from tests.libvirt import Libvirtd, libvirtd
+from tests.ovn import eventually
+
+
+class Place(Protocol):
+    """A hypervisor, and where a guest's disk comes from."""
+
+    hypervisor: Hypervisor
+
+    def disks(self, server: ServerDesired) -> GuestDisks: ...
+
+
+class Simulated:
+    def __init__(self) -> None:
+        self.hypervisor: Hypervisor = SimulatedHypervisor()
+
+    def disks(self, server: ServerDesired) -> GuestDisks:
+        return GuestDisks(root=Path("/nowhere"))
+
+
+class Real:
+    def __init__(self, server: Libvirtd) -> None:
+        self.server = server
+        self.hypervisor: Hypervisor = LibvirtHypervisor(
+            server.paths.uri, server.paths.instances, Platform(False, server.paths.consoles_inside, bridge="br0"))
+
+    def disks(self, server: ServerDesired) -> GuestDisks:
+        directory = self.server.paths.instances / server.id
+        directory.mkdir(exist_ok=True)
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", directory / "root.qcow2", "16M"], check=True)
+        return GuestDisks(root=directory / "root.qcow2")
+
+
+@pytest.fixture(scope="module")
+def real_libvirtd() -> Iterator[Libvirtd]:
+    with libvirtd() as server:
+        yield server
+
+
+@pytest.fixture(params=["simulated", pytest.param("libvirt", marks=pytest.mark.root)])
+def place(request: pytest.FixtureRequest) -> Iterator[Any]:
+    here = Simulated() if request.param == "simulated" else Real(request.getfixturevalue("real_libvirtd"))
+    yield here
+    for server_id in list(here.hypervisor.guests()):
+        here.hypervisor.undefine(server_id)
+    here.hypervisor.close()
+
+
+def server(**values: Any) -> ServerDesired:
+    return ServerDesired(id=new_id(), generation=5, name='na<me "&', memory_mib=32, **values)
+
+
+def defined(place: Place, **values: Any) -> ServerDesired:
+    desired = server(**values)
+    place.hypervisor.define(desired, place.disks(desired))
+    return desired
+
+
+def power(place: Place, desired: ServerDesired) -> Power:
+    guest = place.hypervisor.guest(desired.id)
+    assert guest is not None
+    return guest.power
+
+
+def test_a_defined_guest_is_off_and_carries_our_mark(place: Place) -> None:
+    desired = defined(place)
+    guest = place.hypervisor.guests()[desired.id]
+    assert (guest.power, guest.generation, guest.ours, guest.nics) == (Power.STOPPED, 5, True, ())
+    assert place.hypervisor.guest(desired.id) == guest
+    assert place.hypervisor.guest(new_id()) is None
+
+
+def test_power(place: Place) -> None:
+    desired, hypervisor = defined(place), place.hypervisor
+    for step, then in ((hypervisor.start, Power.RUNNING), (hypervisor.start, Power.RUNNING),
+                       (hypervisor.pause, Power.PAUSED), (hypervisor.pause, Power.PAUSED),
+                       (hypervisor.unpause, Power.RUNNING), (hypervisor.unpause, Power.RUNNING),
+                       (hypervisor.suspend, Power.SUSPENDED), (hypervisor.start, Power.RUNNING),
+                       (hypervisor.suspend, Power.SUSPENDED), (hypervisor.destroy, Power.STOPPED),
+                       (hypervisor.destroy, Power.STOPPED), (hypervisor.start, Power.RUNNING),
+                       (hypervisor.destroy, Power.STOPPED), (hypervisor.shutdown, Power.STOPPED)):
+        step(desired.id)
+        assert power(place, desired) is then
+
+
+def test_undefine_switches_off_and_forgets(place: Place) -> None:
+    desired = defined(place)
+    place.hypervisor.start(desired.id)
+    place.hypervisor.undefine(desired.id)
+    place.hypervisor.undefine(desired.id)
+    place.hypervisor.destroy(desired.id)
+    assert place.hypervisor.guests() == {}
+
+
+def test_what_isnt_there_is_an_error(place: Place) -> None:
+    for step in (place.hypervisor.start, place.hypervisor.shutdown, place.hypervisor.pause, place.hypervisor.suspend):
+        with pytest.raises(HypervisorError):
+            step(new_id())
+
+
+def test_an_older_definition_is_refused(place: Place) -> None:
+    desired = defined(place)
+    disks = GuestDisks()
+    place.hypervisor.define(ServerDesired(id=desired.id, generation=6, memory_mib=32), disks)
+    with pytest.raises(HypervisorError, match="newer"):
+        place.hypervisor.define(desired, disks)
+    guest = place.hypervisor.guest(desired.id)
+    assert guest is not None
+    assert guest.generation == 6
+
+
+def test_interfaces_of_a_guest_that_is_off(place: Place) -> None:
+    desired = defined(place)
+    nic = Nic(port_id=new_id(), mac="fa:16:3e:11:22:33", network_id=new_id())
+    for _ in range(2):
+        place.hypervisor.attach(desired, nic)
+        assert place.hypervisor.guests()[desired.id].nics == (nic.port_id,)
+    for _ in range(2):
+        place.hypervisor.detach(desired.id, nic.port_id)
+        assert place.hypervisor.guests()[desired.id].nics == ()
+
+
+def test_a_change_is_told(place: Place) -> None:
+    desired = defined(place)
+    told: set[str] = set()
+    woken = threading.Event()
+
+    def changed(server_id: str) -> None:
+        told.add(server_id)
+        if server_id == desired.id:
+            woken.set()
+
+    place.hypervisor.watch(changed)
+    place.hypervisor.start(desired.id)
+    if isinstance(place.hypervisor, SimulatedHypervisor):
+        place.hypervisor.power_off(desired.id)
+    assert woken.wait(10)
+
+
+def test_the_inventory_says_what_runs_guests(place: Place) -> None:
+    found = place.hypervisor.inventory()
+    assert found.hypervisor_type in ("QEMU", "KVM")
+    assert found.hypervisor_version >= 7_000_000
+    assert found.vcpus >= 1
+
+
+# -- the real one
+
+@pytest.fixture
+def real(real_libvirtd: Libvirtd) -> Iterator[Real]:
+    here = Real(real_libvirtd)
+    yield here
+    for server_id in here.hypervisor.guests():
+        here.hypervisor.undefine(server_id)
+    here.hypervisor.close()
+
+
+@pytest.mark.root
+def test_qemu_runs_without_rights(real: Real) -> None:
+    desired = defined(real)
+    real.hypervisor.start(desired.id)
+    pid, = real.server.pids()
+    status = Path(f"/proc/{pid}/status").read_text()
+    assert "Seccomp:\t2" in status
+    assert "CapEff:\t0000000000000000" in status
+    assert "Uid:\t0" not in status
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert b"-vnc\0vnc=unix:" in command
+    listening = subprocess.run(["nsenter", f"--net=/proc/{pid}/ns/net", "ss", "-Hltn"], capture_output=True, check=True)
+    assert listening.stdout == b""
+
+
+@pytest.mark.root
+def test_guests_outlive_libvirtd_and_are_found_again(real: Real) -> None:
+    desired = defined(real)
+    real.hypervisor.start(desired.id)
+    pids = real.server.pids()
+    real.server.kill()
+    with pytest.raises(HypervisorError, match="the server starts when it is back"):
+        real.hypervisor.guests()
+    assert real.server.pids() == pids
+    told = threading.Event()
+    real.hypervisor.watch(lambda server_id: told.set() if server_id == "" else None)
+    real.server.start()
+    assert told.wait(20)                # "look at everything"
+    eventually(lambda: answers(real.hypervisor.guests))
+    assert power(real, desired) is Power.RUNNING
+    assert real.server.pids() == pids
+
+
+@pytest.mark.root
+def test_what_isnt_offered_is_refused_in_words(real: Real) -> None:
+    for hardware, words in (({"hw_machine_type": "virt"}, "q35 and pc"), ({"hw_vif_model": "ne2k_pci"}, "virtio, e1000"),
+                            ({"hw_architecture": "aarch64"}, "x86_64"), ({"hw_firmware_type": "uefi"}, "ovmf")):
+        with pytest.raises(GuestRefused, match=words):
+            defined(real, hardware=hardware)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("hardware", [
+    {"hw_machine_type": "pc"}, {"hw_disk_bus": "scsi", "hw_vif_model": "e1000", "hw_video_model": "virtio"},
+    {"hw_disk_bus": "sata", "hw_video_model": "none", "hw_qemu_guest_agent": "yes", "hw_watchdog_action": "reset"}])
+def test_hardware_that_images_ask_for_starts(real: Real, hardware: dict[str, str]) -> None:
+    desired = server(hardware=hardware, vcpus=2)
+    disks = real.disks(desired)
+    drive = real.server.paths.instances / desired.id / "config.iso"
+    drive.write_bytes(bytes(1 << 16))
+    real.hypervisor.define(desired, GuestDisks(root=disks.root, config_drive=drive))
+    real.hypervisor.start(desired.id)
+    assert power(real, desired) is Power.RUNNING
+    real.hypervisor.undefine(desired.id)
+    shutil.rmtree(real.server.paths.instances / desired.id)
+    assert not real.server.pids()
+
+
+def answers(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except HypervisorError:
+        return False
+    return True
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced(tmp_path: Path) -> None:
+    from stackling.drivers.libvirt.client import WorkerClient
+
+    count = tmp_path / "count"
+    script = f"""
+import json, sys, time
+open({str(count)!r}, "a").write("x")
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["call"] == "hang":
+        time.sleep(1000)
+    print(json.dumps({{"id": request["id"], "result": request["call"]}}), flush=True)
+"""
+    client = WorkerClient("", command=("/usr/bin/python3", "-I", "-c", script))
+    try:
+        assert client.call("one", 10) == "one"
+        pid = client.pid
+        assert pid
+        with pytest.raises(HypervisorError, match="doesn't answer"):
+            client.call("hang", 0.3)
+        assert client.call("two", 10) == "two"
+        assert client.pid != pid
+        eventually(lambda: not Path(f"/proc/{pid}").exists())
+        assert count.read_text() == "xx"
+        os.kill(client.pid or 0, 9)
+        eventually(lambda: answers(lambda: client.call("three", 10)))
+    finally:
+        client.close()
