@@ -71,16 +71,20 @@ class Libvirtd:
 
 
 @contextlib.contextmanager
-def libvirtd() -> Iterator[Libvirtd]:
-    """A running one. The directory is short (sockets) and may be entered by QEMU's account."""
+def libvirtd(netns: str | None = None, ovs_socket: Path | None = None) -> Iterator[Libvirtd]:
+    """A running one. The directory is short (sockets) and may be entered by QEMU's account.
+
+    In a network namespace of its own, or in *netns*, which then is the caller's.
+    """
     directory = Path(tempfile.mkdtemp(prefix="stk", dir="/var/tmp"))
     directory.chmod(0o755)
-    netns = f"stk-t-{os.getpid()}"
-    namespaces.make(netns)
-    server = Libvirtd(directory, netns)
+    own = netns or f"stk-t-{os.getpid()}"
+    namespaces.make(own)
+    server = Libvirtd(directory, own)
     try:
-        yield server.start()
+        yield server.start(ovs_socket)
     finally:
         server.end()
-        namespaces.delete(netns)
+        if netns is None:
+            namespaces.delete(own)
         shutil.rmtree(directory)
