@@ -264,6 +264,26 @@ def test_ports_that_belong_to_others_are_nothing_of_their_own(backend: Backend, 
     assert backend.fabric.compare(cloud.router).drift == ()
 
 
+@pytest.mark.parametrize("router_first", [True, False])
+def test_a_port_becomes_a_router_s_leg(backend: Backend, cloud: Cloud, router_first: bool) -> None:
+    net = network(6)
+    leg = router(net)
+    one = port(net, last=1, id=leg.interfaces[0].port_id, security_groups=(cloud.group.id,), dns_name="was-a-guest")
+    for part in (net, one):
+        backend.fabric.put(1, part)
+    if router_first:
+        backend.fabric.put(1, leg)
+        backend.fabric.remove(1, one.kind, one.id, 2)
+    else:
+        backend.fabric.remove(1, one.kind, one.id, 2)
+        backend.fabric.put(1, leg)
+    assert backend.fabric.compare(leg).drift == ()
+    assert backend.fabric.find(one.kind, one.id).generation is None
+    assert one.id not in backend.fabric.inventory(FabricKind.PORT)
+    with pytest.raises(Refused):
+        backend.fabric.put(1, one)
+
+
 def test_a_port_without_a_host_is_neither_up_nor_down(backend: Backend, cloud: Cloud) -> None:
     assert backend.fabric.compare(cloud.port).up is None
 

@@ -70,7 +70,9 @@ def _switch_side(port_id: str, network_id: str, outside: bool) -> Row:
     if outside:
         options |= {"nat-addresses": "router", "exclude-lb-vips-from-garp": "true"}
     return Row("Logical_Switch_Port", row_id(port_id), f"port of the router in network {network_id}", {
-        "name": port_id, "type": "router", "addresses": ("router",), "options": options,
+        "name": port_id, "type": "router", "addresses": ("router",), "options": options, "enabled": None,
+        # It may have been a port for a guest before.
+        "port_security": (), "dhcpv4_options": None, "dhcpv6_options": None,
     }, members=(Member("Logical_Switch", row_id(network_id), "ports", (FabricKind.NETWORK, network_id)),))
 
 

@@ -1,0 +1,75 @@
+"""What the simulated fabric does beyond the contract: restarts, and failing on demand."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from stackling.drivers.simulated.fabric import SimulatedFabric
+from stackling.ports.fabric import FabricDown, Refused
+from tests.fabric_objects import Cloud
+
+
+def test_it_survives_a_restart_and_a_torn_line(tmp_path: Path) -> None:
+    cloud = Cloud()
+    first = SimulatedFabric(tmp_path)
+    for one in cloud.objects():
+        first.put(1, one)
+    first.remove(1, cloud.floating.kind, cloud.floating.id, 5)
+    first.close()
+    with (tmp_path / "fabric.jsonl").open("ab") as journal:
+        journal.write(b'["port","cut of')
+    again = SimulatedFabric(tmp_path)
+    for one in cloud.objects()[:-1]:
+        assert again.compare(one).drift == ()
+        assert again.compare(one).generation == 1
+    with pytest.raises(Refused):
+        again.put(1, cloud.floating)
+    again.close()
+
+
+def test_it_fails_as_often_as_told() -> None:
+    fabric, cloud = SimulatedFabric(), Cloud()
+    fabric.faults.fail_next(2)
+    for _ in range(2):
+        with pytest.raises(FabricDown):
+            fabric.put(1, cloud.one)
+    fabric.put(1, cloud.one)
+    fabric.faults.fail_next(1, Refused)
+    with pytest.raises(Refused):
+        fabric.compare(cloud.one)
+
+
+def test_it_hangs_until_its_deadline_or_its_release() -> None:
+    fabric, cloud = SimulatedFabric(), Cloud()
+    fabric.faults.deadline = 0.05
+    fabric.faults.hang()
+    with pytest.raises(FabricDown, match="did not answer"):
+        fabric.put(1, cloud.one)
+    fabric.faults.deadline = 10
+    waiting = threading.Thread(target=fabric.put, args=(1, cloud.one))
+    waiting.start()
+    fabric.faults.release()
+    waiting.join(5)
+    assert fabric.compare(cloud.one).generation == 1
+
+
+def test_it_goes_on_step_by_step() -> None:
+    fabric, cloud = SimulatedFabric(), Cloud()
+    fabric.faults.hold()
+    done = threading.Event()
+
+    def work() -> None:
+        fabric.put(1, cloud.one)
+        fabric.put(1, cloud.two)
+        done.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    fabric.faults.step()
+    assert not done.wait(0.05)
+    fabric.faults.step()
+    assert done.wait(5)
+    thread.join(5)
