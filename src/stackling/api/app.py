@@ -38,6 +38,9 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _PROJECT_IN_PATH = re.compile(r"(/compute/v2(?:\.[01])?)/[0-9a-f]{32}(?=/|\Z)")
 _REQUEST_ID = re.compile(r"req-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z")
+_OLD_COMPUTE = "/compute/v2/"
+"""Compute 2.0 is 2.1 without microversions, as in Nova."""
+_VERSION_HEADERS = frozenset((b"openstack-api-version", b"x-openstack-nova-api-version"))
 ANONYMOUS = "anonymous"
 
 
@@ -60,6 +63,9 @@ def build_app(cloud: Cloud, services: Iterable[Service]) -> Callable[..., Awaita
     async def asgi(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/compute/v2"):
             scope["path"] = _PROJECT_IN_PATH.sub(r"\1", scope["path"])
+            if scope["path"].startswith(_OLD_COMPUTE) and scope["path"] != _OLD_COMPUTE:
+                scope["path"] = "/compute/v2.1/" + scope["path"].removeprefix(_OLD_COMPUTE)
+                scope["headers"] = [field for field in scope["headers"] if field[0] not in _VERSION_HEADERS]
         await app(scope, receive, send)
 
     return asgi
@@ -238,7 +244,8 @@ def _fail(service: Service, req: falcon.asgi.Request, resp: falcon.asgi.Response
 
 def _refuse_method(service: Service, allowed: str) -> Callable[..., Awaitable[None]]:
     async def refuse(req: falcon.asgi.Request, resp: falcon.asgi.Response, **_params: str) -> None:
-        error = MethodNotAllowed(f"{req.method} isn't possible here; allowed: {allowed}.", headers={"Allow": allowed})
+        error = NotFound("The resource could not be found.") if service.hides_methods else MethodNotAllowed(
+            f"{req.method} isn't possible here; allowed: {allowed}.", headers={"Allow": allowed})
         _fail(service, req, resp, error, _start(service, req, resp))
 
     return refuse

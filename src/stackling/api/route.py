@@ -75,5 +75,7 @@ class Service:
     request_id_headers: tuple[str, ...] = ("X-Openstack-Request-Id",)
     head: bool = False
     """Whether every GET also answers HEAD (Identity)."""
+    hides_methods: bool = False
+    """Whether another method of a path that exists is 404 (Nova) instead of 405."""
     statuses: Mapping[type[StacklingError], int] = field(default_factory=dict[type[StacklingError], int])
     """Where this API's status differs from the error's own (Network's quota is 409)."""

@@ -15,32 +15,45 @@ if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
 LOWEST, HIGHEST = (2, 1), (2, 104)
-_MEDIA = [{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}]
+_TYPE = "application/vnd.openstack.compute+json;version="
+_OLD, _NEW = "v2.0", "v2.1"
 
 
-def _version(call: Call) -> Json:
-    return {"id": "v2.1", "status": "CURRENT", "version": f"{HIGHEST[0]}.{HIGHEST[1]}",
-            "min_version": f"{LOWEST[0]}.{LOWEST[1]}", "updated": "2013-07-23T11:33:21Z",
-            "links": [{"rel": "self", "href": f"{link_base(call)}/v2.1/"}]}
+def _version(call: Call, id: str) -> Json:
+    text = [f"{major}.{minor}" if id == _NEW else "" for major, minor in (HIGHEST, LOWEST)]
+    path = "v2.1" if id == _NEW else "v2"
+    return {"id": id, "status": "CURRENT" if id == _NEW else "SUPPORTED", "version": text[0], "min_version": text[1],
+            "updated": "2013-07-23T11:33:21Z" if id == _NEW else "2011-01-21T11:33:21Z",
+            "links": [{"rel": "self", "href": f"{link_base(call)}/{path}/"}]}
 
 
 def list_versions(tx: Tx, call: Call) -> Reply:
     """GET /."""
-    return Reply({"versions": [_version(call)]})
+    return Reply({"versions": [_version(call, _OLD), _version(call, _NEW)]})
+
+
+def _show(call: Call, id: str) -> Reply:
+    shown = _version(call, id)
+    shown["links"].append({"rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"})
+    media = [{"base": "application/json", "type": _TYPE + ("2.1" if id == _NEW else "2")}]
+    return Reply({"version": {**shown, "media-types": media}})
 
 
 def show_version(tx: Tx, call: Call) -> Reply:
     """GET /v2.1."""
-    shown = _version(call)
-    shown["links"].append({"rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"})
-    return Reply({"version": {**shown, "media-types": _MEDIA}})
+    return _show(call, _NEW)
+
+
+def show_old_version(tx: Tx, call: Call) -> Reply:
+    """GET /v2."""
+    return _show(call, _OLD)
 
 
 def show_version_by_id(tx: Tx, call: Call) -> Reply:
     """GET /v2.1/versions/{id}."""
-    if call.params["version"] != "v2.1":
+    if call.params["version"] not in (_OLD, _NEW):
         raise NotFound("The resource could not be found.")
-    return show_version(tx, call)
+    return _show(call, call.params["version"])
 
 
 # -- extensions
@@ -137,8 +150,9 @@ def no_audit_log(tx: Tx, call: Call) -> Reply:
     key = "instance_usage_audit_log" if "before" in call.params else "instance_usage_audit_logs"
     return Reply({key: {
         "hosts_not_run": [], "log": {}, "num_hosts": 0, "num_hosts_done": 0, "num_hosts_not_run": 0,
-        "num_hosts_running": 0, "overall_status": "ALL hosts done. 0 errors.", "period_beginning": f"{tx.now[:7]}-01 00:00:00",
-        "period_ending": f"{tx.now[:10]} 00:00:00", "total_errors": 0, "total_instances": 0}})
+        "num_hosts_running": 0, "overall_status": "ALL hosts done. 0 errors.",
+        "period_beginning": f"{tx.now[:7]}-01 00:00:00", "period_ending": f"{tx.now[:10]} 00:00:00",
+        "total_errors": 0, "total_instances": 0}})
 
 
 # -- gone
@@ -172,6 +186,7 @@ def _gone_routes() -> list[Route]:
 
 ROUTES = [
     Route("GET", "", list_versions, None),
+    Route("GET", "/v2", show_old_version, None),
     Route("GET", "/v2.1", show_version, None),
     route("GET", "/versions/{version}", show_version_by_id, "servers:action"),
     route("GET", "/extensions", list_extensions, "extensions"),

@@ -81,8 +81,8 @@ def show_group(tx: Tx, call: Call) -> Reply:
 def create_group(tx: Tx, call: Call) -> Reply:
     """POST /os-security-groups."""
     given: Json = call.body["security_group"]
-    spec = {"id": new_id(), "project_id": call.ctx.project_id, "name": given["name"].strip(),
-            "description": given["description"].strip()}
+    spec = {"id": new_id(), "project_id": call.ctx.project_id, "name": given["name"],
+            "description": given["description"]}
     try:
         made = groups.create(tx, call.ctx, [spec])
     except Conflict as error:
@@ -94,7 +94,7 @@ def update_group(tx: Tx, call: Call) -> Reply:
     """PUT /os-security-groups/{id}."""
     group = _find(tx, call, call.params["group"])
     given: Json = call.body["security_group"]
-    changes = {name: given[name].strip() for name in ("name", "description")}
+    changes = {name: given[name] for name in ("name", "description")}
     try:
         changed = groups.update_group(tx, call.ctx, group, changes)
     except Conflict as error:
