@@ -159,7 +159,7 @@ def _cidr(text: Any) -> str:
         raise Invalid(f"Invalid cidr {text}.") from None
     if network.prefixlen == 0 and str(text).split("/")[0] not in ("0.0.0.0", "::"):
         raise Invalid(f"Bad prefix for network in cidr {text}")
-    return str(network)
+    return str(text) if "/" in str(text) else str(network)
 
 
 def _ports(protocol: str, low: Any, high: Any) -> tuple[int, int]:
