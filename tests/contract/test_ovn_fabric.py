@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,8 @@ import pytest
 from stackling.drivers.ovn import fabric as driver
 from stackling.drivers.ovn.fabric import OvnFabric
 from stackling.drivers.simulated.fabric import TYPES
-from stackling.ports.fabric import FabricDown, FabricKind, FabricObject
-from tests.fabric_objects import Cloud, network
+from stackling.ports.fabric import FabricDown, FabricKind, FabricObject, FabricPort
+from tests.fabric_objects import Cloud, mac, network, port
 from tests.ovn import RealOvn, eventually
 
 pytestmark = pytest.mark.root
@@ -171,6 +172,29 @@ def test_every_altered_or_deleted_row_is_found(real: RealOvn, fabric: OvnFabric,
     check(cloud.port, "port taken out of the closing group")
     _alter(real, "ACL", "action", "allow", "priority=1010")
     check(cloud.port, "altered closing rule")
+
+
+def test_what_the_server_refuses_for_one_goes_through_for_the_others(real: RealOvn, fabric: OvnFabric,
+                                                                     cloud: Cloud) -> None:
+    ports = [port(cloud.two, last=20 + at, mac=mac(0xc000 + at)) for at in range(8)]
+    real.nbctl("ls-add", "foreign", "--", "lsp-add", "foreign", ports[3].id)
+
+    def put(one: FabricPort) -> str:
+        try:
+            fabric.put(1, one)
+        except FabricDown as down:
+            return str(down)
+        return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(put, ports))
+    assert "constraint violation" in results.pop(3)
+    assert not any(results)
+    real.nbctl("ls-del", "foreign")
+    assert put(ports[3]) == ""
+    for one in ports:
+        assert fabric.compare(one).drift == ()
+        fabric.remove(1, one.kind, one.id, 2)
 
 
 def test_all_rows_carry_what_they_are_for(real: RealOvn, cloud: Cloud) -> None:
