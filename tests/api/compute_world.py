@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from stackling.api.compute.service import service as compute_service
 from stackling.api.identity.service import service as identity_service
 from stackling.api.image.service import service as image_service
-from stackling.api.internal.service import CREDENTIAL
+from stackling.api.internal.service import CREDENTIAL, Wakeups
 from stackling.api.internal.service import service as internal_service
 from stackling.api.network.service import service as network_service
 from stackling.compute import facade as compute
@@ -49,8 +49,9 @@ class FakeAgent:
     wanted: dict[str, ServerDesired] = field(default_factory=dict[str, ServerDesired])
 
     def documents(self, wait: int = 0) -> Any:
-        return self.cloud.send("GET", f"/internal/machines/{self.name}/documents", headers={CREDENTIAL: self.credential},
-                               params={"host": self.name, "since": self.generation, "epoch": self.epoch, "wait": wait})
+        return self.cloud.send(
+            "GET", f"/internal/machines/{self.name}/documents", headers={CREDENTIAL: self.credential},
+            params={"host": self.name, "since": self.generation, "epoch": self.epoch, "wait": wait})
 
     def fetch(self) -> list[ServerDesired]:
         answer = self.documents()
@@ -66,8 +67,8 @@ class FakeAgent:
         self.sequence += 1
         report = Report(**{"machine": self.name, "boot_id": self.boot_id, "sequence": self.sequence, "host": self.name,
                            "epoch": self.epoch, "document_generation": self.generation, "guests": guests, **values})
-        answer = self.cloud.send("POST", f"/internal/machines/{self.name}/report", headers={CREDENTIAL: self.credential},
-                                 content=msgspec.json.encode(report))
+        answer = self.cloud.send("POST", f"/internal/machines/{self.name}/report",
+                                 headers={CREDENTIAL: self.credential}, content=msgspec.json.encode(report))
         assert answer.status_code == 200, answer.text
         return msgspec.json.decode(answer.content, type=ReportAnswer)
 
@@ -91,8 +92,10 @@ class World:
     def __init__(self, cloud: CloudUnderTest, store: LocalImageStore) -> None:
         self.cloud = cloud
         cloud.cloud.image_store = store
+        wakeups = Wakeups()
+        cloud.database.on_nudge = wakeups.woken
         cloud.start([identity_service(cloud.identity), image_service(), network_service(), compute_service(),
-                     internal_service()])
+                     internal_service(wakeups)])
         cloud.database.write(compute.bootstrap)
         self.admin = cloud.admin()
         self.engine = Worker(SqlWorkQueue(cloud.database), compute.kinds())
@@ -113,7 +116,8 @@ class World:
 
     def make_image(self, name: str = "tiny", **attributes: Any) -> str:
         image = self.admin.post("/image/v2/images", {
-            "name": name, "disk_format": "raw", "container_format": "bare", "visibility": "public", **attributes}).json()
+            "name": name, "disk_format": "raw", "container_format": "bare", "visibility": "public",
+            **attributes}).json()
         done = self.admin.put(f"/image/v2/images/{image['id']}/file", content=b"\0" * 1024 * 1024,
                               headers={"Content-Type": "application/octet-stream"})
         assert done.status_code == 204, done.text
@@ -134,8 +138,10 @@ class World:
         assert answer.status_code == 202, answer.text
         return answer.json()["server"]
 
-    def try_create(self, client: Client, *, headers: dict[str, str] | None = None, hints: Any = None, **values: Any) -> Any:
-        body: dict[str, Any] = {"server": {"name": "vm", "imageRef": self.image, "flavorRef": "42", "networks": "none", **values}}
+    def try_create(self, client: Client, *, headers: dict[str, str] | None = None, hints: Any = None,
+                   **values: Any) -> Any:
+        body: dict[str, Any] = {"server": {
+            "name": "vm", "imageRef": self.image, "flavorRef": "42", "networks": "none", **values}}
         if hints is not None:
             body["os:scheduler_hints"] = hints
         return client.post(f"{V}/servers", body, headers=headers or version(37))
@@ -153,7 +159,8 @@ class World:
         assert answer.status_code == 200, answer.text
         return answer.json()["server"]
 
-    def act(self, client: Client, id: str, action: str, value: Any = None, *, headers: dict[str, str] | None = None) -> Any:
+    def act(self, client: Client, id: str, action: str, value: Any = None, *,
+            headers: dict[str, str] | None = None) -> Any:
         return client.post(f"{V}/servers/{id}/action", {action: value}, headers=headers or version(37))
 
 
@@ -164,6 +171,3 @@ def world(cloud: CloudUnderTest, tmp_path: Path) -> Iterator[World]:
     found.add_host("h1")
     yield found
     store.close()
-
-
-Make = Callable[..., Any]

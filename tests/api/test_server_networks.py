@@ -128,7 +128,8 @@ def test_interfaces_come_and_go(world: World, member: Client, net: Net) -> None:
     own = net.post("ports", network_id=net.network["id"])
     assert member.post(path, {"interfaceAttachment": {"port_id": own["id"]}}).status_code == 200
     assert member.post(path, {"interfaceAttachment": {"port_id": own["id"]}}).status_code in (400, 409)
-    assert member.post(path, {"interfaceAttachment": {"port_id": own["id"], "net_id": net.network["id"]}}).status_code == 400
+    both = {"interfaceAttachment": {"port_id": own["id"], "net_id": net.network["id"]}}
+    assert member.post(path, both).status_code == 400
     assert member.delete(f"{path}/{own['id']}").status_code == 202
     assert member.get(f"{N}/ports/{own['id']}").json()["port"]["device_id"] == ""
 

@@ -114,9 +114,10 @@ def test_bad_requests_are_refused(world: World, member: Client) -> None:
             ({"imageRef": "x"}, "imageRef"), ({"key_name": "none"}, "Invalid key_name"),
             ({"user_data": "%%%"}, "user_data"), ({"min_count": 3, "max_count": 2}, "min_count"),
             ({"availability_zone": "mars"}, "availability zone"), ({"metadata": {"a": "b" * 256}}, "longer than 255"),
-            ({"networks": [{"uuid": "x"}]}, "networks"), ({"unknown": 1}, "unknown"), ({"accessIPv6": "1.2.3"}, "accessIPv6"),
-            ({"block_device_mapping_v2": [{"source_type": "volume", "uuid": world.image, "destination_type": "volume"}]},
-             "block storage")):
+            ({"networks": [{"uuid": "x"}]}, "networks"), ({"unknown": 1}, "unknown"),
+            ({"accessIPv6": "1.2.3"}, "accessIPv6"),
+            ({"block_device_mapping_v2": [
+                {"source_type": "volume", "uuid": world.image, "destination_type": "volume"}]}, "block storage")):
         answer = world.try_create(member, **values)
         assert answer.status_code == 400, (values, answer.text)
         assert words in answer.json()["badRequest"]["message"], answer.text

@@ -54,7 +54,8 @@ def remove_fixed_ip(tx: Tx, ctx: Context, server: ServerRow, address: str) -> No
         held = [ip for _, ip, _ in port.fixed_ips]
         if address in held:
             if len(held) > 1:
-                raise Conflict(f"The interface with {address} has other addresses too; change its port by the network API.")
+                raise Conflict(f"The interface with {address} has other addresses too; change its port by the network "
+                               "API.")
             detach(tx, ctx, server, port.port_id)
             return
     raise Invalid(f"Instance {server['id']} does not have fixed IP '{address}'.")
@@ -91,7 +92,8 @@ def attach(tx: Tx, ctx: Context, server: ServerRow, requested: RequestedNetwork 
     chosen = network.choose_networks(tx, ctx, [requested] if requested else None)
     if not chosen:
         raise Invalid("No network to attach to: name one.")
-    port = network.plug_port(tx, ctx, server["id"], server["name"], server["host"], server["availability_zone"], chosen[0])
+    port = network.plug_port(tx, ctx, server["id"], server["name"], server["host"], server["availability_zone"],
+                             chosen[0])
     timeline.begin(tx, ctx, server, "attach_interface", port.port_id, done=True)
     refresh(tx, server)
     return port

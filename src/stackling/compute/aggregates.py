@@ -97,8 +97,8 @@ def _check_zone(tx: Tx, aggregate: Aggregate, zone: str | None) -> None:
     for host in aggregate.hosts:
         _check_host(tx, aggregate.id, host, zone)
         if _has_servers(tx, host):
-            raise Conflict(f"Cannot update aggregate {aggregate.id}. Reason: One or more hosts contain instances in this "
-                           "zone.")
+            raise Conflict(f"Cannot update aggregate {aggregate.id}. Reason: One or more hosts contain instances in "
+                           "this zone.")
 
 
 def _has_servers(tx: Tx, host: str) -> bool:
@@ -108,7 +108,8 @@ def _has_servers(tx: Tx, host: str) -> bool:
 def _check_host(tx: Tx, id: int, host: str, zone: str | None) -> None:
     for other in list_aggregates(tx):
         if other.id != id and host in other.hosts and zone and other.zone and other.zone != zone:
-            raise Conflict(f"Cannot add host to aggregate {id}. Reason: Host already in availability zone {other.zone}.")
+            raise Conflict(f"Cannot add host to aggregate {id}. Reason: Host already in availability zone "
+                           f"{other.zone}.")
 
 
 def delete_aggregate(tx: Tx, id: int) -> None:
@@ -153,6 +154,7 @@ def remove_host(tx: Tx, ctx: Context, id: int, host: str) -> Aggregate:
 
 def _write_zone(tx: Tx, names: tuple[str, ...], zone: str) -> None:
     if names:
-        tx.execute(update(hosts_table).where(hosts_table.c.name.in_(names)).values(availability_zone=zone, updated_at=tx.now))
+        tx.execute(update(hosts_table).where(hosts_table.c.name.in_(names)).values(
+            availability_zone=zone, updated_at=tx.now))
 
 

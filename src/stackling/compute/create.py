@@ -57,7 +57,8 @@ def create_servers(tx: Tx, ctx: Context, new: NewServers) -> list[ServerRow]:
     image = _image(tx, ctx, new, flavor)
     keypair = _keypair(tx, ctx, new.key_name)
     _check(tx, ctx, new)
-    count = quotas.claim_servers(tx, ctx.project_id or "", flavor.vcpus, flavor.memory_mib, new.min_count, new.max_count)
+    count = quotas.claim_servers(tx, ctx.project_id or "", flavor.vcpus, flavor.memory_mib, new.min_count,
+                                 new.max_count)
     group = groups.for_hints(tx, ctx, new.placement.hints)
     requested = network.choose_networks(tx, ctx, new.requested)
     if new.max_count > 1:
@@ -65,7 +66,7 @@ def create_servers(tx: Tx, ctx: Context, new: NewServers) -> list[ServerRow]:
     placed = _place(tx, new, flavor, group, count)
     ports = _plug(tx, ctx, new, placed, requested)
     base = _base(tx, ctx, new, flavor, image, keypair, group)
-    made = [_row(tx, base, place, ports.get(place.id, [])) for place in placed]
+    made: list[ServerRow] = [_row(tx, base, place, ports.get(place.id, [])) for place in placed]
     rows.add(tx, made)
     _tell(tx, ctx, new, made)
     if new.metadata.get(AUTO_FLOATING_IP) == "auto":
@@ -177,12 +178,17 @@ def _place(tx: Tx, new: NewServers, flavor: Flavor, group: groups.Group | None, 
         if host is None:
             reason, by_host = hosts.why_not(tx, need)
             placed.append(Placed(new.ids[index], index, name, hostname, None, 0, f"No valid host was found. {reason}.",
-                                 "; ".join(f"{entry['host']}: {entry['reason']}" for entry in by_host)))
+                                 _by_host(by_host)))
         else:
             placed.append(Placed(new.ids[index], index, name, hostname, host, hosts.generation(tx, host.id)))
             if group is not None:
                 group = groups.joined(group, host.id)
     return placed
+
+
+def _by_host(refusals: Sequence[Mapping[str, str]], most: int = 100) -> str:
+    text = "; ".join(f"{refusal['host']}: {refusal['reason']}" for refusal in refusals[:most])
+    return text if len(refusals) <= most else f"{text}; and {len(refusals) - most} more hosts"
 
 
 def _with_hints(tx: Tx, need: Need, hints: Mapping[str, Any]) -> Need:
@@ -283,8 +289,8 @@ def _tell(tx: Tx, ctx: Context, new: NewServers, made: Sequence[ServerRow]) -> N
     timeline.add(tx, [timeline.entry(tx, ctx, s, "create", error=s["fault_message"], details=s["fault_details"])
                       for s in made])
     for server in made:
-        tx.event(ctx, "server", server["id"], "create", f"{server['flavor']['name']} from image {server['image']['name']}",
-                 project_id=server["project_id"])
+        what = f"{server['flavor']['name']} from image {server['image']['name']}"
+        tx.event(ctx, "server", server["id"], "create", what, project_id=server["project_id"])
         if server["host_id"] is None:
             tx.event(ctx, "server", server["id"], "no_valid_host", server["fault_message"], source="scheduler",
                      project_id=server["project_id"], details={"hosts": server["fault_details"]})

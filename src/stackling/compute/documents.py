@@ -30,7 +30,8 @@ _MACHINE = select(machines.c.id, machines.c.credential_hash).where(
     or_(machines.c.name == bindparam("machine"), machines.c.id == bindparam("machine")))
 _BY_HASH = select(machines.c.id).where(machines.c.credential_hash == bindparam("hash"))
 _NAMES_IMAGE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id == servers.c.host_id)).where(
-    hosts.c.machine_id == bindparam("machine"), servers.c.image_id == bindparam("image"), servers.c.deleted == 0).limit(1)
+    hosts.c.machine_id == bindparam("machine"), servers.c.image_id == bindparam("image"), servers.c.deleted == 0,
+).limit(1)
 _metadata = msgspec.json.Decoder(MetadataDocument)
 _nics = msgspec.json.Decoder(tuple[Nic, ...])
 

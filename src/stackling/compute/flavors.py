@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, insert, or_, select, true, update
+from sqlalchemy import bindparam, delete, exists, false, insert, or_, select, true, update
 from sqlalchemy.engine import Row
 
 from stackling.compute.model import Flavor
@@ -32,6 +33,10 @@ _INSERT = insert(flavors)
 _GET = select(flavors).where(flavors.c.id == bindparam("id"))
 _GRANTED = exists().where(access.c.flavor_id == flavors.c.id, access.c.project_id == bindparam("project"))
 _GET_VISIBLE = _GET.where(or_(flavors.c.is_public == true(), _GRANTED))
+
+_BY_ID = select(flavors).order_by(flavors.c.id)
+_PUBLIC_BY_ID = _BY_ID.where(flavors.c.is_public == true())
+_VISIBLE_BY_ID = _BY_ID.where(or_(flavors.c.is_public == true(), _GRANTED))
 
 
 def _flavor(row: Row[Any]) -> Flavor:
@@ -68,19 +73,20 @@ def list_flavors(tx: Tx, ctx: Context, *, is_public: bool | None = True, min_mem
                  name: str | None = None, sort: tuple[str, bool] = ("flavorid", True), limit: int | None = None,
                  marker: str | None = None) -> list[Flavor]:
     """Flavors in order of *sort* (key, ascending). *is_public* None: all of them (administrators only)."""
-    statement = select(flavors)
-    if ctx.is_admin:
-        if is_public is not None:
-            statement = statement.where(flavors.c.is_public == is_public)
+    if not ctx.is_admin:
+        statement, values = _VISIBLE_BY_ID, {"project": ctx.project_id}
     else:
-        statement = statement.where(or_(flavors.c.is_public == true(), _GRANTED))
+        statement, values = (_PUBLIC_BY_ID if is_public else _BY_ID), {}
+        if is_public is False:
+            statement = statement.where(flavors.c.is_public == false())
     if min_memory:
         statement = statement.where(flavors.c.memory_mib >= min_memory)
     if min_disk:
         statement = statement.where(flavors.c.root_gib >= min_disk)
-    column = SORT_KEYS[sort[0]]
-    statement = statement.order_by(column.asc() if sort[1] else column.desc(), flavors.c.id)
-    found = [_flavor(row) for row in tx.all(statement, **({} if ctx.is_admin else {"project": ctx.project_id}))]
+    if sort != ("flavorid", True):
+        column = SORT_KEYS[sort[0]]
+        statement = statement.order_by(None).order_by(column.asc() if sort[1] else column.desc(), flavors.c.id)
+    found = [_flavor(row) for row in tx.all(statement, **values)]
     if name is not None:
         found = [flavor for flavor in found if flavor.name == name]
     if marker is not None:
@@ -94,7 +100,7 @@ def list_flavors(tx: Tx, ctx: Context, *, is_public: bool | None = True, min_mem
 def create_flavor(tx: Tx, ctx: Context, flavor: Flavor) -> Flavor:
     """Raises ``Conflict`` when the name or the id is taken. An id of "auto" or "" becomes a UUID."""
     if not flavor.id or flavor.id == "auto":
-        flavor = Flavor(**{**_fields(flavor), "id": new_id()})
+        flavor = replace(flavor, id=new_id())
     if tx.one(select(flavors.c.id).where(flavors.c.name == flavor.name)) is not None:
         raise Conflict(f"Flavor with name {flavor.name} already exists.")
     if tx.one(_GET, id=flavor.id) is not None:
@@ -105,15 +111,11 @@ def create_flavor(tx: Tx, ctx: Context, flavor: Flavor) -> Flavor:
     return flavor
 
 
-def _fields(flavor: Flavor) -> dict[str, Any]:
-    return {name: getattr(flavor, name) for name in Flavor.__slots__}
-
-
 def describe_flavor(tx: Tx, ctx: Context, id: str, description: str | None) -> Flavor:
     """Change the description; nothing else of a flavor can be changed."""
     flavor = get_flavor(tx, ctx, id)
     tx.execute(update(flavors).where(flavors.c.id == id).values(description=description, updated_at=tx.now))
-    return Flavor(**{**_fields(flavor), "description": description})
+    return replace(flavor, description=description)
 
 
 def delete_flavor(tx: Tx, ctx: Context, id: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, false, func, insert, or_, select, update
 from sqlalchemy.engine import Row
 
+from stackling.compute import rows
 from stackling.compute.model import Host, Need
 from stackling.compute.scheduler import best, explain
 from stackling.core.errors import NotFound
@@ -66,7 +67,8 @@ _GENERATION = select(hosts.c.generation).where(hosts.c.id == bindparam("id_"))
 def _host(row: Row[Any], seen: float) -> Host:
     return Host(row.id, row.name, row.availability_zone, row.vcpus, row.memory_mib, row.disk_gib, row.vcpus_used,
                 row.memory_mib_used, row.disk_gib_used, row.cpu_ratio, row.memory_ratio, row.disk_ratio,
-                bool(row.disabled), bool(row.fenced), not row.forced_down and (row.last_seen or 0.0) >= seen, row.servers)
+                bool(row.disabled), bool(row.fenced), not row.forced_down and (row.last_seen or 0.0) >= seen,
+                row.servers)
 
 
 def candidates(tx: Tx, need: Need, most: int = CANDIDATES) -> list[Host]:
@@ -194,7 +196,7 @@ def is_up(host: Mapping[str, Any], now: float) -> bool:
 
 def list_hosts(tx: Tx) -> list[Mapping[str, Any]]:
     """Every host with its machine's facts, in the order of registration."""
-    return [row._mapping for row in tx.all(_LIST)]    # pyright: ignore[reportPrivateUsage]
+    return [rows.mapping(row) for row in tx.all(_LIST)]
 
 
 def get_host(tx: Tx, ref: str) -> Mapping[str, Any]:
@@ -205,7 +207,7 @@ def get_host(tx: Tx, ref: str) -> Mapping[str, Any]:
     row = tx.one(_FULL.where(condition))
     if row is None:
         raise NotFound(f"Compute host {ref} could not be found.")
-    return row._mapping    # pyright: ignore[reportPrivateUsage]
+    return rows.mapping(row)
 
 
 def update_host(tx: Tx, host_id: str, **values: Any) -> None:
@@ -215,9 +217,10 @@ def update_host(tx: Tx, host_id: str, **values: Any) -> None:
 
 def host_states(tx: Tx, ids: Sequence[str]) -> dict[str, str]:
     """``host_status`` of the servers on those hosts: UP, UNKNOWN, DOWN (forced) or MAINTENANCE (disabled)."""
-    rows = tx.all(_STATES, ids=sorted(set(ids))) if ids else []
+    if not ids:
+        return {}
     seen = tx.time - UP_WITHIN
-    return {row.id: _host_status(row, seen) for row in rows}
+    return {row.id: _host_status(row, seen) for row in tx.all(_STATES, ids=sorted(set(ids)))}
 
 
 _STATES = select(hosts.c.id, hosts.c.disabled, hosts.c.forced_down, machines.c.last_seen).select_from(_JOINED).where(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, asc, bindparam, desc, exists, func, or_, select, type_coerce
+from sqlalchemy import ColumnElement, Text, and_, asc, bindparam, desc, exists, func, or_, select, type_coerce
 from sqlalchemy.engine import Row
 
-from stackling.compute import rules
+from stackling.compute import rows, rules
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.network import facade as network
@@ -112,7 +112,7 @@ _AFTER = (servers.c.created_at <= bindparam("at"),
           or_(servers.c.created_at < bindparam("at"), servers.c.id < bindparam("marker")))
 
 
-def _prepared(base: Select[Any], project: bool, marker: bool) -> Select[Any]:
+def _prepared(base: Any, project: bool, marker: bool) -> Any:
     conditions: list[Any] = [servers.c.deleted == 0]
     if project:
         conditions.append(servers.c.project_id == bindparam("project"))
@@ -143,7 +143,7 @@ def _marker(tx: Tx, id: str) -> Mapping[str, Any]:
     row = tx.one(select(servers).where(servers.c.id == id))
     if row is None:
         raise Invalid(f"marker [{id}] not found")
-    return row._mapping    # pyright: ignore[reportPrivateUsage]
+    return rows.mapping(row)
 
 
 def _after(tx: Tx, marker: str, keys: Sequence[tuple[Any, bool]]) -> ColumnElement[bool]:

@@ -12,9 +12,10 @@ from stackling.store.transaction import Tx
 
 _ON = select(servers.c.id, servers.c.name, servers.c.host_id).where(
     servers.c.host_id.in_(bindparam("ids", expanding=True)), servers.c.deleted == 0).order_by(servers.c.created_at)
-_USE = select(servers.c.project_id, func.sum(servers.c.vcpus), func.sum(servers.c.memory_mib),
-              func.sum(servers.c.root_gib + servers.c.ephemeral_gib)).where(
-    servers.c.host_id == bindparam("host"), servers.c.deleted == 0).group_by(servers.c.project_id)
+_USE = select(
+    servers.c.project_id, func.sum(servers.c.vcpus).label("vcpus"), func.sum(servers.c.memory_mib).label("memory"),
+    func.sum(servers.c.root_gib + servers.c.ephemeral_gib).label("disk"),
+).where(servers.c.host_id == bindparam("host"), servers.c.deleted == 0).group_by(servers.c.project_id)
 
 
 def servers_on(tx: Tx, host_ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
@@ -27,7 +28,7 @@ def servers_on(tx: Tx, host_ids: Sequence[str]) -> dict[str, list[tuple[str, str
 
 def use_by_project(tx: Tx, host_id: str) -> dict[str, tuple[int, int, int]]:
     """(vCPUs, MiB, GiB) that each project has on the host."""
-    return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in tx.all(_USE, host=host_id)}
+    return {row.project_id: (int(row.vcpus), int(row.memory), int(row.disk)) for row in tx.all(_USE, host=host_id)}
 
 
 def delete_host(tx: Tx, host_id: str) -> None:

@@ -84,7 +84,7 @@ def claim_servers(tx: Tx, project_id: str, vcpus: int, memory_mib: int, least: i
     """
     tx.guard(f"compute.quota:{project_id}")
     limit = limits(tx, project_id)
-    used = dict(zip(COUNTED, rows.usage(tx, project_id), strict=True))
+    used: dict[str, int] = dict(zip(COUNTED, rows.usage(tx, project_id), strict=True))
     each = {"instances": 1, "cores": vcpus, "ram": memory_mib}
     allowed = most
     for resource in COUNTED:

@@ -23,7 +23,8 @@ from stackling.store.transaction import Tx
 
 log = logging.getLogger(__name__)
 _HOST = select(hosts_table, machines.c.boot_id, machines.c.address).select_from(
-    hosts_table.join(machines, machines.c.id == hosts_table.c.machine_id)).where(hosts_table.c.name == bindparam("host"))
+    hosts_table.join(machines, machines.c.id == hosts_table.c.machine_id),
+).where(hosts_table.c.name == bindparam("host"))
 _SEEN = update(machines).where(machines.c.id == bindparam("machine")).values(last_seen=bindparam("now"))
 _SEQUENCE = update(hosts_table).where(
     hosts_table.c.id == bindparam("host"), hosts_table.c.report_sequence < bindparam("sequence"),
@@ -76,7 +77,8 @@ def _unknown(tx: Tx, host: Mapping[str, Any], unknown: list[str], complete: bool
     if now != before:
         for id in set(now) - set(before):
             log.warning("host %s runs guest %s, which no document names; it is left alone", host["name"], id)
-            tx.event(None, "host", host["id"], "unknown_guest", f"guest {id} is in no document; left alone", source="agent")
+            tx.event(None, "host", host["id"], "unknown_guest", f"guest {id} is in no document; left alone",
+                     source="agent")
         tx.execute(update(hosts_table).where(hosts_table.c.id == host["id"]).values(unknown_guests=now))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.engine import Row
@@ -16,14 +16,16 @@ from stackling.store.transaction import Tx
 _GET = select(servers).where(servers.c.id == bindparam("id"))
 _GET_MANY = select(servers).where(servers.c.id.in_(bindparam("ids", expanding=True)))
 _INSERT = insert(servers)
-_USAGE = select(func.count(), func.coalesce(func.sum(servers.c.vcpus), 0), func.coalesce(func.sum(servers.c.memory_mib), 0)
-                ).where(servers.c.project_id == bindparam("project_id"), servers.c.deleted == 0)
+_USAGE = select(
+    func.count().label("servers"), func.coalesce(func.sum(servers.c.vcpus), 0).label("vcpus"),
+    func.coalesce(func.sum(servers.c.memory_mib), 0).label("memory"),
+).where(servers.c.project_id == bindparam("project_id"), servers.c.deleted == 0)
 _updates: dict[tuple[str, ...], Update] = {}
 
 
 def mapping(row: Row[Any]) -> ServerRow:
     """The row as a mapping by column name."""
-    return row._mapping    # pyright: ignore[reportPrivateUsage]
+    return cast("ServerRow", row._mapping)    # pyright: ignore[reportPrivateUsage]
 
 
 def get(tx: Tx, id: str) -> ServerRow | None:
@@ -59,4 +61,4 @@ def usage(tx: Tx, project_id: str) -> tuple[int, int, int]:
     """(servers, vCPUs, MiB of memory) that the project has."""
     row = tx.one(_USAGE, project_id=project_id)
     assert row is not None
-    return int(row[0]), int(row[1]), int(row[2])
+    return int(row.servers), int(row.vcpus), int(row.memory)

@@ -18,7 +18,8 @@ from stackling.store.transaction import Tx
 MAX_TAGS = 50
 _FORGET_TAGS = delete(server_tags).where(server_tags.c.server_id == bindparam("server"))
 _ADD_TAG = insert(server_tags)
-_REMOVE_TAG = delete(server_tags).where(server_tags.c.server_id == bindparam("server"), server_tags.c.tag == bindparam("t"))
+_REMOVE_TAG = delete(server_tags).where(
+    server_tags.c.server_id == bindparam("server"), server_tags.c.tag == bindparam("t"))
 
 
 def missing(id: str) -> NotFound:

@@ -132,7 +132,8 @@ def create_group(tx: Tx, call: Call) -> Reply:
     if rules and policy != "anti-affinity":
         raise Invalid("Only anti-affinity policy supports rules.")
     most = int(rules.get("max_server_per_host", 1))
-    return Reply({"server_group": _shown_group(call, groups.create_group(tx, call.ctx, new_id(), given["name"], policy, most))})
+    made = groups.create_group(tx, call.ctx, new_id(), given["name"], policy, most)
+    return Reply({"server_group": _shown_group(call, made)})
 
 
 def show_group(tx: Tx, call: Call) -> Reply:

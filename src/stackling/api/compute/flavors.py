@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
 _DESCRIPTION = {"type": ["string", "null"], "format": "printable", "minLength": 0, "maxLength": 65535}
-_SORT_KEYS = ["created_at", "description", "disabled", "ephemeral_gb", "flavorid", "id", "is_public", "memory_mb", "name",
-              "root_gb", "rxtx_factor", "swap", "updated_at", "vcpu_weight", "vcpus"]
+_SORT_KEYS = ["created_at", "description", "disabled", "ephemeral_gb", "flavorid", "id", "is_public", "memory_mb",
+              "name", "root_gb", "rxtx_factor", "swap", "updated_at", "vcpu_weight", "vcpus"]
 
 
 def show(call: Call, flavor: Flavor, *, specs: bool | None = None) -> Json:
@@ -199,7 +199,8 @@ def flavor_action(tx: Tx, call: Call) -> Reply:
 
 
 _TENANT = {"type": "string", "minLength": 1, "maxLength": 255}
-_ACCESS = {action: always(only(action, only("tenant", _TENANT))) for action in ("addTenantAccess", "removeTenantAccess")}
+_ACCESS = {action: always(only(action, only("tenant", _TENANT)))
+           for action in ("addTenantAccess", "removeTenantAccess")}
 _SPECS: Json = {"type": "object", "additionalProperties": False, "patternProperties": {
     "^[a-zA-Z0-9-_:. ]{1,255}$": {"type": ["string", "number"], "maxLength": 255}}}
 
@@ -221,7 +222,8 @@ def _create(described: bool, rxtx: bool) -> Json:
 def _query(rxtx: bool = True, name: bool = False, more: bool = True) -> Json:
     keys = [key for key in _SORT_KEYS if rxtx or key != "rxtx_factor"]
     found: Json = {"limit": COUNT, "marker": TEXT, "is_public": TEXT, "minRam": TEXT, "minDisk": TEXT,
-                   "sort_key": {"type": "string", "enum": keys}, "sort_dir": {"type": "string", "enum": ["asc", "desc"]}}
+                   "sort_key": {"type": "string", "enum": keys},
+                   "sort_dir": {"type": "string", "enum": ["asc", "desc"]}}
     return query({**found, **({"name": TEXT} if name else {})}, more=more)
 
 
@@ -239,7 +241,8 @@ ROUTES = [
     route("POST", f"{_F}/action", flavor_action, "flavors"),
     route("GET", f"{_F}/os-flavor-access", list_access, "os-flavor-access"),
     route("GET", f"{_F}/os-extra_specs", list_specs, "os-flavor-extra-specs:index"),
-    route("POST", f"{_F}/os-extra_specs", add_specs, "os-flavor-extra-specs:create", body=always(only("extra_specs", _SPECS))),
+    route("POST", f"{_F}/os-extra_specs", add_specs, "os-flavor-extra-specs:create",
+          body=always(only("extra_specs", _SPECS))),
     route("GET", f"{_F}/os-extra_specs/{{key}}", show_spec, "os-flavor-extra-specs:show"),
     route("PUT", f"{_F}/os-extra_specs/{{key}}", set_spec, "os-flavor-extra-specs:update",
           body=always({**_SPECS, "minProperties": 1, "maxProperties": 1})),

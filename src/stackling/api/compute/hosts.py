@@ -50,7 +50,8 @@ def _service(tx: Tx, call: Call, row: Row) -> Json:
     shown: Json = {
         "id": _id(call, row), "binary": COMPUTE, "host": row["name"], "zone": row["availability_zone"],
         "status": "disabled" if row["disabled"] else "enabled", "state": _state(tx, row),
-        "updated_at": instant(row["last_seen"]) if row["last_seen"] else None, "disabled_reason": row["disabled_reason"]}
+        "updated_at": instant(row["last_seen"]) if row["last_seen"] else None,
+        "disabled_reason": row["disabled_reason"]}
     if call.version >= (2, 11):
         shown["forced_down"] = bool(row["forced_down"])
     return shown
@@ -86,7 +87,8 @@ def update_service_by_name(tx: Tx, call: Call) -> Reply:
     else:
         raise NotFound("Unknown action")
     if body["binary"] != COMPUTE:
-        raise Invalid(f"Updating a {body['binary']} service is not supported. Only nova-compute services can be updated.")
+        raise Invalid(f"Updating a {body['binary']} service is not supported. Only nova-compute services can be "
+                      "updated.")
     row = _by_name(tx, body["host"])
     _write(tx, call, row, values)
     return Reply({"service": shown})
@@ -140,7 +142,8 @@ def delete_service(tx: Tx, call: Call) -> Reply:
     """DELETE /os-services/{id}: a host that is down and has no servers."""
     row = _by_service_id(tx, call, call.params["service"])
     if row["servers"]:
-        raise Conflict("Unable to delete compute service that is hosting instances. Migrate or delete the instances first.")
+        raise Conflict("Unable to delete compute service that is hosting instances. Migrate or delete the instances "
+                       "first.")
     if hosts.is_up(row, tx.time):
         raise Conflict(f"The service of host {row['name']} is up; stop its agent first.")
     placing.delete_host(tx, row["id"])
@@ -173,8 +176,9 @@ def _hypervisor(tx: Tx, call: Call, row: Row, *, detail: bool, servers: list[Jso
 def _resources(row: Row) -> Json:
     return {
         "vcpus": row["vcpus"], "memory_mb": row["memory_mib"], "local_gb": row["disk_gib"],
-        "vcpus_used": row["vcpus_used"], "memory_mb_used": row["memory_mib_used"], "local_gb_used": row["disk_gib_used"],
-        "free_ram_mb": row["memory_mib"] - row["memory_mib_used"], "free_disk_gb": row["disk_gib"] - row["disk_gib_used"],
+        "vcpus_used": row["vcpus_used"], "memory_mb_used": row["memory_mib_used"],
+        "local_gb_used": row["disk_gib_used"], "free_ram_mb": row["memory_mib"] - row["memory_mib_used"],
+        "free_disk_gb": row["disk_gib"] - row["disk_gib_used"],
         "current_workload": 0, "running_vms": row["servers"],
         "disk_available_least": row["disk_gib"] - row["disk_gib_used"]}
 
@@ -259,7 +263,8 @@ def uptime(tx: Tx, call: Call) -> Reply:
 
 def search(tx: Tx, call: Call) -> Reply:
     """GET /os-hypervisors/{pattern}/search."""
-    return Reply({"hypervisors": [_hypervisor(tx, call, row, detail=False) for row in _matching(tx, call.params["hypervisor"])]})
+    rows = _matching(tx, call.params["hypervisor"])
+    return Reply({"hypervisors": [_hypervisor(tx, call, row, detail=False) for row in rows]})
 
 
 def hypervisor_servers(tx: Tx, call: Call) -> Reply:
@@ -323,7 +328,8 @@ def show_os_host(tx: Tx, call: Call) -> Reply:
         raise NotFound(f"Compute host {call.params['host']} could not be found.") from None
     name = row["name"]
     lines: list[Json] = [
-        {"host": name, "project": "(total)", "cpu": row["vcpus"], "memory_mb": row["memory_mib"], "disk_gb": row["disk_gib"]},
+        {"host": name, "project": "(total)", "cpu": row["vcpus"], "memory_mb": row["memory_mib"],
+         "disk_gb": row["disk_gib"]},
         {"host": name, "project": "(used_now)", "cpu": row["vcpus_used"], "memory_mb": row["memory_mib_used"],
          "disk_gb": row["disk_gib_used"]}]
     by_project = placing.use_by_project(tx, row["id"])

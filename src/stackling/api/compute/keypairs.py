@@ -80,7 +80,8 @@ _CREATE = Schemas({
     (2, 0): only("keypair", obj({"name": _OLD, "public_key": TEXT}, "name")),
     (2, 2): only("keypair", obj({"name": _OLD, "type": _TYPE, "public_key": TEXT}, "name")),
     (2, 10): only("keypair", obj({"name": _OLD, "type": _TYPE, "public_key": TEXT, "user_id": TEXT}, "name")),
-    (2, 92): only("keypair", obj({"name": _NEW, "type": _TYPE, "public_key": TEXT, "user_id": TEXT}, "name", "public_key")),
+    (2, 92): only("keypair", obj({"name": _NEW, "type": _TYPE, "public_key": TEXT, "user_id": TEXT}, "name",
+                                 "public_key")),
 })
 _USER = {"user_id": TEXT}
 _LIST = Schemas({(2, 0): query({}), (2, 10): query(_USER), (2, 35): query({**_USER, **PAGE}),

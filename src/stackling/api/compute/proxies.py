@@ -63,7 +63,8 @@ def delete_floating_ip(tx: Tx, call: Call) -> Reply:
 
 def list_pools(tx: Tx, call: Call) -> Reply:
     """GET /os-floating-ip-pools: the external networks."""
-    return Reply({"floating_ip_pools": [{"name": found["name"]} for found in network_floating_ips.external_networks(tx)]})
+    pools = network_floating_ips.external_networks(tx)
+    return Reply({"floating_ip_pools": [{"name": pool["name"]} for pool in pools]})
 
 
 ROUTES = [

@@ -141,6 +141,7 @@ REBUILD = _by_version(_rebuild, (2, 1), (2, 19), (2, 54), (2, 57), (2, 63), (2, 
 
 # -- lists
 
+_REGEX: Json = {"type": "string", "format": "regex"}
 _EXACT = ("user_id", "project_id", "tenant_id", "launch_index", "image_ref", "image", "vm_state", "task_state", "host",
           "uuid", "all_tenants", "soft_deleted", "deleted", "status", "sort_dir", "marker")
 _PATTERNS = (
@@ -162,18 +163,18 @@ JOINED = ("block_device_mapping", "services", "metadata", "system_metadata", "in
 
 
 def _list(version: Version) -> Json:
-    sortable = list(SORTABLE)
+    sortable: list[str] = list(SORTABLE)
     if version >= (2, 73):
         sortable.append("locked")
     if version < (2, 75):
         sortable += [key for key in IGNORED_SORT_KEYS if key not in sortable]
     found: Json = {
-        **dict.fromkeys(_EXACT, TEXT), **dict.fromkeys(_PATTERNS, {"type": "string", "format": "regex"}),
+        **dict.fromkeys(_EXACT, TEXT), **dict.fromkeys(_PATTERNS, _REGEX),
         "sort_key": {"type": "string", "enum": sortable}, "limit": COUNT,
         "changes-since": {"type": "string", "format": "date-time"}}
     found.update(dict.fromkeys(JOINED, TEXT))
     if version >= (2, 26):
-        found.update(dict.fromkeys(("tags", "tags-any", "not-tags", "not-tags-any"), {"type": "string", "format": "regex"}))
+        found.update(dict.fromkeys(("tags", "tags-any", "not-tags", "not-tags-any"), _REGEX))
     if version >= (2, 66):
         found["changes-before"] = {"type": "string", "format": "date-time"}
     if version >= (2, 73):
@@ -190,7 +191,8 @@ LIST = _by_version(_list, (2, 1), (2, 26), (2, 66), (2, 73), (2, 75))
 ADMIN_PASSWORD = always(only("changePassword", only("adminPass", TEXT)))
 CONSOLE_OUTPUT = always(only("os-getConsoleOutput", obj(
     {"length": {"type": ["integer", "string", "null"], "pattern": "^-?[0-9]+$", "minimum": -1}})))
-REBOOT = always(only("reboot", only("type", {"type": "string", "enum": ["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]})))
+REBOOT = always(only("reboot", only(
+    "type", {"type": "string", "enum": ["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]})))
 CREATE_IMAGE = always(only("createImage", obj({"name": NAME, "metadata": METADATA}, "name")))
 RESET_STATE = always(only("os-resetState", only("state", {"type": "string", "enum": ["active", "error"]})))
 ADD_FLOATING_IP = always(only("addFloatingIp", obj({"address": {"oneOf": [IP, UUID]}, "fixed_address": IP}, "address")))

@@ -200,10 +200,10 @@ ACTIONS: Mapping[str, ServerAction] = {
                                      schema.security_group("addSecurityGroup")),
     "removeSecurityGroup": ServerAction(_remove_security_group, "os-security-groups:remove",
                                         schema.security_group("removeSecurityGroup")),
-    "os-getVNCConsole": ServerAction(_CONSOLE, "os-remote-consoles", schema.console("os-getVNCConsole", "novnc", "xvpvnc"),
-                                     max=_V25),
-    "os-getSPICEConsole": ServerAction(_CONSOLE, "os-remote-consoles", schema.console("os-getSPICEConsole", "spice-html5"),
-                                       max=_V25),
+    "os-getVNCConsole": ServerAction(
+        _CONSOLE, "os-remote-consoles", schema.console("os-getVNCConsole", "novnc", "xvpvnc"), max=_V25),
+    "os-getSPICEConsole": ServerAction(
+        _CONSOLE, "os-remote-consoles", schema.console("os-getSPICEConsole", "spice-html5"), max=_V25),
     "os-getSerialConsole": ServerAction(_CONSOLE, "os-remote-consoles", schema.console("os-getSerialConsole", "serial"),
                                         max=_V25),
     "os-getRDPConsole": ServerAction(_not_offered("RDP consoles are gone.", Invalid), "os-remote-consoles",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stackling.api.call import Call, Reply
 from stackling.api.compute import security_groups
 from stackling.api.compute.parts import (
+    BOOLEAN,
     COUNT,
     IP,
     METADATA,
@@ -403,7 +404,7 @@ ROUTES = [
         (2, 0): only("volumeAttachment", obj({"volumeId": UUID, "device": _DEVICE}, "volumeId")),
         (2, 49): only("volumeAttachment", obj({"volumeId": UUID, "device": _DEVICE, "tag": TAG}, "volumeId")),
         (2, 79): only("volumeAttachment", obj({"volumeId": UUID, "device": _DEVICE, "tag": TAG,
-                                               "delete_on_termination": {"type": ["boolean", "string"]}}, "volumeId"))})),
+                                               "delete_on_termination": BOOLEAN}, "volumeId"))})),
     route("GET", f"{_S}/os-volume_attachments/{{volume}}", no_volumes, "os-volumes-attachments:show"),
     route("DELETE", f"{_S}/os-volume_attachments/{{volume}}", no_volumes, "os-volumes-attachments:delete"),
     route("GET", f"{_S}/migrations", list_migrations, "servers:migrations:index", min=(2, 23)),

@@ -18,7 +18,8 @@ _encode = msgspec.json.Encoder().encode
 _PROGRESS = frozenset(("ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"))
 _EMPTY = msgspec.Raw(b"{}")
 _STANDARD = ("hw_", "os_", "img_", "vmware_", "cinder_")
-_STANDARD_NAMES = frozenset(("architecture", "hypervisor_type", "vm_mode", "ramdisk_id", "kernel_id", "auto_disk_config"))
+_STANDARD_NAMES = frozenset(
+    ("architecture", "hypervisor_type", "vm_mode", "ramdisk_id", "kernel_id", "auto_disk_config"))
 
 
 @lru_cache(4096)
