@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from stackling.core import clock
 from stackling.core.errors import Conflict, Unauthorized
 from stackling.core.ids import new_hex
 from stackling.identity import assignments, authentication, facade, groups, projects, role_assignments, roles, tokens
@@ -138,3 +139,13 @@ def test_names_of(database: Database, identity: Identity) -> None:
     assert places == {context.project_id: "admin"}
     assert database.read(facade.project_exists, context.project_id or "")
     assert not database.read(facade.project_exists, "default")
+
+
+def test_a_node_whose_clock_is_behind_gives_good_tokens_after_a_password_change(
+        database: Database, identity: Identity, hashed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann = database.write(users_.create_user, new_hex(), {"name": "ann", "domain_id": "default"}, hashed, SECURITY)
+    database.write(users_.update_user, ann, {}, facade.hash_password(PASSWORD), SECURITY)
+    behind = clock.wall() - 2
+    monkeypatch.setattr(clock, "wall", lambda: behind)
+    session = log_in(database, identity, "ann", None)
+    assert database.read(Identity(KEY).authenticate, session.text, "req-1").user_id == ann.id

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from stackling.core import clock
 from stackling.core.errors import Forbidden, Invalid, NotFound, Unauthorized
 from stackling.identity import (
     application_credentials,
@@ -233,25 +234,31 @@ def _member(data: Any, name: str, key: str) -> dict[str, Any]:
 
 
 def _content(tx: Tx, identity: Identity, proof: _Proof, login: Login, auth: Mapping[str, Any]) -> Payload:
-    now = int(tx.time * 1e6)
+    # A node whose clock is a little behind mustn't date a token before the password change that it has just seen.
+    now = _microseconds(max(tx.now, login.tokens_valid_from or ""))
     base, credential = proof.base, proof.credential
-    expires = now + int(identity.config.token_expiration * 1e6)
+    expires = now + identity.config.token_expiration * 1_000_000
     audit_ids = (payload.new_audit_id(),)
     if base is not None:
-        expires = min(expires, int(base.expires * 1e6))
+        expires = min(expires, round(base.expires * 1e6))
         audit_ids = (*audit_ids, base.audit_ids[-1])
     scope, target, trust = _scope(tx, identity, login, auth.get("scope"))
     if credential is not None:
         scope, target = _credential_scope(credential, scope, target)
         if credential.expires_at is not None:
-            expires = min(expires, int(tokens.clock.epoch(credential.expires_at) * 1e6))
+            expires = min(expires, _microseconds(credential.expires_at))
     if trust is not None and trust.expires_at is not None:
-        expires = min(expires, int(tokens.clock.epoch(trust.expires_at) * 1e6))
+        expires = min(expires, _microseconds(trust.expires_at))
     return Payload(
         payload.compact(login.id), payload.methods_bits(proof.methods), scope,
         None if target is None else payload.compact(target), now, expires, audit_ids,
         None if credential is None else payload.compact(credential.id),
         None if trust is None else payload.compact(trust.id))
+
+
+def _microseconds(instant: str) -> int:
+    """µs since the epoch, exactly."""
+    return round(clock.epoch(instant) * 1e6)
 
 
 def _credential_scope(credential: application_credentials.ApplicationCredential, scope: str, target: str | None
