@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.api.conftest import Client, CloudUnderTest
-from tests.api.network_cloud import N, Engine, Neutron, first_start, ok, refused
+from tests.api.network_cloud import Engine, N, Neutron, first_start, ok, refused
 
 
 @pytest.fixture
@@ -28,7 +28,9 @@ def test_a_network_lives_and_dies(mine: Neutron, member: Client) -> None:
     assert network["status"] == "ACTIVE"
     assert network["mtu"] == 1442
     assert network["project_id"] == network["tenant_id"] == member.project_id
-    assert network["subnets"] == [] and network["shared"] is False and network["router:external"] is False
+    assert network["subnets"] == []
+    assert network["shared"] is False
+    assert network["router:external"] is False
     assert "provider:network_type" not in network
     assert "is_default" not in network
     changed = mine.update("networks", "network", network["id"], name="green")
@@ -47,7 +49,8 @@ def test_only_its_project_and_admins_see_a_network(mine: Neutron, other: Client,
     refused(reader.put(f"{N}/networks/{network['id']}", {"network": {"name": "x"}}), 403, "PolicyNotAuthorized")
     refused(reader.post(f"{N}/networks", {"network": {}}), 403, "PolicyNotAuthorized")
     shown = ok(admin.get(f"{N}/networks/{network['id']}"), 200).json()["network"]
-    assert shown["provider:network_type"] == "geneve" and shown["provider:segmentation_id"] >= 1
+    assert shown["provider:network_type"] == "geneve"
+    assert shown["provider:segmentation_id"] >= 1
 
 
 def test_a_token_is_needed(anonymous: Client) -> None:
@@ -103,7 +106,9 @@ def test_if_match_refuses_an_older_revision(mine: Neutron, member: Client) -> No
 
 def test_provider_networks(root: Neutron, admin: Client, external: str) -> None:
     shown = root.show("networks", external)
-    assert shown["router:external"] and shown["is_default"] and not shown["shared"]
+    assert shown["router:external"]
+    assert shown["is_default"]
+    assert not shown["shared"]
     assert shown["provider:network_type"] == "flat"
     flat = {"provider:network_type": "flat", "provider:physical_network": "external"}
     refused(admin.post(f"{N}/networks", {"network": flat}), 409, "FlatNetworkInUse")
@@ -143,7 +148,8 @@ def test_a_subnet_has_neutrons_defaults(mine: Neutron) -> None:
     assert subnet["cidr"] == "10.0.0.0/24"
     assert subnet["gateway_ip"] == "10.0.0.1"
     assert subnet["allocation_pools"] == [{"start": "10.0.0.2", "end": "10.0.0.254"}]
-    assert subnet["enable_dhcp"] is True and subnet["ipv6_ra_mode"] is None
+    assert subnet["enable_dhcp"] is True
+    assert subnet["ipv6_ra_mode"] is None
     assert mine.show("networks", network["id"])["subnets"] == [subnet["id"]]
     six = mine.subnet(network, "2001:db8::/64")
     assert six["gateway_ip"] == "2001:db8::1"
@@ -198,10 +204,12 @@ def test_a_subnet_changes(mine: Neutron, member: Client) -> None:
      "InvalidInput"),
     ({"ip_version": 6, "cidr": "2001:db8:1::/64", "ipv6_ra_mode": "slaac", "enable_dhcp": False}, 400, "InvalidInput"),
 ])
-def test_bad_subnets_are_refused(mine: Neutron, member: Client, body: dict[str, object], status: int, type_: str) -> None:
+def test_bad_subnets_are_refused(mine: Neutron, member: Client, body: dict[str, object], status: int,
+                                 type_: str) -> None:
     network = mine.network()
     mine.subnet(network)
-    refused(member.post(f"{N}/subnets", {"subnet": {"network_id": network["id"], "ip_version": 4, **body}}), status, type_)
+    given = {"network_id": network["id"], "ip_version": 4, **body}
+    refused(member.post(f"{N}/subnets", {"subnet": given}), status, type_)
     assert len(mine.list("subnets")) == 1
 
 
@@ -241,7 +249,9 @@ def test_the_networks_own_port(mine: Neutron, admin: Client) -> None:
 def test_subnet_pools(mine: Neutron, member: Client, other: Client) -> None:
     pool = mine.create("subnetpools", "subnetpool", name="p", prefixes=["10.20.0.0/16"], default_prefixlen=24,
                        min_prefixlen=20)
-    assert pool["ip_version"] == 4 and pool["max_prefixlen"] == 32 and pool["shared"] is False
+    assert pool["ip_version"] == 4
+    assert pool["max_prefixlen"] == 32
+    assert pool["shared"] is False
     network = mine.network()
     first = mine.create("subnets", "subnet", network_id=network["id"], ip_version=4, subnetpool_id=pool["id"])
     second = mine.create("subnets", "subnet", network_id=network["id"], ip_version=4, subnetpool_id=pool["id"],

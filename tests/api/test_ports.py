@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 
 from tests.api.conftest import Client, CloudUnderTest
-from tests.api.network_cloud import N, Engine, Neutron, ok, refused
+from tests.api.network_cloud import Engine, N, Neutron, ok, refused
 
 
 @pytest.fixture
@@ -25,12 +25,14 @@ def test_a_port_lives_and_dies(mine: Neutron, member: Client) -> None:
     network = mine.network()
     subnet = mine.subnet(network)
     port = mine.port(network, name="p")
-    assert port["status"] == "DOWN" and port["admin_state_up"] is True
+    assert port["status"] == "DOWN"
+    assert port["admin_state_up"] is True
     assert port["fixed_ips"] == [{"subnet_id": subnet["id"], "ip_address": "10.0.0.2"}]
     assert port["mac_address"].startswith("fa:16:3e:")
     assert len(port["security_groups"]) == 1
     assert port["device_id"] == port["device_owner"] == ""
-    assert "binding:host_id" not in port and port["binding:vnic_type"] == "normal"
+    assert "binding:host_id" not in port
+    assert port["binding:vnic_type"] == "normal"
     changed = mine.update("ports", "port", port["id"], name="q", admin_state_up=False, device_id="d", device_owner="o")
     assert (changed["name"], changed["admin_state_up"], changed["device_id"]) == ("q", False, "d")
     mine.delete("ports", port["id"])
@@ -39,7 +41,8 @@ def test_a_port_lives_and_dies(mine: Neutron, member: Client) -> None:
 
 def test_a_port_without_a_subnet_has_no_address(mine: Neutron) -> None:
     port = mine.port(mine.network())
-    assert port["fixed_ips"] == [] and port["ip_allocation"] == "none"
+    assert port["fixed_ips"] == []
+    assert port["ip_allocation"] == "none"
 
 
 def test_one_address_of_each_version(mine: Neutron) -> None:
@@ -144,7 +147,8 @@ def test_ports_in_bulk_all_or_none(mine: Neutron, member: Client) -> None:
     mine.subnet(network)
     body = {"network_id": network["id"]}
     made = ok(member.post(f"{N}/ports", {"ports": [{**body, "tags": ["a"]}, body]}), 201).json()["ports"]
-    assert len(made) == 2 and made[0]["tags"] == ["a"]
+    assert len(made) == 2
+    assert made[0]["tags"] == ["a"]
     wrong = {**body, "fixed_ips": [{"ip_address": "10.99.0.1"}]}
     refused(member.post(f"{N}/ports", {"ports": [body, wrong]}), 400, "InvalidIpForNetwork")
     assert len(mine.list("ports", device_owner="")) == 2
@@ -162,7 +166,8 @@ def test_port_security_and_pairs(mine: Neutron, member: Client) -> None:
             "AddressPairAndPortSecurityRequired")
     opened = mine.update("ports", "port", port["id"], port_security_enabled=False, security_groups=[],
                          allowed_address_pairs=[])
-    assert opened["port_security_enabled"] is False and opened["security_groups"] == []
+    assert opened["port_security_enabled"] is False
+    assert opened["security_groups"] == []
     body = {"network_id": network["id"], "port_security_enabled": False, "allowed_address_pairs": [pair]}
     refused(member.post(f"{N}/ports", {"port": body}), 409, "AddressPairAndPortSecurityRequired")
     assert mine.port(mine.network(port_security_enabled=False))["security_groups"] == []
@@ -185,7 +190,8 @@ def test_only_admins_bind(mine: Neutron, member: Client, admin: Client, cloud: C
     port = mine.port(network)
     refused(member.put(f"{N}/ports/{port['id']}", {"port": {"binding:host_id": "h"}}), 403, "PolicyNotAuthorized")
     bound = ok(admin.put(f"{N}/ports/{port['id']}", {"port": {"binding:host_id": "h"}}), 200).json()["port"]
-    assert bound["binding:host_id"] == "h" and bound["binding:vif_type"] == "ovs"
+    assert bound["binding:host_id"] == "h"
+    assert bound["binding:vif_type"] == "ovs"
     assert mine.show("ports", port["id"])["status"] == "DOWN"
     engine.settle()
     assert mine.show("ports", port["id"])["status"] == "ACTIVE"
@@ -294,7 +300,7 @@ def test_groups_of_others(mine: Neutron, other: Client) -> None:
     group = mine.group()
     refused(other.get(f"{N}/security-groups/{group['id']}"), 404, "SecurityGroupNotFound")
     theirs = Neutron(other)
-    refused(other.post(f"{N}/ports", {"port": {"network_id": theirs.network()["id"], "security_groups": [group["id"]]}}),
-            404, "SecurityGroupNotFound")
+    given = {"network_id": theirs.network()["id"], "security_groups": [group["id"]]}
+    refused(other.post(f"{N}/ports", {"port": given}), 404, "SecurityGroupNotFound")
     body = {"security_group_id": group["id"], "direction": "ingress"}
     refused(other.post(f"{N}/security-group-rules", {"security_group_rule": body}), 404, "SecurityGroupNotFound")

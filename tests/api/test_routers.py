@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Client, CloudUnderTest
-from tests.api.network_cloud import N, Engine, Neutron, first_start, ok, refused
+from tests.api.network_cloud import Engine, N, Neutron, first_start, ok, refused
 
 
 @pytest.fixture
@@ -43,13 +43,17 @@ def site(mine: Neutron, external: str) -> Site:
 
 def test_a_router_lives_and_dies(mine: Neutron, member: Client, external: str) -> None:
     router = mine.router(name="r", admin_state_up=False)
-    assert router["status"] == "ACTIVE" and router["admin_state_up"] is False
-    assert router["external_gateway_info"] is None and router["routes"] == []
-    assert "ha" not in router and "distributed" not in router
+    assert router["status"] == "ACTIVE"
+    assert router["admin_state_up"] is False
+    assert router["external_gateway_info"] is None
+    assert router["routes"] == []
+    assert "ha" not in router
+    assert "distributed" not in router
     changed = mine.update("routers", "router", router["id"], admin_state_up=True, name="s",
                           external_gateway_info={"network_id": external})
     gateway = changed["external_gateway_info"]
-    assert gateway["network_id"] == external and gateway["enable_snat"] is True
+    assert gateway["network_id"] == external
+    assert gateway["enable_snat"] is True
     assert gateway["external_fixed_ips"][0]["ip_address"] == "203.0.113.10"
     cleared = mine.update("routers", "router", router["id"], external_gateway_info={})
     assert cleared["external_gateway_info"] is None
@@ -76,16 +80,19 @@ def test_an_administrator_chooses_the_gateways_address(admin: Client, external: 
         "network_id": external, "enable_snat": False, "external_fixed_ips": [{"ip_address": "203.0.113.15"}]})
     assert router["external_gateway_info"]["enable_snat"] is False
     assert [one["ip_address"] for one in router["external_gateway_info"]["external_fixed_ips"]] == ["203.0.113.15"]
-    assert router["ha"] is True and router["distributed"] is False
+    assert router["ha"] is True
+    assert router["distributed"] is False
     ports = root.list("ports", device_owner="network:router_gateway")
     assert [one["device_id"] for one in ports] == [router["id"]]
     assert ports[0]["project_id"] == ""
 
 
 def test_interfaces_by_subnet(mine: Neutron, member: Client, site: Site) -> None:
-    assert site.interface["subnet_id"] == site.subnet["id"] and site.interface["id"] == site.router["id"]
+    assert site.interface["subnet_id"] == site.subnet["id"]
+    assert site.interface["id"] == site.router["id"]
     port = mine.show("ports", site.interface["port_id"])
-    assert port["device_id"] == site.router["id"] and port["device_owner"] == "network:router_interface"
+    assert port["device_id"] == site.router["id"]
+    assert port["device_owner"] == "network:router_interface"
     assert port["fixed_ips"] == [{"subnet_id": site.subnet["id"], "ip_address": "10.0.0.1"}]
     path = f"{N}/routers/{site.router['id']}"
     refused(member.put(path + "/add_router_interface", {"subnet_id": site.subnet["id"]}), 400, "BadRequest")
@@ -110,7 +117,8 @@ def test_interfaces_by_port(mine: Neutron, member: Client, engine: Engine) -> No
             "PortInUse")
     engine.settle()
     holds = engine.holds()
-    assert port["id"] not in holds["port"] and router["id"] in holds["router"]
+    assert port["id"] not in holds["port"]
+    assert router["id"] in holds["router"]
     assert mine.show("ports", port["id"])["status"] == "ACTIVE"
     mine.remove_interface(router, port_id=port["id"])
     refused(member.get(f"{N}/ports/{port['id']}"), 404, "PortNotFound")
@@ -125,7 +133,8 @@ def test_bad_interfaces(mine: Neutron, member: Client, other: Client, site: Site
     foreign = theirs.subnet(theirs.network(), "10.7.0.0/24")
     for body, status, type_ in (
             ({"subnet_id": overlapping["id"]}, 400, "BadRequest"), ({"subnet_id": gateless["id"]}, 400, "BadRequest"),
-            ({"subnet_id": foreign["id"]}, 404, "SubnetNotFound"), ({"port_id": site.router["id"]}, 404, "PortNotFound"),
+            ({"subnet_id": foreign["id"]}, 404, "SubnetNotFound"),
+            ({"port_id": site.router["id"]}, 404, "PortNotFound"),
             ({}, 400, "BadRequest"), ({"subnet_id": "x"}, 400, "HTTPBadRequest"),
             ({"subnet_id": overlapping["id"], "port_id": site.port["id"]}, 400, "BadRequest")):
         refused(member.put(path, body), status, type_)
@@ -150,7 +159,9 @@ def test_extra_routes(mine: Neutron, member: Client, site: Site) -> None:
 def test_the_whole_way_of_a_floating_ip(mine: Neutron, member: Client, external: str, site: Site, engine: Engine,
                                         admin: Client) -> None:
     floating = mine.floating_ip(external)
-    assert floating["status"] == "DOWN" and floating["port_id"] is None and floating["router_id"] is None
+    assert floating["status"] == "DOWN"
+    assert floating["port_id"] is None
+    assert floating["router_id"] is None
     engine.settle()
     bound = mine.update("floatingips", "floatingip", floating["id"], port_id=site.port["id"])
     assert bound["fixed_ip_address"] == site.port["fixed_ips"][0]["ip_address"]
@@ -164,7 +175,9 @@ def test_the_whole_way_of_a_floating_ip(mine: Neutron, member: Client, external:
     refused(member.put(f"{N}/routers/{site.router['id']}/remove_router_interface", {"subnet_id": site.subnet["id"]}),
             409, "RouterInterfaceInUseByFloatingIP")
     free = mine.update("floatingips", "floatingip", floating["id"], port_id=None)
-    assert free["port_id"] is None and free["fixed_ip_address"] is None and free["status"] == "DOWN"
+    assert free["port_id"] is None
+    assert free["fixed_ip_address"] is None
+    assert free["status"] == "DOWN"
     engine.settle()
     assert engine.holds()["floating_ip"] == set()
     mine.delete("floatingips", floating["id"])
@@ -178,7 +191,8 @@ def test_deleting_the_port_frees_the_floating_ip(mine: Neutron, external: str, s
     engine.settle()
     mine.delete("ports", site.port["id"])
     shown = mine.show("floatingips", floating["id"])
-    assert (shown["port_id"], shown["fixed_ip_address"], shown["router_id"], shown["status"]) == (None, None, None, "DOWN")
+    assert [shown[name] for name in ("port_id", "fixed_ip_address", "router_id")] == [None, None, None]
+    assert shown["status"] == "DOWN"
     engine.settle()
     assert engine.holds()["floating_ip"] == set()
 
@@ -187,7 +201,8 @@ def test_several_addresses_need_a_choice(mine: Neutron, member: Client, external
     port = mine.port(site.network, fixed_ips=[{"ip_address": "10.0.0.30"}, {"ip_address": "10.0.0.31"}])
     body = {"floating_network_id": external, "port_id": port["id"]}
     refused(member.post(f"{N}/floatingips", {"floatingip": body}), 400, "BadRequest")
-    refused(member.post(f"{N}/floatingips", {"floatingip": {**body, "fixed_ip_address": "10.0.0.99"}}), 400, "BadRequest")
+    wrong = {**body, "fixed_ip_address": "10.0.0.99"}
+    refused(member.post(f"{N}/floatingips", {"floatingip": wrong}), 400, "BadRequest")
     floating = mine.floating_ip(external, port_id=port["id"], fixed_ip_address="10.0.0.30")
     assert floating["fixed_ip_address"] == "10.0.0.30"
     moved = mine.update("floatingips", "floatingip", floating["id"], port_id=port["id"], fixed_ip_address="10.0.0.31")
@@ -201,7 +216,8 @@ def test_bad_floating_ips(mine: Neutron, member: Client, other: Client, external
     first = mine.floating_ip(external, port_id=site.port["id"])
     for body, status, type_ in (
             ({"floating_network_id": site.network["id"]}, 400, "BadRequest"),
-            ({"floating_network_id": external, "port_id": unreachable["id"]}, 404, "ExternalGatewayForFloatingIPNotFound"),
+            ({"floating_network_id": external, "port_id": unreachable["id"]}, 404,
+             "ExternalGatewayForFloatingIPNotFound"),
             ({"floating_network_id": external, "port_id": external}, 404, "PortNotFound"),
             ({"floating_network_id": external, "port_id": site.port["id"]}, 409, "FloatingIPPortAlreadyAssociated"),
             ({"floating_network_id": external, "floating_ip_address": "203.0.113.20"}, 403, "PolicyNotAuthorized"),
@@ -256,7 +272,8 @@ def test_the_auto_allocated_topology(mine: Neutron, member: Client, external: st
     assert [one["external_gateway_info"]["network_id"] for one in routers] == [external]
     engine.settle()
     ok(member.delete(path), 204)
-    assert mine.list("networks", **{"router:external": False}) == [] and mine.list("routers") == []
+    assert mine.list("networks", **{"router:external": False}) == []
+    assert mine.list("routers") == []
     engine.settle()
     assert engine.holds()["router"] == set()
 
@@ -269,12 +286,14 @@ def test_without_an_external_network_there_is_no_topology(member: Client) -> Non
 def test_the_fabric_follows_a_site_up_and_down(mine: Neutron, site: Site, engine: Engine) -> None:
     engine.settle()
     holds = engine.holds()
-    assert site.router["id"] in holds["router"] and site.port["id"] in holds["port"]
+    assert site.router["id"] in holds["router"]
+    assert site.port["id"] in holds["port"]
     mine.delete("ports", site.port["id"])
     mine.remove_interface(site.router, subnet_id=site.subnet["id"])
     mine.delete("routers", site.router["id"])
     mine.delete("networks", site.network["id"])
     engine.settle()
     after = engine.holds()
-    assert after["router"] == set() and after["port"] == set()
+    assert after["router"] == set()
+    assert after["port"] == set()
     assert site.network["id"] not in after["network"]

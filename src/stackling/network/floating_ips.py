@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, select
+from sqlalchemy import update as update_row
 
 from stackling.core.context import Context
 from stackling.core.errors import NotFound
@@ -32,6 +33,7 @@ _ROUTER = (
            _r.c.gateway_network_id == bindparam("external"))
     .order_by(_r.c.created_at, _r.c.id)
 )
+_PIN = update_row(_p).where(_p.c.id == bindparam("port"), _p.c.deleting.is_(False)).values(pins=_p.c.pins + 1)
 _ON_ADDRESS = select(_f.c.id, _f.c.floating_ip_address).where(
     _f.c.port_id == bindparam("port"), _f.c.fixed_ip_address == bindparam("fixed"),
     _f.c.floating_network_id == bindparam("external"), _f.c.deleting.is_(False))
@@ -45,10 +47,10 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
 
 
 def _create(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
+    addresses.guard(tx, spec["floating_network_id"])
     network = networks.find(tx, ctx, spec["floating_network_id"])
     if not network["external"]:
         raise bad_request("floatingip", f"Network {network['id']} is not a valid external network")
-    addresses.guard(tx, network["id"])
     subnets = SUBNETS.where(tx, network_id=network["id"])
     if not any(subnet["ip_version"] == 4 for subnet in subnets):
         raise bad_request("floatingip", f"Network {network['id']} does not contain any IPv4 subnet")
@@ -94,6 +96,8 @@ def _target(tx: Tx, ctx: Context, record: Record, port_id: str, fixed: str | Non
     port = PORTS.get(tx, port_id)
     if port is None or not (ctx.is_admin or port["project_id"] == ctx.project_id):
         raise not_found("port", port_id)
+    if tx.dialect != "sqlite" and not tx.changed(_PIN, port=port_id):    # who deletes it meanwhile, meets us here
+        raise not_found("port", port_id)
     if port["project_id"] != record["project_id"] and not ctx.is_admin:
         raise bad_request("floatingip", f"Cannot process floating IP association with Port {port_id}, since that port "
                           "is owned by a different tenant")
@@ -112,13 +116,14 @@ def _target(tx: Tx, ctx: Context, record: Record, port_id: str, fixed: str | Non
                           "IPv4 address when assigning a floating IP")
     else:
         chosen = candidates
-    tx.guard(f"floating-target:{port_id}")
     router_id = router_for(tx, chosen[0]["subnet_id"], record["floating_network_id"])
+    if router_id is not None and tx.dialect != "sqlite":
+        tx.guard(f"router:{router_id}")
+        router_id = router_for(tx, chosen[0]["subnet_id"], record["floating_network_id"])
     if router_id is None:
         raise NotFound(f"External network {record['floating_network_id']} is not reachable from subnet "
                        f"{chosen[0]['subnet_id']}.  Therefore, cannot associate Port {port_id} with a Floating IP.",
                        type="ExternalGatewayForFloatingIPNotFound")
-    tx.guard(f"router:{router_id}")
     address = chosen[0]["ip_address"]
     other = tx.one(_ON_ADDRESS, port=port_id, fixed=address, external=record["floating_network_id"])
     if other is not None and other.id != record["id"]:

@@ -25,6 +25,7 @@ from stackling.network.rows import Record, Rows
 from stackling.network.security_groups import rules_of
 from stackling.ports.fabric import Fabric, FabricDown, FabricKind, FabricObject, Found, Missing, PortRole, Refused
 from stackling.store.tables import network as tables
+from stackling.store.tables.engine import guards
 from stackling.store.tables.fleet import hosts
 from stackling.store.transaction import Tx
 
@@ -42,6 +43,9 @@ _LEGS_GONE = delete(_p).where(_p.c.device_id == bindparam("device"), _p.c.deleti
                               _p.c.role.in_([PortRole.ROUTER, PortRole.FLOATING]))
 _NETWORK_SETTLED = select(tables.networks.c.settled).where(tables.networks.c.id == bindparam("network"))
 _GATEWAY_HOSTS = select(hosts.c.name).order_by(hosts.c.name)
+_GUARDS = {FabricKind.NETWORK: "network-addresses", FabricKind.ROUTER: "router",
+           FabricKind.SECURITY_GROUP: "security-group"}
+_DROP_GUARD = delete(guards).where(guards.c.name == bindparam("name"))
 _MTUS = select(tables.networks.c.id, tables.networks.c.mtu).where(
     tables.networks.c.id.in_(bindparam("ids", expanding=True)))
 
@@ -114,13 +118,15 @@ class FabricResource:
 
     def settle(self, tx: Tx, desired: Desired, observed: Found | None, outcome: Outcome) -> None:
         """Write what was found; a deleted row goes when the fabric has nothing left of it."""
-        record = self._rows.any(tx, desired.id)
-        if record is None:
+        record = self._rows.locked(tx, desired.id, deleting=True)
+        if record is None or record["generation"] != desired.generation:
             return
         if record["deleting"]:
             if outcome.converged:
                 self.gone(tx, record)
                 self._rows.delete(tx, desired.id)
+                if tx.dialect != "sqlite" and self._kind in _GUARDS:
+                    tx.execute(_DROP_GUARD, {"name": f"{_GUARDS[self._kind]}:{desired.id}"})
                 tx.forget(self.name, desired.id, desired.generation)
             elif outcome.error != record["last_error"]:
                 self._rows.update(tx, desired.id, {"last_error": outcome.error})

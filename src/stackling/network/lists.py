@@ -42,7 +42,8 @@ class ListQuery:
 
 
 _INTERNAL = frozenset({"generation", "observed_generation", "settled", "deleting", "last_error", "held", "first_key",
-                       "last_key", "next_key", "fingerprint", "metadata_port_id", "metadata_mac", "auto_server_id"})
+                       "last_key", "next_key", "fingerprint", "metadata_port_id", "metadata_mac", "auto_server_id",
+                       "pins"})
 Filter = Callable[[Sequence[Any]], Condition]
 
 

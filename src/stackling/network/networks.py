@@ -220,9 +220,9 @@ def usable_by(ctx: Context, network: Record) -> bool:
     return ctx.is_admin or network["project_id"] == ctx.project_id or network["shared"] or network["external"]
 
 
-def find(tx: Tx, ctx: Context, id: str) -> Record:
-    """A network that the caller may see; raises NetworkNotFound."""
-    network = NETWORKS.get(tx, id)
+def find(tx: Tx, ctx: Context, id: str, *, lock: bool = False) -> Record:
+    """A network that the caller may see; raises NetworkNotFound. *lock*: it will be changed."""
+    network = NETWORKS.locked(tx, id) if lock else NETWORKS.get(tx, id)
     if network is None or not usable_by(ctx, network):
         raise not_found("network", id)
     return network

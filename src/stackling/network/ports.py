@@ -37,8 +37,8 @@ class Surroundings:
         """The network and its subnets in order of creation; raises NetworkNotFound."""
         found = self._networks.get(network_id)
         if found is None:
+            addresses.guard(self._tx, network_id)           # first: what is read then stays so
             network = networks.find(self._tx, self._ctx, network_id)
-            addresses.guard(self._tx, network_id)
             subnets = SUBNETS.where(self._tx, network_id=network_id) if network["subnets"] else []
             found = self._networks[network_id] = network, subnets
         return found
@@ -124,7 +124,9 @@ def _groups(tx: Tx, ctx: Context, spec: Mapping[str, Any], secured: bool, owner:
     if wanted is None:
         if not secured or owner.startswith("network:"):
             return []
-        return [security_groups.default_group(tx, spec["project_id"])]
+        group_id = security_groups.default_group(tx, spec["project_id"])
+        tx.guard(f"security-group:{group_id}")
+        return [group_id]
     wanted = list(dict.fromkeys(wanted))
     if wanted and not secured:
         raise Invalid("Port security must be enabled and port must have an IP address in order to use security groups.",

@@ -36,9 +36,10 @@ class Rows:
         self.has_deleting = "deleting" in table.c
         by_id = select(table).where(table.c.id == bindparam("row_id"))
         self._any = by_id
+        self._get = by_id.where(table.c.deleting.is_(False)) if self.has_deleting else by_id
+        self._lock_get, self._lock_any = self._get.with_for_update(), by_id.with_for_update()
         self._generation = (select(table.c.generation).where(table.c.id == bindparam("row_id"))
                             if "generation" in table.c else None)
-        self._get = by_id.where(table.c.deleting.is_(False)) if self.has_deleting else by_id
         self._several = select(table).where(table.c.id.in_(bindparam("ids", expanding=True)))
         self._insert = insert(table)
         self._update = update(table).where(table.c.id == bindparam("row_id"))
@@ -49,6 +50,14 @@ class Rows:
     def get(self, tx: Tx, id: str) -> Record | None:
         """The row, unless it is on its way out."""
         return one(tx, self._get, row_id=id)
+
+    def locked(self, tx: Tx, id: str, *, deleting: bool = False) -> Record | None:
+        """As ``get`` (or ``any``), and nobody else changes the row before we commit.
+
+        SQLite has one writer; MariaDB locks the row; PostgreSQL refuses a row that changed since our first
+        statement, and the transaction runs again; on Galera two writers of one row meet at certification.
+        """
+        return one(tx, self._lock_any if deleting else self._lock_get, row_id=id)
 
     def any(self, tx: Tx, id: str) -> Record | None:
         """The row, in whatever state."""

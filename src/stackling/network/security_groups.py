@@ -154,7 +154,10 @@ def create_rules(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> li
     groups: dict[str, Record] = {}
     records: list[Record] = []
     for spec in specs:
-        group = groups.get(spec["security_group_id"]) or find(tx, ctx, spec["security_group_id"])
+        group = groups.get(spec["security_group_id"])
+        if group is None:
+            tx.guard(f"security-group:{spec['security_group_id']}")
+            group = find(tx, ctx, spec["security_group_id"])
         groups[group["id"]] = group
         record = _rule(tx, group, spec)
         _check_rule(tx, ctx, record)
@@ -162,7 +165,6 @@ def create_rules(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> li
     for project_id in {record["project_id"] for record in records}:
         quotas.reserve(tx, project_id, "security_group_rule", sum(r["project_id"] == project_id for r in records))
     for record in records:
-        tx.guard(f"security-group:{record['security_group_id']}")
         same = tx.scalar(_SAME, group=record["security_group_id"], print=record["fingerprint"])
         if same is not None:
             raise conflict("SecurityGroupRuleExists", f"Security group rule already exists. Rule id is {same}.")
@@ -240,8 +242,9 @@ def check_usable(tx: Tx, ctx: Context, ids: Sequence[str]) -> None:
     """Every id is a group that the caller may put on a port; raises SecurityGroupNotFound for the first that isn't."""
     if not ids:
         return
+    for id in sorted(ids):
+        tx.guard(f"security-group:{id}")
     known = {row.id for row in tx.all(_BY_ID, ids=list(ids)) if ctx.is_admin or row.project_id == ctx.project_id}
     for id in ids:
         if id not in known:
             raise not_found("security_group", id)
-        tx.guard(f"security-group:{id}")

@@ -96,7 +96,7 @@ def _address(text: str) -> str:
 
 
 def _free_port(tx: Tx, ctx: Context, port_id: str) -> Record:
-    port = PORTS.get(tx, port_id)
+    port = PORTS.locked(tx, port_id) if tx.writing else PORTS.get(tx, port_id)
     if port is None or not (ctx.is_admin or port["project_id"] == ctx.project_id):
         raise Invalid(f"Port id {port_id} could not be found.", type="PortNotFound")
     if port["device_id"] or port["role"] != PortRole.INTERFACE:
@@ -136,7 +136,6 @@ def _plug_one(tx: Tx, ctx: Context, around: ports.Surroundings, server: ServerTo
     binding: Record = {"device_id": server.server_id, "device_owner": owner}
     if one.port_id is not None:
         port = _free_port(tx, ctx, one.port_id)
-        tx.guard(f"port:{port['id']}")
         return ports.save(tx, ctx, port, {**binding, "binding_host": server.host_name or "", "attach_tag": one.tag,
                                           "attach_order": order, "dns_name": port["dns_name"] or _label(server.name)})
     network, subnets = around.of(one.network_id or "")

@@ -43,10 +43,10 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
 
 
 def _create(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
-    network = networks.find(tx, ctx, spec["network_id"])
+    addresses.guard(tx, spec["network_id"])
+    network = networks.find(tx, ctx, spec["network_id"], lock=True)
     if not ctx.is_admin and network["project_id"] != ctx.project_id:
         raise forbidden("rule:create_subnet")
-    addresses.guard(tx, network["id"])
     cidr, pool_id = _range(tx, ctx, spec)
     record = _record(tx, spec, cidr, pool_id)
     _check_overlap(tx, record)
@@ -284,7 +284,7 @@ _UPDATABLE = ("name", "description", "gateway_ip", "allocation_pools", "dns_name
 def _follow(tx: Tx, record: Record, new: Record, values: Mapping[str, Any]) -> None:
     if not {"gateway_ip", "dns_nameservers", "host_routes", "enable_dhcp"} & values.keys():
         return
-    network = NETWORKS.get(tx, record["network_id"])
+    network = NETWORKS.locked(tx, record["network_id"])
     if network is None:
         raise not_found("subnet", record["id"])
     own = {}
@@ -325,7 +325,7 @@ def delete(tx: Tx, ctx: Context, record: Record) -> None:
                                   "revision_number": row.revision_number + 1, "updated_at": tx.now})
         addresses.release_addresses(tx, record["network_id"], [row.address])
         tx.nudge("port", row.id)
-    network = NETWORKS.get(tx, record["network_id"])
+    network = NETWORKS.locked(tx, record["network_id"])
     if network is not None:
         _drop_own_address(tx, network, record)
         networks.follow_subnets(tx, network, [id for id in network["subnets"] if id != record["id"]])

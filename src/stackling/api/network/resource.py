@@ -108,7 +108,8 @@ def _authorize_attributes(call: Call, resource: Resource, action: str, given: Ma
 def fetch(tx: Tx, call: Call, resource: Resource, id: str, action: str | None = None, *,
           writing: bool = False) -> tuple[Record, dict[str, Any]]:
     """The row and its policy target; 404 for what the caller must not see, 403 for what it must not do."""
-    record = resource.listed.rows.get(tx, id)
+    rows = resource.listed.rows
+    record = rows.locked(tx, id) if tx.writing else rows.get(tx, id)
     if record is None:
         raise not_found(resource.name, id)
     target = target_of(tx, call.ctx, record, writing=writing)

@@ -127,6 +127,7 @@ ports = Table(
     Column("propagate_uplink_status", Boolean, nullable=False, default=True, server_default=true()),
     Column("up", Boolean, nullable=False, default=False, server_default=false()),
     Column("held", Json),                           # addresses that the fabric may hold; null: none
+    Column("pins", BigInteger, nullable=False, default=0, server_default="0"),     # rises with each association
     Column("created_for_server", Boolean, nullable=False, default=False, server_default=false()),
     Column("attach_tag", Name),
     Column("attach_order", BigInteger, nullable=False, default=0, server_default="0"),
