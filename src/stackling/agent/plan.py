@@ -24,13 +24,18 @@ PRESS_AGAIN = 10.0          # seconds between two requests to a guest to shut do
 
 
 class Done(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What was done for a server; kept in the ledger. ``disks``: the rebuild number whose disks were made."""
+    """What was done for a server; kept in the ledger. ``disks``: the rebuild number whose disks were made.
+
+    ``kept_resize``: the resize before which the root disk is kept as it was.
+    """
 
     id: str
     power_generation: int = 0
     soft_reboots: int = 0
     hard_reboots: int = 0
     disks: int | None = None
+    resizes: int = 0
+    kept_resize: int = 0
     boot_id: str = ""
     started_at: str | None = None
 
@@ -125,6 +130,16 @@ class Wipe:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeDisks:
+    """Fit the disks to the document, keeping or bringing back an earlier state of the root disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetKept:
+    """Keep no earlier state of the root disk that the document doesn't name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Write to the ledger that this was done."""
 
@@ -139,13 +154,14 @@ class Refuse:
 
 
 Step = (MakeDisks | Define | Start | AskShutdown | Wait | SwitchOff | Pause | Unpause | Suspend | Plug | Unplug
-        | Forget | Wipe | Note | Refuse)
+        | Forget | Wipe | ResizeDisks | ForgetKept | Note | Refuse)
 OFF = (None, Power.STOPPED, Power.CRASHED, Power.ABSENT)
 
 
 def first_done(desired: ServerDesired) -> Done:
-    """What counts as done when a server is seen for the first time: old requests for reboots belong to the past."""
-    return Done(id=desired.id, soft_reboots=desired.soft_reboots, hard_reboots=desired.hard_reboots)
+    """What counts as done when a server is seen for the first time: old requests belong to the past."""
+    return Done(id=desired.id, soft_reboots=desired.soft_reboots, hard_reboots=desired.hard_reboots,
+                resizes=desired.resizes, kept_resize=desired.kept_resize)
 
 
 def power_generation(desired: ServerDesired) -> int:
@@ -159,7 +175,8 @@ def plan(desired: ServerDesired, seen: Observed, done: Done, boot_id: str,
     if not desired.present:
         return ((Forget(),) if seen.guest else ()) + ((Wipe(),) if seen.disks is not None else ())
     power = seen.guest.power if seen.guest else None
-    steps = _reboots(desired, power, done, asked) or _rebuild(desired, seen, done)
+    steps = (_reboots(desired, power, done, asked) or _rebuild(desired, seen, done)
+             or _resize(desired, seen, done, asked))
     if steps:
         return steps
     wanted = _wanted_power(desired, power, done, boot_id)
@@ -205,6 +222,22 @@ def _rebuild(desired: ServerDesired, seen: Observed, done: Done) -> tuple[Step, 
     return (*off, note, MakeDisks()) if note.done != done else (*off, MakeDisks())
 
 
+def _resize(desired: ServerDesired, seen: Observed, done: Done, asked: Asked | None) -> tuple[Step, ...]:
+    """Off, then other disks, then whatever power is asked for with a new definition. Going back is in no hurry to be
+    polite: what the guest wrote meanwhile is thrown away."""
+    if desired.resizes <= done.resizes:
+        return ()
+    note = Note(msgspec.structs.replace(done, resizes=desired.resizes, kept_resize=desired.kept_resize,
+                                        power_generation=0))
+    if seen.disks is None:
+        return (note,)
+    power = seen.guest.power if seen.guest else None
+    if power is Power.RUNNING and not desired.restored_resize:
+        return _shut_down(desired, asked)
+    off = () if power in OFF else (SwitchOff(),)
+    return (*off, ResizeDisks(), note)
+
+
 def _wanted_power(desired: ServerDesired, power: Power | None, done: Done, boot_id: str) -> Power | None:
     """The power to bring about; None when the request was fulfilled and what happened since is the guest's affair."""
     if power_generation(desired) > done.power_generation:
@@ -226,6 +259,8 @@ def _ready(desired: ServerDesired, seen: Observed, done: Done) -> tuple[Step, ..
             return (Refuse("The disk of this server is missing on its machine. It isn't made anew by itself, because "
                            "that would hide the loss: rebuild the server, or put the disk back."),)
         return (MakeDisks(), Define())
+    if done.kept_resize and done.kept_resize != desired.kept_resize:
+        return (ForgetKept(), Note(msgspec.structs.replace(done, kept_resize=desired.kept_resize)), Define())
     return (Define(),)
 
 
@@ -240,7 +275,10 @@ def _power(desired: ServerDesired, seen: Observed, done: Done, wanted: Power, as
     if power in OFF:
         if wanted is Power.SUSPENDED:
             return _defined(desired, seen, done)
-        return (*_ready(desired, seen, done), Start()) + ((Pause(),) if wanted is Power.PAUSED else ())
+        ready = _ready(desired, seen, done)
+        if isinstance(ready[0], Refuse):
+            return ready
+        return (*ready, Start()) + ((Pause(),) if wanted is Power.PAUSED else ())
     if power is wanted:
         return ()
     if wanted is Power.SUSPENDED:

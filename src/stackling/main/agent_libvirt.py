@@ -16,7 +16,7 @@ from stackling.agent.run import Run, in_threads
 from stackling.drivers.libvirt.domain import Platform
 from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
 from stackling.drivers.libvirt.probe import probe
-from stackling.drivers.local.disks import LocalDisks
+from stackling.drivers.local.disks import LocalDisks, takes_direct_io
 from stackling.drivers.local.image_cache import ImageCache, Limits
 from stackling.main.agent_settings import LibvirtSettings
 
@@ -40,7 +40,7 @@ async def wire(wiring: Wiring) -> Run:
     disks = LocalDisks(libvirt.instances, cache, account=ACCOUNT)
     hypervisor = LibvirtHypervisor(libvirt.uri, libvirt.instances, Platform(
         kvm=kvm, sockets=libvirt.consoles, bridge=libvirt.bridge, netdev=libvirt.datapath == "netdev",
-        uefi=any(FIRMWARE.glob("*.json"))))
+        uefi=any(FIRMWARE.glob("*.json")), direct=takes_direct_io(libvirt.instances)))
     wiring.stack.callback(hypervisor.close)
     (machine, host), = settings.names()
     ledger = Ledger(settings.state_dir / "ledger", host, run=writing)

@@ -25,6 +25,7 @@ class Platform:
 
     *sockets* is the directory, as libvirtd sees it, in which guests' consoles listen. *netdev*: Open vSwitch forwards
     in userspace, which needs whole checksums from the guest. *uefi*: firmware for it is installed.
+    *direct*: the file system of the disks takes direct input and output.
     """
 
     kvm: bool
@@ -32,6 +33,7 @@ class Platform:
     bridge: str = "br-int"
     netdev: bool = True
     uefi: bool = False
+    direct: bool = True
     emulator: str = "/usr/bin/qemu-system-x86_64"
 
 
@@ -69,7 +71,7 @@ def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Pl
     devices = SubElement(domain, "devices")
     _text(devices, "emulator", platform.emulator)
     _controllers(devices, hardware)
-    _disks(devices, disks, hardware)
+    _disks(devices, disks, hardware, "none" if platform.direct else "writeback")
     for nic in server.nics:
         devices.append(_interface(nic, server.vcpus, hardware, platform))
     _consoles(devices, server.id, log, hardware, platform)
@@ -145,20 +147,20 @@ def _controllers(devices: Element, hardware: Hardware) -> None:
         SubElement(devices, "controller", type="scsi", model="virtio-scsi")
 
 
-def _disks(devices: Element, disks: GuestDisks, hardware: Hardware) -> None:
+def _disks(devices: Element, disks: GuestDisks, hardware: Hardware, cache: str) -> None:
     names = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
     letters = iter("abcdefgh")
     for path, format in ((disks.root, "qcow2"), (disks.ephemeral, "raw"), (disks.swap, "raw")):
         if path is None:
             continue
         disk = SubElement(devices, "disk", type="file", device="disk")
-        SubElement(disk, "driver", name="qemu", type=format, cache="none", discard="unmap")
+        SubElement(disk, "driver", name="qemu", type=format, cache=cache, discard="unmap")
         SubElement(disk, "source", file=str(path))
         SubElement(disk, "target", dev=f"{names[hardware.disk_bus]}{next(letters)}", bus=hardware.disk_bus)
     if disks.config_drive is not None:
         bus = hardware.cdrom_bus
         disk = SubElement(devices, "disk", type="file", device="disk" if bus == "virtio" else "cdrom")
-        SubElement(disk, "driver", name="qemu", type="raw", cache="none")
+        SubElement(disk, "driver", name="qemu", type="raw", cache=cache)
         SubElement(disk, "source", file=str(disks.config_drive))
         letter = "z" if bus in ("virtio", "scsi") else "d"
         SubElement(disk, "target", dev=f"{names[bus]}{letter}", bus=bus)

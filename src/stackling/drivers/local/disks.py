@@ -2,7 +2,8 @@
 
 Theory of operation. A server's directory holds files that carry its rebuild number, and ``disks.<number>.json``,
 written last: only with it do the files count. A crash before leaves files that the next ``make`` writes anew; after a
-rebuild's marker is there, older ones are removed. Nobody ever looks into an image to find its format.
+rebuild's marker is there, older ones are removed. A resize that isn't confirmed keeps the root disk's former state as
+an internal snapshot, taken while the guest is off; going back to it also brings back the former size. Nobody ever looks into an image to find its format.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 from stackling.core.journal import sync_directory
 from stackling.drivers.local import config_drive
@@ -58,6 +60,26 @@ class LocalDisks:
                 raise HypervisorError(FULL) from None
             raise HypervisorError(f"the server's disks can't be made: {error.strerror}: {error.filename}") from None
         self._drop_older(server)
+
+    def resize(self, server: ServerDesired) -> None:
+        paths = self.paths(server)
+        try:
+            if paths.root and server.root:
+                self._resize_root(server, paths.root)
+            if paths.ephemeral:
+                _fit(paths.ephemeral, server.ephemeral_gib * GIB, "mkfs.ext4", "-q", "-F", "-L", "ephemeral0")
+            if paths.swap:
+                _fit(paths.swap, server.swap_mib * MIB, "mkswap")
+        except OSError as error:
+            raise HypervisorError(f"the server's disks can't be resized: {error.strerror}: {error.filename}") from None
+
+    def forget_kept(self, server: ServerDesired) -> None:
+        root = self.paths(server).root
+        if root is None or not root.exists():
+            return
+        for name in _kept(_info(root)):
+            if name != _kept_name(server.kept_resize):
+                _tool("qemu-img", "snapshot", "-d", name, str(root))
 
     def paths(self, server: ServerDesired) -> GuestDisks:
         directory, number = self._directory(server.id), server.rebuilds
@@ -121,6 +143,19 @@ class LocalDisks:
         temporary.chmod(0o600)
         temporary.rename(target)
 
+    def _resize_root(self, server: ServerDesired, root: Path) -> None:
+        kept = _kept(_info(root))
+        back = _kept_name(server.restored_resize)
+        if back in kept:
+            _tool("qemu-img", "snapshot", "-a", back, str(root))
+            _tool("qemu-img", "snapshot", "-d", back, str(root))
+        name = _kept_name(server.kept_resize)
+        if server.kept_resize and name not in kept:
+            _tool("qemu-img", "snapshot", "-c", name, str(root))
+        size = server.root.size_gib * GIB if server.root else 0
+        if size > _info(root)["virtual-size"]:
+            _tool("qemu-img", "resize", "-q", "-f", "qcow2", str(root), str(size))
+
     def _virtual_size(self, base: Path, disk: RootDisk) -> int:
         if disk.image_format == "raw":
             return disk.image_size
@@ -149,9 +184,44 @@ class LocalDisks:
                 path.unlink(missing_ok=True)
 
 
+def takes_direct_io(directory: Path) -> bool:
+    """Whether files in *directory* can be opened past the page cache (not on every tmpfs)."""
+    path = directory / ".direct"
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT | os.O_CLOEXEC, 0o600))
+    except OSError:
+        return False
+    finally:
+        path.unlink(missing_ok=True)
+    return True
+
+
 def _number(marker: Path) -> int:
     text = marker.name.split(".")[1]
     return int(text) if text.isdecimal() else -1
+
+
+def _kept_name(resize: int) -> str:
+    return f"before-resize-{resize}"
+
+
+def _info(root: Path) -> dict[str, Any]:
+    try:
+        return json.loads(_tool("qemu-img", "info", "--output=json", "-f", "qcow2", str(root)))
+    except ValueError:
+        raise HypervisorError(f"{root} can't be read") from None
+
+
+def _kept(info: dict[str, Any]) -> list[str]:
+    return [one["name"] for one in info.get("snapshots", ()) if one["name"].startswith("before-resize-")]
+
+
+def _fit(path: Path, size: int, *command: str) -> None:
+    """A missing disk is made, a swap disk made anew; another one is made longer, or cut to what it was before."""
+    if not path.exists() or (command[0] == "mkswap" and path.stat().st_size != size):
+        _blank(path, size, *command)
+    elif path.stat().st_size != size:
+        os.truncate(path, size)
 
 
 def _blank(path: Path, size: int, *command: str) -> None:

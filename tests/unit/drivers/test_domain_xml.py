@@ -1,0 +1,76 @@
+"""The domain XML, compared with files: ``STACKLING_WRITE_GOLDEN=1`` writes them anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml
+from stackling.drivers.libvirt.hardware import choose
+from stackling.ports.document import Nic, RootDisk, ServerDesired
+from stackling.ports.hypervisor import GuestDisks, GuestRefused
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+NIC = Nic(port_id="6f1c7d1e-0000-4000-8000-00000000000a", mac="fa:16:3e:00:01:0a", network_id="n", mtu=1442)
+DISKS = GuestDisks(root=Path("/i/root.0.qcow2"))
+TCG = Platform(kvm=False, sockets=Path("/run/guests"))
+KVM = Platform(kvm=True, sockets=Path("/run/guests"), netdev=False, uefi=True)
+
+
+def server(**values: Any) -> ServerDesired:
+    return ServerDesired(**{
+        "id": "6f1c7d1e-0000-4000-8000-000000000001", "generation": 7, "name": "we<b & \x00\x1b ü", "project_id": "p",
+        "memory_mib": 192, "nics": (NIC,), **values})
+
+
+CASES: dict[str, tuple[ServerDesired, GuestDisks, Platform]] = {
+    "tcg": (server(), DISKS, TCG),
+    "kvm": (server(vcpus=4, hardware={"hw_vif_multiqueue_enabled": "true", "hw_qemu_guest_agent": "yes",
+                                      "hw:cpu_sockets": "2", "hw_firmware_type": "uefi"}), DISKS, KVM),
+    "pc": (server(machine_type="pc", hardware={"hw_vif_model": "e1000", "hw_cdrom_bus": "ide", "hw_video_model": "none",
+                                               "hw_rng:allowed": "false", "hw_watchdog_action": "reset"},
+                  root=RootDisk(image_id="i", image_format="raw", image_size=1, image_checksum="", bus="scsi")),
+           GuestDisks(root=Path("/i/root.0.qcow2"), ephemeral=Path("/i/e.raw"), swap=Path("/i/s.raw"),
+                      config_drive=Path("/i/c.iso")), TCG),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_definition_is_the_golden_one(name: str) -> None:
+    desired, disks, platform = CASES[name]
+    xml = domain_xml(desired, disks, Path("/i/console.log"), platform) + "\n"
+    path = GOLDEN / f"domain-{name}.xml"
+    if os.environ.get("STACKLING_WRITE_GOLDEN"):
+        path.write_text(xml)
+    assert xml == path.read_text()
+
+
+def test_the_userspace_datapath_gets_whole_checksums() -> None:
+    assert '<host csum="off" />' in interface_xml(server(), NIC, TCG)
+    assert "csum" not in interface_xml(server(), NIC, KVM)
+
+
+@pytest.mark.parametrize(("hardware", "words"), [
+    ({"hw_machine_type": "microvm"}, "q35 and pc"), ({"hw_machine_type": "pc-q35-7.2'/>"}, "q35 and pc"),
+    ({"hw_disk_bus": "fdc"}, "hw_disk_bus 'fdc'"), ({"hw_vif_model": "vmxnet3"}, "hw_vif_model"),
+    ({"hw_cdrom_bus": "ide"}, "hw_cdrom_bus"), ({"hw_architecture": "aarch64"}, "x86_64"),
+    ({"hw_firmware_type": "uefi"}, "ovmf")])
+def test_what_isnt_offered_is_refused(hardware: dict[str, str], words: str) -> None:
+    with pytest.raises(GuestRefused, match=words):
+        domain_xml(server(hardware=hardware), DISKS, Path("/l"), TCG)
+
+
+@pytest.mark.parametrize(("wishes", "vcpus", "topology"), [
+    ({}, 4, None), ({"hw_cpu_sockets": "2"}, 4, (2, 2, 1)), ({"hw:cpu_cores": "4"}, 4, (1, 4, 1)),
+    ({"hw_cpu_threads": "2", "hw_cpu_cores": "2"}, 8, (2, 2, 2)), ({"hw_cpu_sockets": "3"}, 4, None),
+    ({"hw_cpu_sockets": "-1"}, 4, None), ({"hw_cpu_sockets": "8"}, 4, None)])
+def test_topology_when_it_fits(wishes: dict[str, str], vcpus: int, topology: tuple[int, int, int] | None) -> None:
+    assert choose(server(hardware=wishes, vcpus=vcpus)).topology == topology
+
+
+def test_wishes_that_we_dont_know_are_ignored() -> None:
+    assert choose(server(hardware={"hw_video_model": "voodoo", "hw_pointer_model": "usbtablet", "os_type": "x"})) == \
+        choose(server())
