@@ -95,7 +95,7 @@ class Cloud:
         self.port = port(self.one, last=10, security_groups=(self.group.id,))
         self.router = router(self.one, self.two, gateway=self.public)
         self.floating = FabricFloatingIP(new_id(), 1, f"{PUBLIC}.50", mac(0xff50), self.router.id, self.port.id,
-                                         self.port.ips[0][1])
+                                         self.port.ips[0][1], distributed=True)
 
     def objects(self) -> list[FabricObject]:
         """In an order in which they can be put."""

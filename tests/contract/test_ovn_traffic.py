@@ -82,7 +82,7 @@ class World:
         }
         self.router = router(self.one, self.two, gateway=self.public, chassis=CHASSIS)
         self.floating = FabricFloatingIP(new_id(), 1, f"{PUBLIC}.50", mac(0xff50), self.router.id, self.ports["a"].id,
-                                         self.address("a"))
+                                         self.address("a"), distributed=True)
         self._generation = 1
         for one in (self.public, self.one, self.two, self.open, self.web, *self.ports.values(), self.router,
                     self.floating):

@@ -50,6 +50,10 @@ class HostAgent:
         self.converger = Converger(ledger, hypervisor, disks, self._reporter, boot_id, run=run, sweep=timing.sweep)
         self._poller = Poller(lanes[0], machine, host, self._position, self._accept, wait=timing.wait)
 
+    async def heard(self) -> None:
+        """Wait until control has accepted a report."""
+        await self._reporter.heard.wait()
+
     # -- report.Source
 
     @property

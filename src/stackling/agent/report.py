@@ -74,6 +74,8 @@ class Reporter:
         self._pending: dict[str, GuestReport] = {}
         self._complete = True
         self._started = asyncio.Event()
+        self.heard = asyncio.Event()
+        """Set once control has accepted a report: the host counts as up from then on."""
         self._woken = asyncio.Event()
 
     def note(self, report: GuestReport) -> None:
@@ -140,6 +142,7 @@ class Reporter:
         self._complete = verdict.resend or (complete and not verdict.accepted)
         if not verdict.accepted:
             return False
+        self.heard.set()
         for id, report in sent.items():
             if self._pending.get(id) is report:
                 del self._pending[id]

@@ -106,11 +106,9 @@ async def _run(settings: AgentSettings, credential: str) -> None:
         stop = asyncio.create_task(stopped.wait())
         gc.collect()
         gc.freeze()
-        if settings.ready_file:
-            settings.ready_file.parent.mkdir(parents=True, exist_ok=True)
-            settings.ready_file.touch()
+        tasks.append(asyncio.create_task(_tell_ready(settings.ready_file, wiring.agents)))
         log.info("agent of %s runs (%s, boot %s)", settings.machine, settings.driver, wiring.boot_id)
-        ended, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait([*tasks[:-1], stop], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -119,6 +117,14 @@ async def _run(settings: AgentSettings, credential: str) -> None:
         for task in ended - {stop}:
             task.result()
         log.info("agent of %s has stopped; guests keep running", settings.machine)
+
+
+async def _tell_ready(file: Path | None, agents: list[HostAgent]) -> None:
+    """Make the ready file once control knows of every host."""
+    await asyncio.gather(*(agent.heard() for agent in agents))
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
 
 
 def _simulated(wiring: Wiring) -> Run:

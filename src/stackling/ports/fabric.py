@@ -143,7 +143,11 @@ class FabricRouter:
 
 @dataclass(frozen=True, slots=True)
 class FabricFloatingIP:
-    """An associated floating IP. (One without a port is simply absent from the fabric.)"""
+    """An associated floating IP. (One without a port is simply absent from the fabric.)
+
+    ``distributed``: translated on the machine of its port instead of on its router's gateway. Off by default:
+    OVN 23.03 does not notice that a port was plugged in after its floating IP was made (ADR 9).
+    """
 
     id: str
     generation: int
@@ -152,7 +156,7 @@ class FabricFloatingIP:
     router_id: str
     port_id: str
     fixed_ip: str
-    distributed: bool = True
+    distributed: bool = False
 
     @property
     def kind(self) -> FabricKind:

@@ -29,7 +29,7 @@ def prepare(directory: StateDirectory, *, new_boot: bool) -> None:
 def specs(directory: StateDirectory) -> tuple[ProcessSpec, ...]:
     """Their processes."""
     process = libvirt.process(libvirt_paths(directory), directory.instance, kvm=accelerator.known(directory),
-                              after=("ovs-db",), env=network.paths(directory).env)
+                              after=("ovs-db",))
     return (*network.specs(directory), process)
 
 
