@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from stackling.deploy.embedded import agent, credentials, layout, life, processes, stop
@@ -73,6 +73,8 @@ def _require_rights(directory: StateDirectory) -> None:
     existing = next(path for path in (root, *root.parents) if path.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
         raise CloudError(f"{existing} can't be written to; use --state-dir with a directory of yours, or be root")
+    if existing == root and root.stat().st_uid != os.geteuid():
+        raise CloudError(f"the cloud in {root} belongs to user {root.owner()}; run this as that user")
 
 
 def _configure(directory: StateDirectory, wanted: Wanted, *, running: bool) -> Configuration:
@@ -233,7 +235,7 @@ def down(directory: StateDirectory, progress: Progress = lambda _name, _what: No
     """Stop everything; the data stays. Works from any half state."""
     if not directory.root.exists():
         return
-    directory.make_run()
+    _require_rights(directory)
 
     def stopping(name: str) -> None:
         progress(name, "stopping")
@@ -247,8 +249,7 @@ def down(directory: StateDirectory, progress: Progress = lambda _name, _what: No
             stop.stop(directory, layout.specs(directory, configuration) if configuration else (), stopping)
         else:
             _stop_real(directory, configuration, stopping)
-        for name in ("supervisor.sock", "internal.sock"):
-            (directory.run / name).unlink(missing_ok=True)
+        shutil.rmtree(directory.run, ignore_errors=True)
 
 
 def _stop_real(directory: StateDirectory, configuration: Configuration | None, stopping: stop.Progress) -> None:
@@ -282,12 +283,16 @@ def _tools() -> Iterator[None]:
 
 @contextmanager
 def _locked(directory: StateDirectory) -> Iterator[None]:
-    """One ``up`` or ``down`` at a time."""
-    path = Path(directory.run) / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    """One ``up`` or ``down`` at a time. A lock file that was deleted while we waited for it (``purge``) is no lock."""
+    path = directory.root / ".lock"
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+                yield
+                return
+        finally:
+            os.close(descriptor)
+        directory.make()
 

@@ -100,7 +100,8 @@ def _port(directory: StateDirectory) -> Finding:
     try:
         socket.create_server((address, port)).close()
     except OSError as error:
-        return Finding("port", Verdict.WARN, f"{address} port {port}: {os.strerror(error.errno or 0)}; choose one with --port")
+        why = os.strerror(error.errno or 0)
+        return Finding("port", Verdict.WARN, f"{address} port {port}: {why}; choose one with --port")
     return Finding("port", Verdict.OK, f"{address} port {port} is free")
 
 
