@@ -73,7 +73,8 @@ def test_the_life_of_a_server(control: FakeControl, agent: AgentProcess, machine
     assert machine.pids() != pids
     for power in (Power.PAUSED, Power.RUNNING, Power.SUSPENDED, Power.RUNNING, Power.STOPPED):
         control.wait_converged(control.change(made.id, power=power), 60, power=power)
-    control.wait_converged(control.change(made.id, rebuilds=1, power=Power.RUNNING), 60, power=Power.RUNNING, rebuilds=1)
+    rebuilt = control.change(made.id, rebuilds=1, power=Power.RUNNING)
+    control.wait_converged(rebuilt, 60, power=Power.RUNNING, rebuilds=1)
     assert "root.1.qcow2" in files(machine, made)
     assert "root.0.qcow2" not in files(machine, made)
     control.wait_converged(control.change(made.id, present=False), 30, power=Power.ABSENT)

@@ -210,8 +210,9 @@ def test_guests_outlive_libvirtd_and_are_found_again(real: Real) -> None:
 
 @pytest.mark.root
 def test_what_isnt_offered_is_refused_in_words(real: Real) -> None:
-    for hardware, words in (({"hw_machine_type": "virt"}, "q35 and pc"), ({"hw_vif_model": "ne2k_pci"}, "virtio, e1000"),
-                            ({"hw_architecture": "aarch64"}, "x86_64"), ({"hw_firmware_type": "uefi"}, "ovmf")):
+    refused = {"q35 and pc": {"hw_machine_type": "virt"}, "virtio, e1000": {"hw_vif_model": "ne2k_pci"},
+               "x86_64": {"hw_architecture": "aarch64"}, "ovmf": {"hw_firmware_type": "uefi"}}
+    for words, hardware in refused.items():
         with pytest.raises(GuestRefused, match=words):
             defined(real, hardware=hardware)
 
