@@ -131,7 +131,8 @@ def test_hosts(world: World, member: Client) -> None:
     admin = world.admin
     world.active(member)
     [service] = admin.get(f"{V}/os-services", headers=LATEST).json()["services"]
-    assert (service["binary"], service["host"], service["state"], service["status"]) == ("nova-compute", "h1", "up", "enabled")
+    assert (service["binary"], service["host"], service["state"], service["status"]) == (
+        "nova-compute", "h1", "up", "enabled")
     assert member.get(f"{V}/os-services").status_code == 403
     [hypervisor] = admin.get(f"{V}/os-hypervisors/detail", headers=version(53)).json()["hypervisors"]
     assert (hypervisor["vcpus_used"], hypervisor["running_vms"]) == (1, 1)
@@ -146,8 +147,9 @@ def test_hosts(world: World, member: Client) -> None:
     zones = member.get(f"{V}/os-availability-zone").json()["availabilityZoneInfo"]
     assert zones == [{"zoneName": "nova", "zoneState": {"available": True}, "hosts": None}]
     assert member.get(f"{V}/os-availability-zone/detail").status_code == 403
-    done = admin.put(f"{V}/os-services/disable-log-reason", {"host": "h1", "binary": "nova-compute", "disabled_reason": "x"})
-    assert done.json()["service"] == {"host": "h1", "binary": "nova-compute", "status": "disabled", "disabled_reason": "x"}
+    named = {"host": "h1", "binary": "nova-compute", "disabled_reason": "x"}
+    done = admin.put(f"{V}/os-services/disable-log-reason", named)
+    assert done.json()["service"] == {**named, "status": "disabled"}
     shown = world.show(member, world.create(member)["id"])
     assert shown["fault"]["message"] == "No valid host was found. 0 of 1 host: 1 is disabled."
     done = admin.put(f"{V}/os-services/{service['id']}", {"status": "enabled", "forced_down": True}, headers=LATEST)
@@ -199,7 +201,8 @@ def test_server_groups_are_honoured(world: World, member: Client, other: Client)
     third = world.show(member, world.create(member, hints={"group": group})["id"])
     assert third["status"] == "ERROR"
     assert "server group" in third["fault"]["message"]
-    together = member.post(f"{V}/os-server-groups", {"server_group": {"name": "t", "policy": "affinity"}}, headers=LATEST)
+    together = member.post(f"{V}/os-server-groups", {"server_group": {"name": "t", "policy": "affinity"}},
+                           headers=LATEST)
     id = together.json()["server_group"]["id"]
     hosts = [world.show(world.admin, world.create(member, hints={"group": id})["id"])["OS-EXT-SRV-ATTR:host"]
              for _ in range(3)]
