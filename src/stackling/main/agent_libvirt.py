@@ -13,9 +13,9 @@ from stackling.agent.ledger import Ledger
 from stackling.agent.metadata.service import MetadataService
 from stackling.agent.metadata.wiring import Plant
 from stackling.agent.run import Run, in_threads
+from stackling.deploy.embedded.probe import probe
 from stackling.drivers.libvirt.domain import Platform
 from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
-from stackling.drivers.libvirt.probe import probe
 from stackling.drivers.local.disks import LocalDisks, takes_direct_io
 from stackling.drivers.local.image_cache import ImageCache, Limits
 from stackling.main.agent_settings import LibvirtSettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from stackling.deploy.embedded import probe
 from stackling.deploy.embedded.directory import StateDirectory
-from stackling.drivers.libvirt import probe
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackling.drivers.libvirt import probe
+from stackling.deploy.embedded import probe
 
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="needs QEMU")
 
