@@ -73,7 +73,11 @@ def command(directory: StateDirectory, style: str, **chosen: Any) -> None:
     The first time, this makes the state directory with the configuration (stackling.toml) and the administrator's
     credentials (clouds.yaml, cloud "stackling").
     """
-    configuration = start(directory, chosen, output.Steps(quiet=style == "json"))
+    steps = output.Steps(quiet=style == "json")
+    configuration = start(directory, chosen, steps)
+    if configuration.simulated:     # what it boots doesn't matter, but there must be something
+        from stackling.cli import client, images
+        images.ensure_image(client.connect(directory), steps, simulated=True)
     output.facts(style, summary(directory, configuration))
 
 
