@@ -16,6 +16,7 @@ from stackling.deploy.embedded import accelerator, layout, namespaces, processes
 from stackling.deploy.embedded import configuration as configurations
 from stackling.deploy.embedded.command import CommandFailed, succeeds
 from stackling.deploy.embedded.directory import StateDirectory
+from stackling.deploy.embedded.uplink import Uplink, Way
 
 GIB = 1 << 30
 PROGRAMS = {
@@ -142,7 +143,7 @@ def _leftovers(directory: StateDirectory) -> Finding:
               if namespaces.exists(name)]
     with contextlib.suppress(CommandFailed):
         found += [f"interface {link['ifname']}" for link in namespaces.ip_json(None, "link", "show")
-                  if link["ifname"] == f"stk-{directory.digest}"]
+                  if link["ifname"] == Uplink(way=Way.HOST, cloud=directory.instance).pair]
     if found:
         return Finding("leftovers", Verdict.WARN, f"of a cloud that isn't up: {', '.join(found)}; `stackling up` takes "
                                                   "them over, `stackling down` removes them")

@@ -14,13 +14,13 @@ PYTHON = (sys.executable, "-I", "-m")
 
 
 def specs(directory: StateDirectory, configuration: Configuration) -> tuple[ProcessSpec, ...]:
-    """Every process of the cloud. Control and agent wait for nobody: they try until what they need answers."""
+    """Every process of the cloud. Control waits for nobody: it tries until what it needs answers."""
     control = _control(directory, configuration)
     if configuration.simulated:
-        return (*control, agent.spec(directory))
+        return (*control, agent.spec(directory, after=(ENGINE,)))
     from stackling.deploy.embedded import engines
 
-    return (*engines.specs(directory), *control, agent.spec(directory, after=engines.NEEDED_BY_AGENT))
+    return (*engines.specs(directory), *control, agent.spec(directory, after=(ENGINE, *engines.NEEDED_BY_AGENT)))
 
 
 def _control(directory: StateDirectory, configuration: Configuration) -> tuple[ProcessSpec, ...]:
