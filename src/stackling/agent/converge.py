@@ -192,6 +192,10 @@ class Converger:
                 case p.MakeDisks():
                     async with self._making:
                         await run(self._disks.make, desired, self._progress(desired, guest))
+                case p.ResizeDisks():
+                    await run(self._disks.resize, desired)
+                case p.ForgetKept():
+                    await run(self._disks.forget_kept, desired)
                 case p.Define():
                     await run(hypervisor.define, desired, self._disks.paths(desired))
                 case p.Start(cold):
@@ -252,7 +256,7 @@ class Converger:
         return GuestReport(
             id=desired.id, generation=desired.generation, power=guest.power if guest else Power.ABSENT,
             converged=converged, step=step, error=error, terminal=terminal, soft_reboots=done.soft_reboots,
-            hard_reboots=done.hard_reboots, rebuilds=done.disks or 0,
+            hard_reboots=done.hard_reboots, rebuilds=done.disks or 0, resizes=done.resizes,
             started_at=self._started.get(desired.id) or done.started_at, nics=guest.nics if guest else ())
 
     def _progress(self, desired: ServerDesired, guest: Guest | None) -> Callable[[str], None]:
@@ -289,5 +293,5 @@ class Converger:
 _WORDS: dict[type, str] = {
     p.MakeDisks: "making disks", p.Define: "defining", p.Start: "starting", p.SwitchOff: "switching off",
     p.Suspend: "saving memory", p.Plug: "attaching an interface", p.Unplug: "detaching an interface",
-    p.Forget: "removing", p.Wipe: "deleting disks", p.AskShutdown: "shutting down",
+    p.ResizeDisks: "resizing disks", p.Forget: "removing", p.Wipe: "deleting disks", p.AskShutdown: "shutting down",
 }

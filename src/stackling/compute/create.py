@@ -245,6 +245,7 @@ def _base(tx: Tx, ctx: Context, new: NewServers, flavor: Flavor, image: BootImag
         "scheduler_hints": dict(new.placement.hints), "server_group_id": group.id if group else None,
         "locked": 0, "locked_by": None, "locked_reason": None, "power": Power.RUNNING.value, "power_generation": 1,
         "deleting": 0, "soft_reboots": 0, "hard_reboots": 0, "rebuilds": 0, "generation": 1,
+        "resizes": 0, "kept_resize": 0, "restored_resize": 0, "old_flavor": None, "observed_resizes": 0,
         "observed_power": None, "observed_generation": 0, "observed_converged": 0, "observed_soft_reboots": 0,
         "observed_hard_reboots": 0, "observed_rebuilds": 0, "observed_step": None, "observed_error": None,
         "observed_terminal": 0, "observed_at": None, "started_at": None, "overdue": 0, "forced_error": 0,

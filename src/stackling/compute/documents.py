@@ -24,6 +24,7 @@ _CHANGED = select(
     servers.c.power_generation, servers.c.vcpus, servers.c.memory_mib, servers.c.root_gib, servers.c.ephemeral_gib,
     servers.c.swap_mib, servers.c.image_id, servers.c.image, servers.c.flavor, servers.c.nics, servers.c.config_drive,
     servers.c.document, servers.c.soft_reboots, servers.c.hard_reboots, servers.c.rebuilds,
+    servers.c.resizes, servers.c.kept_resize, servers.c.restored_resize,
 ).where(servers.c.host_id == bindparam("host_id"), servers.c.host_generation > bindparam("since"),
         servers.c.deleted == 0).order_by(servers.c.host_generation)
 _MACHINE = select(machines.c.id, machines.c.credential_hash).where(
@@ -96,7 +97,8 @@ def desired(row: Row[Any]) -> ServerDesired:
         ephemeral_gib=row.ephemeral_gib, swap_mib=row.swap_mib, nics=_nics.decode(row.nics),
         config_drive=bool(row.config_drive), metadata=_metadata.decode(row.document),
         machine_type=properties.get("hw_machine_type"), hardware=_hardware(properties, row.flavor["extra_specs"]),
-        soft_reboots=row.soft_reboots, hard_reboots=row.hard_reboots, rebuilds=row.rebuilds)
+        soft_reboots=row.soft_reboots, hard_reboots=row.hard_reboots, rebuilds=row.rebuilds,
+        resizes=row.resizes, kept_resize=row.kept_resize, restored_resize=row.restored_resize)
 
 
 def _root(row: Row[Any]) -> RootDisk | None:

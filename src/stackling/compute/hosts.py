@@ -16,7 +16,7 @@ from sqlalchemy.engine import Row
 
 from stackling.compute import rows
 from stackling.compute.model import Host, Need
-from stackling.compute.scheduler import best, explain
+from stackling.compute.scheduler import best, explain, lack
 from stackling.core.errors import NotFound
 from stackling.core.ids import new_id
 from stackling.ports.document import Inventory
@@ -121,6 +121,22 @@ def take(tx: Tx, host_id: str, vcpus: int, memory_mib: int, disk_gib: int) -> No
 def release(tx: Tx, host_id: str, vcpus: int, memory_mib: int, disk_gib: int) -> None:
     """Give a server's share back."""
     tx.changed(_CHANGE, id_=host_id, cpus=-vcpus, memory=-memory_mib, disk=-disk_gib, count=-1)
+
+
+def grow(tx: Tx, host_id: str, vcpus: int, memory_mib: int, disk_gib: int) -> bool:
+    """Claim more for a server that is there; False when the host has no room."""
+    return bool(tx.changed(_CLAIM, id_=host_id, cpus=vcpus, memory=memory_mib, disk=disk_gib, count=0))
+
+
+def shrink(tx: Tx, host_id: str, vcpus: int, memory_mib: int, disk_gib: int) -> None:
+    """Give a part of a server's share back."""
+    tx.changed(_CHANGE, id_=host_id, cpus=-vcpus, memory=-memory_mib, disk=-disk_gib, count=0)
+
+
+def lack_on(tx: Tx, host_id: str, vcpus: int, memory_mib: int, disk_gib: int) -> str | None:
+    """What that host lacks, as in "lacks 512 MiB of memory"; None when there is room."""
+    row = tx.one(_HOST.where(hosts.c.id == host_id))
+    return None if row is None else lack(_host(row, tx.time - UP_WITHIN), Need(vcpus, memory_mib, disk_gib))
 
 
 def bump(tx: Tx, host_id: str) -> int:

@@ -98,6 +98,19 @@ def claim_servers(tx: Tx, project_id: str, vcpus: int, memory_mib: int, least: i
         f"{_join([str(used[r]) for r in over])} of {_join([str(limit[r]) for r in over])} {_join(over)}")
 
 
+def claim_growth(tx: Tx, project_id: str, vcpus: int, memory_mib: int) -> None:
+    """Room for a server to grow by that much. Raises ``QuotaExceeded``; holds the project's guard row."""
+    tx.guard(f"compute.quota:{project_id}")
+    limit = limits(tx, project_id)
+    used: dict[str, int] = dict(zip(COUNTED, rows.usage(tx, project_id), strict=True))
+    wanted: dict[str, int] = {"cores": vcpus, "ram": memory_mib}
+    over = [name for name, more in wanted.items() if more > 0 and 0 <= limit[name] < used[name] + more]
+    if over:
+        raise QuotaExceeded(
+            f"Quota exceeded for {_join(over)}: Requested {_join([str(wanted[r]) for r in over])}, but already used "
+            f"{_join([str(used[r]) for r in over])} of {_join([str(limit[r]) for r in over])} {_join(over)}")
+
+
 def check_keypairs(tx: Tx, project_id: str, user_id: str) -> None:
     """Room for one more key pair of the user. Raises ``QuotaExceeded``."""
     tx.guard(f"compute.keypairs:{user_id}")

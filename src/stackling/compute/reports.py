@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from stackling.compute import changes, hosts, rows, servers
+from stackling.compute import changes, hosts, resize, rows, servers
 from stackling.compute.model import ServerRow
 from stackling.ports.document import GuestReport, Power, Report, ReportAnswer
 from stackling.store.tables.fleet import hosts as hosts_table
@@ -97,6 +97,8 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
                      project_id=server["project_id"])
         if not server["forced_error"]:
             values.update(fault_code=None, fault_message=None, fault_details=None, fault_at=None)
+        if server["restored_resize"] and server["resizes"] == guest.resizes:
+            values.update(resize.reverted(tx, server))
     elif guest.terminal and current:
         values.update(changes.fault(tx, guest.error or "The host can't run the server."))
     if guest.error and guest.error != server["observed_error"]:
@@ -115,6 +117,7 @@ def _observed(tx: Tx, guest: GuestReport) -> dict[str, Any]:
         "observed_hard_reboots": guest.hard_reboots, "observed_rebuilds": guest.rebuilds,
         "observed_step": guest.step[:255] if guest.step else None, "observed_error": guest.error,
         "observed_terminal": int(guest.terminal), "observed_at": tx.now, "started_at": guest.started_at,
+        **({"observed_resizes": guest.resizes} if guest.converged else {}),
     }
 
 

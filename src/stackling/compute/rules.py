@@ -129,6 +129,8 @@ def _task_of_counters(server: Mapping[str, Any]) -> str | None:
         return "rebuilding"
     if server["launched_at"] is None:
         return None
+    if server["resizes"] > server["observed_resizes"]:
+        return "resize_reverting" if server["restored_resize"] else "resize_finish"
     if server["hard_reboots"] > server["observed_hard_reboots"]:
         return "rebooting_hard"
     if server["soft_reboots"] > server["observed_soft_reboots"]:
@@ -143,6 +145,8 @@ def _vm_state(server: Mapping[str, Any], seen: Power | None, task: str | None) -
         return "error"
     if server["launched_at"] is None:
         return "building"
-    if seen is None or seen is Power.ABSENT or task in ("rebuilding", "rebooting_hard", "rebooting"):
+    if task == "resize_reverting" or (task != "resize_finish" and server["old_flavor"] is not None):
+        return "resized"
+    if seen is None or seen is Power.ABSENT or task in ("resize_finish", "rebuilding", "rebooting_hard", "rebooting"):
         return _VM_STATES[Power(server["power"])]
     return _VM_STATES[seen]

@@ -88,7 +88,7 @@ def finish_deletion(tx: Tx, server: ServerRow) -> None:
     network.release_auto_floating_ips(tx, server["id"])
     network.unplug_server(tx, server["id"])
     if server["host_id"] is not None:
-        hosts.release(tx, server["host_id"], server["vcpus"], server["memory_mib"], disk_of(server))
+        hosts.release(tx, server["host_id"], *share(server))
     tx.execute(_FORGET_TAGS, {"server": server["id"]})
     tx.event(None, "server", server["id"], "deleted", source="engine", project_id=server["project_id"])
     before = {**server, "task_state": "deleting"}
@@ -97,9 +97,16 @@ def finish_deletion(tx: Tx, server: ServerRow) -> None:
     tx.forget(changes.KIND, server["id"], server["generation"])
 
 
-def disk_of(server: ServerRow) -> int:
-    """GiB that the server takes on its host."""
-    return int(server["root_gib"] + server["ephemeral_gib"] + (server["swap_mib"] + 1023) // 1024)
+def share(server: ServerRow) -> tuple[int, int, int]:
+    """(vCPUs, MiB, GiB) that the server takes on its host, the larger of both flavors until a resize is confirmed."""
+    one, other = share_of_flavor(server["flavor"]), share_of_flavor(server["old_flavor"] or server["flavor"])
+    return max(one[0], other[0]), max(one[1], other[1]), max(one[2], other[2])
+
+
+def share_of_flavor(flavor: Mapping[str, Any]) -> tuple[int, int, int]:
+    """The same of a flavor as a server remembers it."""
+    disk = flavor["disk"] + flavor["ephemeral"] + (flavor["swap"] + 1023) // 1024
+    return int(flavor["vcpus"]), int(flavor["ram"]), int(disk)
 
 
 # -- metadata

@@ -27,6 +27,9 @@ EVENTS = {
     "rebuild": "compute_rebuild_instance",
     "attach_interface": "compute_attach_interface",
     "detach_interface": "compute_detach_interface",
+    "resize": "compute_resize_instance",
+    "confirmResize": "compute_confirm_resize",
+    "revertResize": "compute_revert_resize",
     "lock": "api_lock",
     "unlock": "api_unlock",
 }

@@ -29,6 +29,18 @@ class InstanceDisks(Protocol):
         """
         ...
 
+    def resize(self, server: ServerDesired) -> None:
+        """Fit the disks to *server*, the guest being off; a root disk only grows. Nothing when they fit.
+
+        The state of the root disk before the resize ``kept_resize`` is kept when it isn't yet; that before
+        ``restored_resize`` is brought back where it is still kept, and no longer kept. Raises ``HypervisorError``.
+        """
+        ...
+
+    def forget_kept(self, server: ServerDesired) -> None:
+        """Keep no earlier state of the root disk but that before ``kept_resize``; the guest is off."""
+        ...
+
     def paths(self, server: ServerDesired) -> GuestDisks:
         """Where the disks are."""
         ...

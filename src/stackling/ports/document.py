@@ -88,6 +88,9 @@ class ServerDesired(Struct, frozen=True):
     soft_reboots: int = 0
     hard_reboots: int = 0
     rebuilds: int = 0                       # a higher number throws the root disk away and makes it anew
+    resizes: int = 0                        # a higher number fits the disks to the sizes here, the guest being off
+    kept_resize: int = 0                    # the resize before which the root disk is kept as it was (0: none is)
+    restored_resize: int = 0                # the next resize first brings back what was kept before this one
     resume_on_boot: bool = True             # resume_guests_state_on_host_boot
     stop_timeout: int = 60                  # seconds that the guest gets to shut down before it is switched off
 
@@ -134,6 +137,7 @@ class GuestReport(Struct, frozen=True):
     soft_reboots: int = 0                   # done so far
     hard_reboots: int = 0
     rebuilds: int = 0
+    resizes: int = 0
     started_at: str | None = None
     nics: tuple[str, ...] = ()              # port ids that are plugged in
     unknown: bool = False

@@ -191,6 +191,8 @@ LIST = _by_version(_list, (2, 1), (2, 26), (2, 66), (2, 73), (2, 75))
 ADMIN_PASSWORD = always(only("changePassword", only("adminPass", TEXT)))
 CONSOLE_OUTPUT = always(only("os-getConsoleOutput", obj(
     {"length": {"type": ["integer", "string", "null"], "pattern": "^-?[0-9]+$", "minimum": -1}})))
+RESIZE = always(only("resize", obj({"flavorRef": {"type": ["string", "integer"], "minLength": 1},
+                                    "OS-DCF:diskConfig": DISK_CONFIG}, "flavorRef")))
 REBOOT = always(only("reboot", only(
     "type", {"type": "string", "enum": ["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]})))
 CREATE_IMAGE = always(only("createImage", obj({"name": NAME, "metadata": METADATA}, "name")))
@@ -212,6 +214,11 @@ def security_group(action: str) -> Schemas:
 def bare(action: str) -> Schemas:
     """An action whose value doesn't matter."""
     return always(only(action, ANY))
+
+
+def empty(action: str) -> Schemas:
+    """An action whose value is null."""
+    return always(only(action, {"type": "null"}))
 
 
 def console(action: str, *types: str) -> Schemas:

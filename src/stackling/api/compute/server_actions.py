@@ -12,9 +12,9 @@ import msgspec
 from stackling.api.call import Call, Reply, Version
 from stackling.api.compute import schema_servers as schema
 from stackling.api.compute.parts import Json, route
-from stackling.api.compute.servers import columns, plain_addresses, shown
+from stackling.api.compute.servers import columns, flavor_ref, plain_addresses, shown
 from stackling.api.schema import Schemas
-from stackling.compute import actions, addresses, hosts, rebuild, servers
+from stackling.compute import actions, addresses, changes, hosts, rebuild, resize, servers
 from stackling.compute.model import ServerRow
 from stackling.core.errors import Conflict, Gone, Invalid, NotFound, NotImplementedHere, Unavailable
 
@@ -72,6 +72,20 @@ def _rebuild_spec(value: Json) -> rebuild.Rebuild:
              "description": "description", "hostname": "hostname", "OS-DCF:diskConfig": "disk_config",
              "user_data": "user_data"}
     return rebuild.Rebuild(value["imageRef"], columns(value, names), value.get("key_name"), "key_name" in value)
+
+
+def _resize(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
+    changed = resize.resize_server(tx, call.ctx, server, flavor_ref(value["flavorRef"]))
+    if "OS-DCF:diskConfig" in value:
+        changes.apply(tx, changed, {"disk_config": value["OS-DCF:diskConfig"]})
+
+
+def _confirm_resize(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+    resize.confirm_resize(tx, call.ctx, server)
+
+
+def _revert_resize(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+    resize.revert_resize(tx, call.ctx, server)
 
 
 def _reset_state(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
@@ -184,6 +198,9 @@ ACTIONS: Mapping[str, ServerAction] = {
     "lock": ServerAction(_lock, "os-lock-server:lock", schema.LOCK),
     "unlock": ServerAction(_unlock, "os-lock-server:unlock", schema.bare("unlock")),
     "rebuild": ServerAction(_rebuild, "servers:rebuild", schema.REBUILD),
+    "resize": ServerAction(_resize, "servers:resize", schema.RESIZE),
+    "confirmResize": ServerAction(_confirm_resize, "servers:confirm_resize", schema.bare("confirmResize"), 204),
+    "revertResize": ServerAction(_revert_resize, "servers:revert_resize", schema.bare("revertResize")),
     "forceDelete": ServerAction(_force_delete, "os-deferred-delete:force", schema.bare("forceDelete")),
     "os-resetState": ServerAction(_reset_state, "os-admin-actions:reset_state", schema.RESET_STATE),
     "injectNetworkInfo": ServerAction(_inject_network_info, "os-admin-actions:inject_network_info",
@@ -216,7 +233,7 @@ ACTIONS: Mapping[str, ServerAction] = {
         "os-deferred-delete:restore", schema.bare("restore")),
     "trigger_crash_dump": ServerAction(
         _not_offered("Crash dumps aren't offered by this cloud."), "servers:trigger_crash_dump",
-        schema.bare("trigger_crash_dump"), min=(2, 17)),
+        schema.empty("trigger_crash_dump"), min=(2, 17)),
 }
 
 

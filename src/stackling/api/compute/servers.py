@@ -60,7 +60,7 @@ def _new_servers(call: Call) -> NewServers:
     _check_block_devices(server)
     return NewServers(
         ids=tuple(new_id() for _ in range(most)), reservation_id=f"r-{secrets.token_hex(4)}", name=name,
-        flavor_ref=_flavor_ref(server["flavorRef"]), image_ref=_image_ref(server), requested=requested(server),
+        flavor_ref=flavor_ref(server["flavorRef"]), image_ref=_image_ref(server), requested=requested(server),
         security_groups=tuple(dict.fromkeys(g["name"] for g in server.get("security_groups", ()) if g.get("name"))),
         key_name=server.get("key_name"), user_data=server.get("user_data"),
         config_drive=is_true(server.get("config_drive", False)), metadata=server.get("metadata", {}),
@@ -71,7 +71,8 @@ def _new_servers(call: Call) -> NewServers:
         min_count=least, max_count=most)
 
 
-def _flavor_ref(ref: str | int) -> str:
+def flavor_ref(ref: str | int) -> str:
+    """A flavor's id from an id or a link."""
     return str(ref).rstrip("/").rsplit("/", 1)[-1]
 
 

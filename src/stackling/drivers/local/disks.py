@@ -3,7 +3,8 @@
 Theory of operation. A server's directory holds files that carry its rebuild number, and ``disks.<number>.json``,
 written last: only with it do the files count. A crash before leaves files that the next ``make`` writes anew; after a
 rebuild's marker is there, older ones are removed. A resize that isn't confirmed keeps the root disk's former state as
-an internal snapshot, taken while the guest is off; going back to it also brings back the former size. Nobody ever looks into an image to find its format.
+an internal snapshot, taken while the guest is off; going back to it also brings back the former size. Nobody ever
+looks into an image to find its format.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ COMPACT = 256           # records in the journal beyond the number of disks befo
 class SimulatedDisks:
     """``InstanceDisks`` in memory, surviving the process when there is a *state directory*.
 
-    ``fail`` makes the next ``make`` raise, as a full disk does.
+    ``fail`` makes the next ``make`` or ``resize`` raise, as a full disk does.
     """
 
     def __init__(self, state_dir: Path | None = None) -> None:
@@ -37,6 +37,13 @@ class SimulatedDisks:
             raise self._failing.pop(0)
         if self._made.get(server.id) != server.rebuilds:
             self._put(f'"{server.id} {server.rebuilds}"')
+
+    def resize(self, server: ServerDesired) -> None:
+        if self._failing:
+            raise self._failing.pop(0)
+
+    def forget_kept(self, server: ServerDesired) -> None:
+        pass
 
     def paths(self, server: ServerDesired) -> GuestDisks:
         where = Path("/simulated") / server.id

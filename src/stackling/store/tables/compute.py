@@ -90,6 +90,10 @@ servers = Table(
     Column("soft_reboots", Integer, nullable=False, default=0, server_default="0"),
     Column("hard_reboots", Integer, nullable=False, default=0, server_default="0"),
     Column("rebuilds", Integer, nullable=False, default=0, server_default="0"),
+    Column("resizes", Integer, nullable=False, default=0, server_default="0"),
+    Column("kept_resize", Integer, nullable=False, default=0, server_default="0"),      # before which the disk is kept
+    Column("restored_resize", Integer, nullable=False, default=0, server_default="0"),  # to which it goes back
+    Column("old_flavor", Json),                                   # that a resize left, until it is confirmed or undone
     Column("generation", Integer, nullable=False, default=1, server_default="1"),
     Column("host_id", Id),
     Column("host", Name),
@@ -101,6 +105,7 @@ servers = Table(
     Column("observed_soft_reboots", Integer, nullable=False, default=0, server_default="0"),
     Column("observed_hard_reboots", Integer, nullable=False, default=0, server_default="0"),
     Column("observed_rebuilds", Integer, nullable=False, default=0, server_default="0"),
+    Column("observed_resizes", Integer, nullable=False, default=0, server_default="0"),
     Column("observed_step", String(255)),
     Column("observed_error", Long),
     Column("observed_terminal", SmallInteger, nullable=False, default=0, server_default="0"),

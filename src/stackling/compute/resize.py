@@ -1,0 +1,119 @@
+"""Resizing a server: another flavor on its host, kept or taken back by its owner.
+
+Theory of operation. ``resizes`` counts every change of the flavor, back included. The agent switches the guest off,
+keeps the root disk as it was before resize ``kept_resize``, lets the disk grow, and starts the guest by its new sizes;
+``observed_resizes`` follows once that has converged. Until the resize is confirmed or undone ``old_flavor`` is the
+flavor that was left, and the host's room for the larger of both stays claimed, so that going back can't fail for want
+of room. Going back is a change like any other, with ``restored_resize`` naming what the disk shall be again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stackling.compute import changes, create, flavors, hosts, quotas, servers, timeline
+from stackling.compute.model import Flavor, ServerRow
+from stackling.core.context import Context
+from stackling.core.errors import Conflict, Invalid, NotFound
+from stackling.store.transaction import Tx
+
+DEADLINE = changes.DEADLINES["stop"] + changes.DEADLINES["start"]
+
+
+def resize_server(tx: Tx, ctx: Context, server: ServerRow, flavor_ref: str) -> ServerRow:
+    """Ask for another flavor. Raises ``Conflict`` (state), ``Invalid`` (flavor, no room), ``QuotaExceeded``."""
+    servers.check_unlocked(ctx, server)
+    if server["host_id"] is None:
+        raise Conflict(f"Instance {server['id']} is not ready")
+    servers.check_state(server, "resize", ("active", "stopped"))
+    flavor = _flavor(tx, ctx, server, flavor_ref)
+    quotas.claim_growth(tx, server["project_id"], flavor.vcpus - server["vcpus"],
+                        flavor.memory_mib - server["memory_mib"])
+    _claim(tx, server, flavor)
+    number = server["resizes"] + 1
+    timeline.begin(tx, ctx, server, "resize", f"from {server['flavor']['name']} to {flavor.name}")
+    values = {**_sizes(flavor), "flavor": create.flavor_json(flavor), "old_flavor": server["flavor"],
+              "resizes": number, "kept_resize": number, "restored_resize": 0, **changes.NO_FAULT}
+    return _follow(tx, server, values)
+
+
+def confirm_resize(tx: Tx, ctx: Context, server: ServerRow) -> ServerRow:
+    """Keep the new flavor."""
+    _check_resized(ctx, server, "confirmResize")
+    timeline.begin(tx, ctx, server, "confirmResize", done=True)
+    _release(tx, server, server["flavor"])
+    return _follow(tx, server, {"old_flavor": None, "kept_resize": 0})
+
+
+def revert_resize(tx: Tx, ctx: Context, server: ServerRow) -> ServerRow:
+    """Go back to the old flavor and to the root disk as it was."""
+    _check_resized(ctx, server, "revertResize")
+    old: Mapping[str, Any] = server["old_flavor"]
+    timeline.begin(tx, ctx, server, "revertResize", f"back to {old['name']}")
+    values = {**_columns(old), "flavor": old, "old_flavor": server["flavor"], "resizes": server["resizes"] + 1, "kept_resize": 0,
+              "restored_resize": server["kept_resize"]}
+    return _follow(tx, server, values)
+
+
+def reverted(tx: Tx, server: ServerRow) -> dict[str, Any]:
+    """The columns when the host has gone back; the larger flavor's room is given back."""
+    _release(tx, server, server["flavor"])
+    return {"old_flavor": None, "restored_resize": 0}
+
+
+# -- how
+
+def _flavor(tx: Tx, ctx: Context, server: ServerRow, ref: str) -> Flavor:
+    try:
+        flavor = flavors.get_flavor(tx, ctx, ref)
+    except NotFound as error:
+        raise Invalid(error.message) from None
+    if flavor.disabled:
+        raise Invalid(f"Flavor {ref} could not be found.")
+    if flavor.id == server["flavor_id"]:
+        raise Invalid("When resizing, instances must change flavor!")
+    if flavor.root_gib == 0 and server["root_gib"] != 0:
+        raise Invalid("Server disk was unable to be resized because: Resize to zero disk flavor is not allowed.")
+    if flavor.root_gib < server["root_gib"] or flavor.ephemeral_gib < server["ephemeral_gib"]:
+        raise Invalid("Server disk was unable to be resized because: Unable to resize disk down.")
+    image: Mapping[str, Any] = server["image"] or {}
+    if flavor.memory_mib < int(image.get("min_ram") or 0):
+        raise Invalid("Flavor's memory is too small for requested image.")
+    return flavor
+
+
+def _claim(tx: Tx, server: ServerRow, flavor: Flavor) -> None:
+    vcpus, memory, disk = servers.share_of_flavor(server["flavor"])
+    more = max(0, flavor.vcpus - vcpus), max(0, flavor.memory_mib - memory), max(0, flavor.disk_gib - disk)
+    if any(more) and not hosts.grow(tx, server["host_id"], *more):
+        why = hosts.lack_on(tx, server["host_id"], *more) or "is disabled, down or fenced"
+        raise Invalid(f"No valid host was found. A server is resized on its host, which {why}.")
+
+
+def _release(tx: Tx, server: ServerRow, kept: Mapping[str, Any]) -> None:
+    held, left = servers.share(server), servers.share_of_flavor(kept)
+    more = tuple(a - b for a, b in zip(held, left, strict=True))
+    if any(more):
+        hosts.shrink(tx, server["host_id"], *more)
+
+
+def _check_resized(ctx: Context, server: ServerRow, action: str) -> None:
+    servers.check_unlocked(ctx, server)
+    servers.check_state(server, action, ("resized",))
+
+
+def _sizes(flavor: Flavor) -> dict[str, Any]:
+    return {"flavor_id": flavor.id, "vcpus": flavor.vcpus, "memory_mib": flavor.memory_mib,
+            "root_gib": flavor.root_gib, "ephemeral_gib": flavor.ephemeral_gib, "swap_mib": flavor.swap_mib}
+
+
+def _columns(flavor: Mapping[str, Any]) -> dict[str, Any]:
+    """The same from a flavor as a server remembers it."""
+    return {"flavor_id": flavor["id"], "vcpus": flavor["vcpus"], "memory_mib": flavor["ram"],
+            "root_gib": flavor["disk"], "ephemeral_gib": flavor["ephemeral"], "swap_mib": flavor["swap"]}
+
+
+def _follow(tx: Tx, server: ServerRow, values: Mapping[str, Any]) -> ServerRow:
+    after = changes.apply(tx, server, values, desired=True, deadline=DEADLINE)
+    return changes.refresh_network(tx, after)
