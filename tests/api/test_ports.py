@@ -6,6 +6,7 @@ import ipaddress
 
 import pytest
 
+from stackling.network import facade
 from tests.api.conftest import Client, CloudUnderTest
 from tests.api.network_cloud import Engine, N, Neutron, ok, refused
 
@@ -304,3 +305,19 @@ def test_groups_of_others(mine: Neutron, other: Client) -> None:
     refused(other.post(f"{N}/ports", {"port": given}), 404, "SecurityGroupNotFound")
     body = {"security_group_id": group["id"], "direction": "ingress"}
     refused(other.post(f"{N}/security-group-rules", {"security_group_rule": body}), 404, "SecurityGroupNotFound")
+
+
+def test_nobody_slips_a_port_under_a_router_or_server(mine: Neutron, member: Client, other: Client,
+                                                       cloud: CloudUnderTest) -> None:
+    network = mine.network()
+    subnet, router = mine.subnet(network), mine.router()
+    leg = mine.add_interface(router, subnet_id=subnet["id"])["port_id"]
+    theirs = Neutron(other).router()
+    for body in ({"device_id": theirs["id"]}, {"device_owner": "compute:nova"}):
+        refused(member.put(f"{N}/ports/{leg}", {"port": body}), 409, "PortInUse")
+    mine.port(network, device_id="victim", device_owner="compute:nova")
+    assert cloud.database.read(facade.ports_of_servers, ["victim"]) == {"victim": []}
+
+
+def test_what_is_hidden_is_no_filter(member: Client) -> None:
+    refused(member.get(f"{N}/ports", params={"binding:host_id": "h"}), 400, "HTTPBadRequest")

@@ -173,7 +173,7 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
 def _nudge_server(tx: Tx, port_id: str | None) -> None:
     port = PORTS.any(tx, port_id) if port_id else None
     if port is not None:
-        ports.nudge_server(tx, port["device_id"], port["device_owner"])
+        ports.nudge_server(tx, port["server_id"])
 
 
 def delete(tx: Tx, ctx: Context | None, record: Record) -> None:

@@ -185,7 +185,7 @@ class PortKind(FabricResource):
         if outcome.converged:
             record["held"] = [one["ip_address"] for one in record["fixed_ips"]]
         if (record["status"], record["up"]) != before:
-            nudge_server(tx, record["device_id"], record["device_owner"])
+            nudge_server(tx, record["server_id"])
 
 
 class RouterKind(FabricResource):
@@ -239,7 +239,7 @@ class FloatingIpKind(FabricResource):
         if record["status"] != before and record["port_id"]:
             port = PORTS.any(tx, record["port_id"])
             if port is not None:
-                nudge_server(tx, port["device_id"], port["device_owner"])
+                nudge_server(tx, port["server_id"])
 
     def gone(self, tx: Tx, record: Record) -> None:
         tx.execute(_LEGS_GONE, {"device": record["id"]})

@@ -245,6 +245,6 @@ def metadata_port(tx: Tx, network: Record) -> Record:
         "fixed_ips": [], "security_groups": [], "allowed_address_pairs": [], "extra_dhcp_opts": [],
         "port_security_enabled": False, "binding_host": "", "binding_profile": {}, "binding_vnic_type": "normal",
         "dns_name": "", "dns_domain": "", "propagate_uplink_status": True, "up": True, "held": None,
-        "created_for_server": False, "attach_tag": None, "attach_order": 0,
+        "created_for_server": False, "server_id": None, "attach_tag": None, "attach_order": 0,
     }
 

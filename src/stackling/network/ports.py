@@ -94,7 +94,8 @@ def make(tx: Tx, ctx: Context, network: Record, subnets: Sequence[Record], spec:
         "binding_vnic_type": spec.get("binding:vnic_type", "normal"), "dns_name": spec.get("dns_name", ""),
         "dns_domain": spec.get("dns_domain", ""), "up": False, "held": [one["ip_address"] for one in fixed],
         "propagate_uplink_status": spec.get("propagate_uplink_status", True),
-        "created_for_server": spec.get("created_for_server", False), "attach_tag": spec.get("attach_tag"),
+        "created_for_server": spec.get("created_for_server", False), "server_id": spec.get("server_id"),
+        "attach_tag": spec.get("attach_tag"),
         "attach_order": spec.get("attach_order", 0),
     }
     record["status"] = rules.port_status(record)
@@ -181,6 +182,10 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any], *,
            subnets: Sequence[Record] | None = None) -> Record:
     """Change a port; what depends on it (router, floating IPs, server) is nudged."""
     values: Record = {column: changes[name] for name, column in _PLAIN.items() if name in changes}
+    if record["role"] != PortRole.INTERFACE and any(
+            values.get(name, record[name]) != record[name] for name in ("device_id", "device_owner")):
+        raise conflict("PortInUse", f"Unable to complete operation on port {record['id']} for network "
+                       f"{record['network_id']}. Port already has an attached device {record['device_id']}.")
     if "binding:host_id" in changes:
         values["binding_host"] = changes["binding:host_id"] or ""
     if "binding:profile" in changes:
@@ -274,15 +279,15 @@ def save(tx: Tx, ctx: Context | None, record: Record, values: Mapping[str, Any])
         floating_release.router_moved(tx, record["device_id"])
     elif record["role"] == PortRole.INTERFACE and follow:
         tx.nudge("port", record["id"])
-    for device in {record["device_id"], new["device_id"]}:
-        nudge_server(tx, device, record["device_owner"], new["device_owner"])
+    for server_id in {record["server_id"], new["server_id"]}:
+        nudge_server(tx, server_id)
     return new
 
 
-def nudge_server(tx: Tx, device_id: str, *owners: str) -> None:
+def nudge_server(tx: Tx, server_id: str | None) -> None:
     """Something about a server's port changed."""
-    if device_id and any(owner.startswith(COMPUTE) for owner in owners):
-        tx.nudge("server", device_id)
+    if server_id is not None:
+        tx.nudge("server", server_id)
 
 
 # -- delete
@@ -309,7 +314,7 @@ def remove(tx: Tx, ctx: Context | None, records: Iterable[Record]) -> None:
         PORTS.update(tx, record["id"], {**moved(record), "deleting": True, "mac_address": None, "device_id": ""})
         announce(tx, ctx, "port", record, "delete")
         tx.nudge("port", record["id"])
-        nudge_server(tx, record["device_id"], record["device_owner"])
+        nudge_server(tx, record["server_id"])
 
 
 def drop_leg(tx: Tx, record: Record) -> None:

@@ -17,7 +17,7 @@ from stackling.store.tables import network as tables
 from stackling.store.transaction import Tx
 
 _f, _n, _p = tables.floating_ips, tables.networks, tables.ports
-_SELECT = select(_f, _n.c.name.label("pool"), _p.c.device_id).select_from(
+_SELECT = select(_f, _n.c.name.label("pool"), _p.c.server_id).select_from(
     _f.join(_n, _n.c.id == _f.c.floating_network_id).outerjoin(_p, _p.c.id == _f.c.port_id)).where(
     _f.c.deleting.is_(False))
 _OF_PROJECT = _SELECT.where(_f.c.project_id == bindparam("project")).order_by(_f.c.created_at, _f.c.id)
@@ -28,7 +28,7 @@ _AUTO = select(_f).where(_f.c.auto_server_id == bindparam("server"), _f.c.deleti
 
 def _shown(row: Record) -> FloatingIP:
     return FloatingIP(row["id"], row["floating_ip_address"], row["pool"], row["floating_network_id"], row["project_id"],
-                      row["fixed_ip_address"], row["port_id"], row["device_id"] or None)
+                      row["fixed_ip_address"], row["port_id"], row["server_id"])
 
 
 def list_(tx: Tx, ctx: Context) -> list[FloatingIP]:
@@ -124,7 +124,7 @@ def associate(tx: Tx, ctx: Context, address_or_id: str, server_id: str, fixed: s
 def disassociate(tx: Tx, ctx: Context, address_or_id: str, server_id: str) -> None:
     """Take the address off the server."""
     found = _find(tx, ctx, address_or_id)
-    if not found["port_id"] or found["device_id"] != server_id:
+    if not found["port_id"] or found["server_id"] != server_id:
         raise Conflict(f"Floating IP {found['floating_ip_address']} is not associated with instance {server_id}.",
                        type="FloatingIpNotAssociated")
     floating_ips.disassociate(tx, ctx, _record(tx, found["id"]))

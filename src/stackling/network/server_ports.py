@@ -24,21 +24,21 @@ _AVAILABLE = select(_n).where(_n.c.deleting.is_(False), _n.c.external.is_(False)
                               (_n.c.project_id == bindparam("project")) | _n.c.shared.is_(True)).order_by(
     _n.c.created_at, _n.c.id)
 _OF_SERVERS = select(_p, _n.c.name.label("network_name"), _n.c.mtu).join(_n, _n.c.id == _p.c.network_id).where(
-    _p.c.device_id.in_(bindparam("servers", expanding=True)), _p.c.role == PortRole.INTERFACE,
+    _p.c.server_id.in_(bindparam("servers", expanding=True)), _p.c.role == PortRole.INTERFACE,
     _p.c.deleting.is_(False)).order_by(_p.c.attach_order, _p.c.created_at, _p.c.id)
-_ORDER = select(_p.c.attach_order).where(_p.c.device_id == bindparam("server")).order_by(_p.c.attach_order.desc())
+_ORDER = select(_p.c.attach_order).where(_p.c.server_id == bindparam("server")).order_by(_p.c.attach_order.desc())
 _FLOATING = select(_f.c.port_id, _f.c.fixed_ip_address, _f.c.floating_ip_address).where(
     _f.c.port_id.in_(bindparam("ports", expanding=True)), _f.c.deleting.is_(False))
 _SUBNETS = select(_s).where(_s.c.id.in_(bindparam("ids", expanding=True)))
 _NAMES = select(_g.c.id, _g.c.name).where(_g.c.id.in_(bindparam("ids", expanding=True)))
-_ON_HOST = select(_p.c.network_id, _p.c.device_id, _p.c.fixed_ips).where(
-    _p.c.binding_host == bindparam("host"), _p.c.device_owner.startswith(ports.COMPUTE), _p.c.deleting.is_(False))
+_ON_HOST = select(_p.c.network_id, _p.c.server_id, _p.c.fixed_ips).where(
+    _p.c.binding_host == bindparam("host"), _p.c.server_id.is_not(None), _p.c.deleting.is_(False))
 _OF_NETWORKS = select(_n.c.id, _n.c.mtu, _n.c.metadata_port_id, _n.c.metadata_mac).where(
     _n.c.id.in_(bindparam("ids", expanding=True)))
 _OWN_ADDRESSES = select(_s.c.network_id, _s.c.metadata_ip, _s.c.cidr).where(
     _s.c.network_id.in_(bindparam("ids", expanding=True)), _s.c.metadata_ip.is_not(None))
-_SEARCH = select(_p.c.device_id, _a.c.address).join(_a, _a.c.port_id == _p.c.id).where(
-    _p.c.device_owner.startswith(ports.COMPUTE), _p.c.deleting.is_(False))
+_SEARCH = select(_p.c.server_id, _a.c.address).join(_a, _a.c.port_id == _p.c.id).where(
+    _p.c.server_id.is_not(None), _p.c.deleting.is_(False))
 
 
 # -- choosing
@@ -99,7 +99,7 @@ def _free_port(tx: Tx, ctx: Context, port_id: str) -> Record:
     port = PORTS.locked(tx, port_id) if tx.writing else PORTS.get(tx, port_id)
     if port is None or not (ctx.is_admin or port["project_id"] == ctx.project_id):
         raise Invalid(f"Port id {port_id} could not be found.", type="PortNotFound")
-    if port["device_id"] or port["role"] != PortRole.INTERFACE:
+    if port["device_id"] or port["server_id"] or port["role"] != PortRole.INTERFACE:
         raise Conflict(f"Port {port_id} is still in use.", type="PortInUse")
     if not port["fixed_ips"]:
         raise Invalid(f"Port {port_id} requires a FixedIP in order to be used.", type="PortRequiresFixedIP")
@@ -133,7 +133,7 @@ def plug(tx: Tx, ctx: Context, servers: Sequence[ServerToPlug], zone: str | None
 def _plug_one(tx: Tx, ctx: Context, around: ports.Surroundings, server: ServerToPlug, zone: str | None,
               one: RequestedNetwork, groups: Sequence[str], order: int) -> Record:
     owner = ports.COMPUTE + (zone or "nova")
-    binding: Record = {"device_id": server.server_id, "device_owner": owner}
+    binding: Record = {"server_id": server.server_id, "device_id": server.server_id, "device_owner": owner}
     if one.port_id is not None:
         port = _free_port(tx, ctx, one.port_id)
         return ports.save(tx, ctx, port, {**binding, "binding_host": server.host_name or "", "attach_tag": one.tag,
@@ -209,7 +209,8 @@ def unplug_one(tx: Tx, server_id: str, port_id: str) -> None:
 
 
 def _unbind(tx: Tx, row: Record) -> None:
-    ports.save(tx, None, row, {"device_id": "", "device_owner": "", "binding_host": "", "attach_tag": None})
+    ports.save(tx, None, row, {"server_id": None, "device_id": "", "device_owner": "", "binding_host": "",
+                               "attach_tag": None})
 
 
 def bind(tx: Tx, server_id: str, host_name: str | None) -> None:
@@ -248,8 +249,8 @@ def _append(tx: Tx, rows: Sequence[Record], result: dict[str, list[ServerPort]])
     groups = {id for row in rows for id in row["security_groups"]}
     names = {one.id: one.name for one in tx.all(_NAMES, ids=sorted(groups))} if groups else {}
     for row in rows:
-        result[row["device_id"]].append(ServerPort(
-            port_id=row["id"], server_id=row["device_id"], network_id=row["network_id"],
+        result[row["server_id"]].append(ServerPort(
+            port_id=row["id"], server_id=row["server_id"], network_id=row["network_id"],
             network_name=row["network_name"], mac=row["mac_address"], mtu=row["mtu"],
             fixed_ips=tuple((one["subnet_id"], one["ip_address"], 6 if ":" in one["ip_address"] else 4)
                             for one in row["fixed_ips"]),
@@ -274,7 +275,7 @@ def of_addresses(tx: Tx, ctx: Context, ip: str | None, ip6: str | None) -> set[s
         if part:
             rows = tx.all(_SEARCH.where(_a.c.address.contains(part, autoescape=True), _a.c.ip.startswith(str(version)),
                                         *(() if ctx.is_admin else (_p.c.project_id == ctx.project_id,))))
-            ids = {row.device_id for row in rows}
+            ids = {row.server_id for row in rows}
             found = ids if found is None else found & ids
     return found or set()
 
@@ -285,7 +286,7 @@ def metadata(tx: Tx, host_name: str) -> list[MetadataNetwork]:
     for row in tx.all(_ON_HOST, host=host_name):
         known = servers.setdefault(row.network_id, {})
         for one in row.fixed_ips:
-            known[one["ip_address"]] = row.device_id
+            known[one["ip_address"]] = row.server_id
     if not servers:
         return []
     ids = sorted(servers)

@@ -161,6 +161,7 @@ def _query(call: Call, resource: Resource) -> lists.ListQuery | None:
     query = lists.ListQuery(limit=_limit(call), marker=call.query.last("marker") or None)
     query.reverse = str(call.query.last("page_reverse", "false")).lower() in ("true", "1")
     unknown: list[str] = []
+    hidden = _hidden(call, resource)            # who may not see it, learns nothing by asking for it either
     for name, values in call.query.items():
         if name in _PAGING:
             continue
@@ -168,7 +169,7 @@ def _query(call: Call, resource: Resource) -> lists.ListQuery | None:
             query.filters[name] = [value for value in values if value]
             continue
         attribute = resource.table.get(name)
-        if attribute is None or not attribute.filter:
+        if attribute is None or not attribute.filter or name in hidden:
             unknown.append(name)
             continue
         try:

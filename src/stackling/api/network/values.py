@@ -96,13 +96,10 @@ def uuid(value: Any) -> str:
 
 
 def uuids(value: Any) -> list[str]:
-    """A list of UUIDs without repetition."""
+    """A list of UUIDs; repetition means nothing."""
     if not isinstance(value, list):
         raise ValueError(f"'{value}' is not a list")
-    found = [uuid(one) for one in _items(value)]
-    if len(set(found)) != len(found):
-        raise ValueError(f"Duplicate items in the list: '{', '.join(found)}'")
-    return found
+    return list(dict.fromkeys(uuid(one) for one in _items(value)))
 
 
 def project(value: Any) -> str:

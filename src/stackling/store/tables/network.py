@@ -128,12 +128,14 @@ ports = Table(
     Column("up", Boolean, nullable=False, default=False, server_default=false()),
     Column("held", Json),                           # addresses that the fabric may hold; null: none
     Column("pins", BigInteger, nullable=False, default=0, server_default="0"),     # rises with each association
+    Column("server_id", Id),                        # whom compute plugged it into; device_id is only what users write
     Column("created_for_server", Boolean, nullable=False, default=False, server_default=false()),
     Column("attach_tag", Name),
     Column("attach_order", BigInteger, nullable=False, default=0, server_default="0"),
     UniqueConstraint("network_id", "mac_address", name="uq_ports_network_id_mac_address"),
     Index("ix_ports_project_id", "project_id"),
     Index("ix_ports_device_id", "device_id"),
+    Index("ix_ports_server_id", "server_id"),
     Index("ix_ports_network_id_settled", "network_id", "settled"),
     Index("ix_ports_binding_host", "binding_host"),
 )
