@@ -51,7 +51,7 @@ class HostAgent:
         self._poller = Poller(lanes[0], machine, host, self._position, self._accept, wait=timing.wait)
 
     async def heard(self) -> None:
-        """Wait until control has accepted a report."""
+        """Wait until control has accepted a report with the inventory."""
         await self._reporter.heard.wait()
 
     # -- report.Source

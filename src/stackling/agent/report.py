@@ -75,7 +75,7 @@ class Reporter:
         self._complete = True
         self._started = asyncio.Event()
         self.heard = asyncio.Event()
-        """Set once control has accepted a report: the host counts as up from then on."""
+        """Set once control has accepted a report with the inventory: servers can be scheduled from then on."""
         self._woken = asyncio.Event()
 
     def note(self, report: GuestReport) -> None:
@@ -142,7 +142,8 @@ class Reporter:
         self._complete = verdict.resend or (complete and not verdict.accepted)
         if not verdict.accepted:
             return False
-        self.heard.set()
+        if report.inventory is not None:
+            self.heard.set()
         for id, report in sent.items():
             if self._pending.get(id) is report:
                 del self._pending[id]
