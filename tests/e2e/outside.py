@@ -1,0 +1,106 @@
+"""What people and programs outside of a cloud see of it: SSH into servers, the wire, and what is left on the machine."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stackling.deploy.embedded import network, ovn
+from stackling.deploy.embedded.command import run
+from stackling.deploy.embedded.engines import libvirt_paths
+from stackling.deploy.embedded.libvirt import guest_processes
+from stackling.deploy.embedded.namespaces import NAMED
+from tests.e2e.clouds import TestCloud
+
+OTHERS = re.compile(r"stk-[0-9a-z]+")
+
+
+@dataclass(frozen=True)
+class Login:
+    """SSH as root to *address* with the private key *key*, from the namespace *netns* (None: the test's own)."""
+
+    address: str
+    key: Path
+    netns: str | None
+
+    def try_(self, command: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+        """Run *command* once, whatever comes of it; exit code 255 when nobody lets us in."""
+        enter = ("nsenter", f"--net=/run/netns/{self.netns}", "--") if self.netns else ()
+        options = ("BatchMode=yes", "ConnectTimeout=3", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null",
+                   "IdentitiesOnly=yes", "LogLevel=ERROR")
+        return subprocess.run([*enter, "ssh", *(word for option in options for word in ("-o", option)), "-i",
+                               str(self.key), f"root@{self.address}", command], capture_output=True, text=True,
+                              timeout=timeout, check=False, stdin=subprocess.DEVNULL)
+
+    def __call__(self, command: str) -> str:
+        """What *command* prints; it must work."""
+        done = self.try_(command)
+        assert done.returncode == 0, f"{command}: {done.returncode} {done.stdout} {done.stderr}"
+        return done.stdout.strip()
+
+    @property
+    def answers(self) -> bool:
+        """Whether it lets us in."""
+        return self.try_("true").returncode == 0
+
+
+# -- what a cloud has outside of its database
+
+
+def servers_left(cloud: TestCloud) -> dict[str, Any]:
+    """Everything that stands for a server or its network: domains, QEMU processes, disks, namespaces, OVN's rows."""
+    directory = cloud.directory
+    paths = libvirt_paths(directory)
+    return {
+        "domains": sorted(run("virsh", "--connect", paths.uri, "list", "--all", "--name").split()),
+        "guests": sorted(guest.name for guest in guest_processes(paths)),
+        "disks": sorted(str(path.relative_to(directory.instances)) for path in directory.instances.rglob("*")),
+        "consoles": sorted(path.name for path in paths.consoles.iterdir()),
+        "namespaces": sorted(path.name for path in NAMED.glob(f"{directory.instance}*")),
+        "interfaces": sorted(ovn.vsctl(network.paths(directory), "list-ports", "br-int").split()),
+        "rows": _northbound(cloud),
+    }
+
+
+def _northbound(cloud: TestCloud) -> dict[str, list[str]]:
+    """The rows of each table. ``Copp`` is left out: it holds the fences of what was removed, for an hour."""
+    socket = network.paths(cloud.directory).northbound
+    names = json.loads(run("ovsdb-client", "--format=json", "list-tables", socket, "OVN_Northbound"))["data"]
+    tables = sorted(name for (name,) in names if name not in ("Copp", "NB_Global", "Connection", "SSL"))
+    query = ["OVN_Northbound", *({"op": "select", "table": name, "where": [], "columns": ["_uuid"]} for name in tables)]
+    answers = json.loads(run("ovsdb-client", "transact", socket, json.dumps(query)))
+    return {name: sorted(row["_uuid"][1] for row in answer["rows"])
+            for name, answer in zip(tables, answers, strict=True)}
+
+
+# -- what a machine has
+
+
+def machine(cloud: TestCloud, netns: str | None = None) -> dict[str, Any]:
+    """Processes, namespaces, mounts, interfaces, routes, rules and packet filters; other clouds' are left out."""
+    mine = {cloud.directory.instance, f"stk-{cloud.directory.digest}"}
+
+    def others(text: str) -> bool:
+        return any(found not in mine for found in OTHERS.findall(text)) and not any(name in text for name in mine)
+
+    def lines(*command: str) -> list[str]:
+        return sorted(line for line in run(*command, netns=netns).splitlines() if not others(line))
+
+    return {
+        "processes": cloud.processes(),
+        "namespaces": sorted(path.name for path in NAMED.glob("*") if not others(path.name)) if NAMED.exists() else [],
+        "mounts": sorted(target for target in (line.split()[4] for line in Path(
+            "/proc/self/mountinfo").read_text().splitlines()) if not others(target)),
+        "interfaces": [line.partition(":")[2].split("@")[0].strip() for line in lines("ip", "-o", "link", "show")],
+        "addresses": [" ".join(line.split()[1:4]) for line in lines("ip", "-o", "address", "show", "scope", "global")],
+        "routes": [line for version in ("-4", "-6") for line in lines("ip", version, "route", "show", "table", "all")
+                   if "fe80" not in line and "multicast" not in line],
+        "rules": lines("ip", "rule", "show"),
+        "tables": lines("nft", "list", "tables"),
+        "forwarding": run("sysctl", "-n", "net.ipv4.ip_forward", netns=netns).strip(),
+        "run": sorted(path.name for path in Path("/run/stackling").glob(cloud.directory.digest)),
+    }
