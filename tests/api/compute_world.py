@@ -94,8 +94,9 @@ class World:
         cloud.cloud.image_store = store
         wakeups = Wakeups()
         cloud.database.on_nudge = wakeups.woken
-        cloud.start([identity_service(cloud.identity), image_service(), network_service(), compute_service(),
-                     internal_service(wakeups)])
+        self.services = [identity_service(cloud.identity), image_service(), network_service(), compute_service(),
+                         internal_service(wakeups)]
+        cloud.start(self.services)
         cloud.database.write(compute.bootstrap)
         self.admin = cloud.admin()
         self.engine = Worker(SqlWorkQueue(cloud.database), compute.kinds())

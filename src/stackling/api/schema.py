@@ -36,6 +36,8 @@ FORMATS: dict[str, Callable[[str], bool]] = {
     "cidr": _is(lambda text: ipaddress.ip_network(text, strict=False)),
     "host": _is(lambda text: _HOST.match(text) is not None and len(text) <= 253),
     "name": _is(lambda text: text == text.strip() and text.isprintable() and bool(text)),
+    "name_with_leading_trailing_spaces": _is(lambda text: text.isprintable() and bool(text.strip())),
+    "az_name": _is(lambda text: text == text.strip() and text.isprintable() and bool(text) and ":" not in text),
     "printable": _is(str.isprintable),
     "base64": _is(lambda text: base64.b64decode("".join(text.split()), validate=True) is not None),
     "date-time": _is(lambda text: datetime.fromisoformat(text) is not None),

@@ -16,10 +16,12 @@ def public(plant: Plant) -> list[Service]:
     from stackling.api.identity.service import service as identity
     from stackling.api.image.service import service as image
     from stackling.api.network.service import service as network
+    from stackling.api.placement.service import service as placement
     from stackling.api.stackling.service import service as stackling
     from stackling.store import timeline
 
-    return [identity(plant.identity), compute(), network(), image(), stackling(timeline.explain, timeline.owner)]
+    return [identity(plant.identity), compute(), network(), image(), placement(),
+            stackling(timeline.explain, timeline.owner)]
 
 
 def internal(plant: Plant) -> list[Service]:

@@ -155,7 +155,7 @@ _ACTIONS = {
     "remove_host": always(only("remove_host", only("host", HOST))),
     "set_metadata": always(only("set_metadata", only("metadata", _META))),
 }
-_RENAMED = {"type": "string", "minLength": 1, "maxLength": 255, "format": "name_with_spaces"}
+_RENAMED = {"type": "string", "minLength": 1, "maxLength": 255, "format": "name_with_leading_trailing_spaces"}
 _SOFT = {"type": "string", "enum": ["anti-affinity", "affinity", "soft-anti-affinity", "soft-affinity"]}
 _HARD = {"type": "string", "enum": ["anti-affinity", "affinity"]}
 

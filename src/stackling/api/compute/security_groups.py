@@ -198,7 +198,7 @@ _GROUP = always(obj({"security_group": obj({"name": _NAME, "description": _NAME}
                     "security_group", more=True))
 _RULE = always(only("security_group_rule", obj({
     "parent_group_id": UUID, "group_id": {"type": ["string", "null"], "format": "uuid"}, "from_port": ANY,
-    "to_port": ANY, "ip_protocol": ANY, "cidr": ANY}, "parent_group_id", more=True)))
+    "to_port": ANY, "ip_protocol": ANY, "cidr": ANY}, "parent_group_id", more=True), more=True))
 _LIST = always(query({"limit": COUNT, "offset": COUNT, "all_tenants": TEXT}))
 _ONE = "/os-security-groups/{group}"
 ROUTES = [
