@@ -76,39 +76,38 @@ class Worker:
                     if clock.monotonic() - audited >= self._sweep:
                         audited = clock.monotonic()
                         pool.submit(self._audit)
-                    claims = self._claim()
-                    for claim in claims:
-                        self._submit(pool, claim)
-                    if not claims:
-                        self._wait()
+                    self._go_on(pool)
                 except Exception:
                     log.exception("engine loop failed; going on in a second")
                     self._woken.wait(1.0)
 
     # -- how
 
-    def _claim(self) -> list[Claim]:
+    def _go_on(self, pool: ThreadPoolExecutor) -> None:
+        """Start what is due and fits, or wait for it."""
         with self._lock:
             room = self._threads * 2 - self._running
-        return self._queue.claim(list(self._kinds), self.owner, self._lease, room) if room > 0 else []
-
-    def _wait(self) -> None:
-        with self._lock:
-            full = self._running >= self._threads * 2
-        due = None if full else self._queue.next_due(list(self._kinds))
-        self._woken.wait(self._poll if due is None else min(self._poll, max(due, 0.0)))
+        due = self._queue.next_due(list(self._kinds)) if room > 0 else None
+        if due is not None and due <= 0:
+            for claim in self._queue.claim(list(self._kinds), self.owner, self._lease, room):
+                self._submit(pool, claim)
+        else:
+            self._woken.wait(self._poll if due is None else min(self._poll, due))
 
     def _submit(self, pool: ThreadPoolExecutor, claim: Claim) -> None:
         with self._lock:
             self._running += 1
         pool.submit(self._turn, claim).add_done_callback(self._done)
 
-    def _done(self, future: Future[None]) -> None:
+    def _done(self, future: Future[bool]) -> None:
         with self._lock:
+            full = self._running >= self._threads * 2
             self._running -= 1
-        self._woken.set()
-        if error := future.exception():
+        error = future.exception()
+        if error is not None:
             log.error("turn died", exc_info=error)
+        if full or error is not None or not future.result():     # a converged turn leaves nothing to look for
+            self._woken.set()
 
     def _audit(self) -> None:
         self._queue.prune()
@@ -118,5 +117,5 @@ class Worker:
             except Exception as error:
                 log.warning("audit of %s failed: %s", kind.name, error)
 
-    def _turn(self, claim: Claim) -> None:
-        turn(self._queue, self._kinds[claim.key.kind], claim, self._queue.era())
+    def _turn(self, claim: Claim) -> bool:
+        return turn(self._queue, self._kinds[claim.key.kind], claim, self._queue.era())

@@ -58,8 +58,6 @@ class SqlWorkQueue:
         self._era: int | None = None
 
     def claim(self, kinds: Sequence[str], owner: str, lease: float, limit: int) -> list[Claim]:
-        if not self._database.read(_anything_due, kinds):
-            return []
         return self._database.write(_claim, kinds, owner, lease, limit)
 
     def load(self, use_case: Callable[..., Any], *args: Any) -> Any:
@@ -94,10 +92,6 @@ class SqlWorkQueue:
         if self._era is None:
             self._era = int(self._database.read(lambda tx: tx.setting("era")) or 1)
         return self._era
-
-
-def _anything_due(tx: Tx, kinds: Sequence[str]) -> bool:
-    return tx.one(_DUE, kinds=list(kinds), now=tx.time, most=1) is not None
 
 
 def _claim(tx: Tx, kinds: Sequence[str], owner: str, lease: float, limit: int) -> list[Claim]:
