@@ -6,6 +6,7 @@ import fcntl
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from stackling.api.app import build_app
 from stackling.api.cloud import Cloud
@@ -62,7 +63,8 @@ class Plant:
 
         fabric = self._fabric()
         fabric.watch(lambda kind, id: self.database.write(_look_again, kind.value, id))
-        worker = Worker(SqlWorkQueue(self.database), self._kinds(fabric))
+        audited = self._audited(fabric)
+        worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *audited], audits=audited)
         self.bus.listen(lambda _keys: worker.wake())
         worker.start()
 
@@ -79,12 +81,12 @@ class Plant:
 
     # -- how
 
-    def _kinds(self, fabric: Fabric) -> list[Kind]:
-        from stackling.compute import facade as compute
+    def _audited(self, fabric: Fabric) -> list[Any]:
+        """The kinds whose backends the engine can list, to find what a stale turn left."""
         from stackling.image import kinds as image
         from stackling.network import kinds as network
 
-        return [*compute.kinds(), *network.kinds(fabric), *image.kinds(self.image_store)]
+        return [*network.kinds(fabric), *image.kinds(self.image_store)]
 
     def _fabric(self) -> Fabric:
         if self.configuration.simulated:
@@ -112,6 +114,12 @@ def _identity(configuration: Configuration) -> IdentityConfig:
         lockout_failure_attempts=configuration.lockout_failure_attempts or None,
         lockout_duration=configuration.lockout_duration,
         unique_last_password_count=configuration.unique_last_password_count))
+
+
+def _compute_kinds() -> list[Kind]:
+    from stackling.compute import facade as compute
+
+    return compute.kinds()
 
 
 def _look_again(tx: Tx, kind: str, id: str) -> None:

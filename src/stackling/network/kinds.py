@@ -10,13 +10,13 @@ it, and a turn that finds a wanted address in another unsettled row's ``held`` b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import bindparam, delete, or_, select, update
 
-from stackling.engine.kinds import Blocked, Fence, Key, Kind, Outcome, Retryable, Stale
+from stackling.engine.kinds import Blocked, Fence, Key, Outcome, Retryable, Stale
 from stackling.network import realisation, rules
 from stackling.network.ports import nudge_server
 from stackling.network.resources import FLOATING_IPS, NETWORKS, PORTS, ROUTERS, SECURITY_GROUPS, SUBNETS
@@ -138,6 +138,14 @@ class FabricResource:
         changed = {key: new[key] for key in new if new[key] != record[key]}
         if changed:
             self._rows.update(tx, desired.id, changed)
+
+    def inventory(self) -> Mapping[str, int]:
+        """Every id of ours in the fabric with its generation (``engine.audit``)."""
+        return self._fabric.inventory(self._kind)
+
+    def remove(self, era: int, id: str, generation: int) -> None:
+        """Leave nothing of it in the fabric (``engine.audit``)."""
+        self._fabric.remove(era, self._kind, id, generation)
 
     def observed(self, tx: Tx, record: Record, found: Found | None, outcome: Outcome) -> None:
         """Recompute what depends on the observation, in *record*."""
@@ -274,13 +282,13 @@ def _floating_held(held: list[Any] | None) -> set[str]:
 
 
 def _rotated(names: list[str], id: str) -> list[str]:
-    """Every router prefers another machine for its gateway."""
+    """The machines for a router's gateway, in order; every router prefers another one."""
     at = int(id[:8], 16) % len(names) if names else 0
-    return names[at:] + names[:at]
+    return (names[at:] + names[:at])[:MOST_GATEWAY_HOSTS]
 
 
-def kinds(fabric: Fabric) -> list[Kind]:
-    """Everything of the network service that the engine drives."""
+def kinds(fabric: Fabric) -> list[FabricResource]:
+    """Everything of the network service that the engine drives; each can be audited as well."""
     return [
         NetworkKind(FabricKind.NETWORK, NETWORKS, fabric), PortKind(FabricKind.PORT, PORTS, fabric),
         RouterKind(FabricKind.ROUTER, ROUTERS, fabric), FloatingIpKind(FabricKind.FLOATING_IP, FLOATING_IPS, fabric),
