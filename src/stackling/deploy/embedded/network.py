@@ -33,8 +33,16 @@ def prepare(directory: StateDirectory, *, new_boot: bool) -> None:
         return
     remove(directory)
     namespaces.make(directory.instance)
+    _close(directory.instance)
     _datapath_file(directory).write_text(ovn.datapath(directory.instance))
     ovn.prepare(paths(directory), new_boot=True)
+
+
+def _close(netns: str) -> None:
+    """Let the kernel take no part in what the switch forwards: it hears every frame on a guest's interface too, and
+    a guest could reach it by that interface's link-local address, or configure it by router advertisements."""
+    for which in ("all", "default"):
+        namespaces.set_sysctl(netns, f"net.ipv6.conf.{which}.disable_ipv6", "1")
 
 
 def specs(directory: StateDirectory) -> tuple[ProcessSpec, ...]:
