@@ -148,7 +148,7 @@ def _held_by_us(directory: StateDirectory) -> bool:
 
 def _prepare(directory: StateDirectory, configuration: Configuration) -> None:
     """What must be there before the first process starts."""
-    new_boot = not any(True for _ in processes.everyone(directory.digest))
+    new_boot = not _anything_lives(directory, configuration)
     if new_boot:
         life.begin(directory)
     if not configuration.simulated:
@@ -157,6 +157,18 @@ def _prepare(directory: StateDirectory, configuration: Configuration) -> None:
         with _tools():
             engines.prepare(directory, new_boot=new_boot)
     agent.write(directory, configuration)
+
+
+def _anything_lives(directory: StateDirectory, configuration: Configuration) -> bool:
+    """Whether a process or a guest of the cloud has survived what ended the others: then the network that guests
+    are plugged into must stay."""
+    if any(True for _ in processes.everyone(directory.digest)):
+        return True
+    if configuration.simulated:
+        return False
+    from stackling.deploy.embedded import engines
+
+    return engines.guests_live(directory)
 
 
 def _supervise(directory: StateDirectory) -> None:

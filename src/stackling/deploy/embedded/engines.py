@@ -26,6 +26,11 @@ def prepare(directory: StateDirectory, *, new_boot: bool) -> None:
     libvirt.prepare(libvirt_paths(directory), network.paths(directory).socket("conf"))
 
 
+def guests_live(directory: StateDirectory) -> bool:
+    """Whether a guest runs: they carry no mark of ours, and outlive everything else."""
+    return any(True for _ in libvirt.guest_processes(libvirt_paths(directory)))
+
+
 def specs(directory: StateDirectory) -> tuple[ProcessSpec, ...]:
     """Their processes."""
     process = libvirt.process(libvirt_paths(directory), directory.instance, kvm=accelerator.known(directory),
