@@ -294,7 +294,7 @@ def _tell(tx: Tx, ctx: Context, new: NewServers, made: Sequence[ServerRow]) -> N
         tx.event(ctx, "server", server["id"], "create", what, project_id=server["project_id"])
         if server["host_id"] is None:
             tx.event(ctx, "server", server["id"], "no_valid_host", server["fault_message"], source="scheduler",
-                     project_id=server["project_id"], details={"hosts": server["fault_details"]})
+                     project_id=server["project_id"])
         else:
             tx.nudge(changes.KIND, server["id"], deadline=changes.DEADLINES["create"])
             tx.nudged.append(("host", server["host_id"]))

@@ -93,8 +93,7 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
         values.update(overdue=0)
         if server["launched_at"] is None and guest.power is not Power.ABSENT:
             values["launched_at"] = tx.now
-            tx.event(None, "server", server["id"], "launched", f"on host {server['host']}", source="agent",
-                     project_id=server["project_id"])
+            tx.event(None, "server", server["id"], "launched", source="agent", project_id=server["project_id"])
         if not server["forced_error"]:
             values.update(fault_code=None, fault_message=None, fault_details=None, fault_at=None)
         if server["restored_resize"] and server["resizes"] == guest.resizes:

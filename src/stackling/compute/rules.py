@@ -115,11 +115,11 @@ def pending(server: Mapping[str, Any]) -> str | None:
     if server["observed_error"] and not server["observed_converged"]:
         return str(server["observed_error"])
     if server["deleting"]:
-        return f"waiting for host {server['host']} to remove the guest"
+        return "waiting for its host to remove the guest"
     if server["observed_generation"] >= server["generation"] and server["observed_converged"]:
         return None
     step = f": {server['observed_step']}" if server["observed_step"] else ""
-    return f"waiting for host {server['host']}{step}"
+    return f"waiting for its host{step}"
 
 
 def _task_of_counters(server: Mapping[str, Any]) -> str | None:

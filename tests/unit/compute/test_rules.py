@@ -69,9 +69,9 @@ def test_what_is_waited_for_is_said() -> None:
     assert rules.pending(RUNNING) is None
     assert rules.pending({**RUNNING, "host": None}) is None
     waiting = {**RUNNING, "generation": 2, "observed_step": "starting"}
-    assert rules.pending(waiting) == "waiting for host h: starting"
+    assert rules.pending(waiting) == "waiting for its host: starting"
     assert rules.pending({**waiting, "observed_converged": 0, "observed_error": "no space"}) == "no space"
-    assert rules.pending({**waiting, "deleting": 1}) == "waiting for host h to remove the guest"
+    assert rules.pending({**waiting, "deleting": 1}) == "waiting for its host to remove the guest"
 
 
 def test_statuses() -> None:
