@@ -166,3 +166,20 @@ def test_address_availability(mine: Neutron, admin: Client, member: Client) -> N
     found = ok(admin.get(f"{N}/network-ip-availabilities/{network['id']}"), 200).json()["network_ip_availability"]
     assert (found["total_ips"], found["used_ips"]) == (13, 2)
     assert ok(member.get(f"{N}/network-ip-availabilities"), 200).json() == {"network_ip_availabilities": []}
+
+
+@pytest.mark.parametrize("query", [
+    {"mtu": "99999999999999999999999"}, {"mtu": "x"}, {"name": "a\0b"}, {"id": "\0"}, {"tags": "\0"},
+    {"name": "x" * 10_000}, {"revision_number": "-99999999999999999999"}, {"provider:segmentation_id": "x"},
+])
+def test_strange_filters_match_nothing(admin: Client, query: dict[str, str]) -> None:
+    ok(admin.post(f"{N}/networks", {"network": {"name": "n"}}), 201)
+    assert ok(admin.get(f"{N}/networks", params=query), 200).json() == {"networks": []}
+
+
+@pytest.mark.parametrize("id", ["%00", "..%2F..%2Fetc", "x" * 3000, "%F0%9F%92%A9", "'; drop table networks; --"])
+def test_strange_ids_are_unknown(member: Client, id: str) -> None:
+    answer = member.get(f"{N}/networks/{id}")
+    assert answer.status_code == 404
+    assert answer.json()["NeutronError"]["type"] in ("NetworkNotFound", "HTTPNotFound")
+    assert member.get(f"{N}/networks/{id}/tags").status_code == 404

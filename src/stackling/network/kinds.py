@@ -42,7 +42,8 @@ _LEGS_SETTLED = update(_p).where(
 _LEGS_GONE = delete(_p).where(_p.c.device_id == bindparam("device"), _p.c.deleting.is_(True),
                               _p.c.role.in_([PortRole.ROUTER, PortRole.FLOATING]))
 _NETWORK_SETTLED = select(tables.networks.c.settled).where(tables.networks.c.id == bindparam("network"))
-_GATEWAY_HOSTS = select(hosts.c.name).order_by(hosts.c.name)
+MOST_GATEWAY_HOSTS = 5
+_GATEWAY_HOSTS = select(hosts.c.name).order_by(hosts.c.name).limit(64)
 _GUARDS = {FabricKind.NETWORK: "network-addresses", FabricKind.ROUTER: "router",
            FabricKind.SECURITY_GROUP: "security-group"}
 _DROP_GUARD = delete(guards).where(guards.c.name == bindparam("name"))

@@ -109,6 +109,8 @@ def fetch(tx: Tx, call: Call, resource: Resource, id: str, action: str | None = 
           writing: bool = False) -> tuple[Record, dict[str, Any]]:
     """The row and its policy target; 404 for what the caller must not see, 403 for what it must not do."""
     rows = resource.listed.rows
+    if "\0" in id:                              # PostgreSQL knows no such text
+        raise not_found(resource.name, id.replace("\0", ""))
     record = rows.locked(tx, id) if tx.writing else rows.get(tx, id)
     if record is None:
         raise not_found(resource.name, id)
@@ -158,13 +160,15 @@ def list_(tx: Tx, call: Call, resource: Resource) -> Any:
 
 def _query(call: Call, resource: Resource) -> lists.ListQuery | None:
     """What is asked for; None when nothing can match."""
-    query = lists.ListQuery(limit=_limit(call), marker=call.query.last("marker") or None)
+    query = lists.ListQuery(limit=_limit(call), marker=(call.query.last("marker") or "").replace("\0", "") or None)
     query.reverse = str(call.query.last("page_reverse", "false")).lower() in ("true", "1")
     unknown: list[str] = []
     hidden = _hidden(call, resource)            # who may not see it, learns nothing by asking for it either
     for name, values in call.query.items():
         if name in _PAGING:
             continue
+        if any("\0" in value for value in values):
+            return None
         if name in _TAG_FILTERS and "tags" in resource.table:
             query.filters[name] = [value for value in values if value]
             continue
@@ -189,12 +193,19 @@ def _filter_values(name: str, attribute: Attribute, values: Sequence[str]) -> li
     if kind == "boolean":
         return [convert(name, attribute, value) for value in values]
     if kind in ("integer", "non_negative") or name in _NUMBERS:
-        return [None if value in ("", "None") else int(value) for value in values]
+        return [None if value in ("", "None") else _number(value) for value in values]
     nullable = name in _NULLABLE
     if name in ("floating_ip_address", "fixed_ip_address", "mac_address", "gateway_ip", "cidr"):
         return [None if nullable and value in ("", "None", "null") else _canonical(name, attribute, value)
                 for value in values]
     return [None if nullable and value in ("", "None", "null") else value for value in values]
+
+
+def _number(value: str) -> int:
+    number = int(value)
+    if abs(number) > 2**31 - 1:
+        raise ValueError("no row has such a number")
+    return number
 
 
 def _canonical(name: str, attribute: Attribute, value: str) -> str:
