@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +37,10 @@ _GET_VISIBLE = _GET.where(or_(flavors.c.is_public == true(), _GRANTED))
 _BY_ID = select(flavors).order_by(flavors.c.id)
 _PUBLIC_BY_ID = _BY_ID.where(flavors.c.is_public == true())
 _VISIBLE_BY_ID = _BY_ID.where(or_(flavors.c.is_public == true(), _GRANTED))
+
+_NAMES = select(flavors.c.id, flavors.c.name, flavors.c.description).order_by(flavors.c.id).limit(bindparam("most"))
+_PUBLIC_NAMES = _NAMES.where(flavors.c.is_public == true())
+_VISIBLE_NAMES = _NAMES.where(or_(flavors.c.is_public == true(), _GRANTED))
 
 
 def _flavor(row: Row[Any]) -> Flavor:
@@ -95,6 +99,13 @@ def list_flavors(tx: Tx, ctx: Context, *, is_public: bool | None = True, min_mem
             raise Invalid(f"marker [{marker}] not found")
         found = found[at + 1:]
     return found if limit is None else found[:limit]
+
+
+def list_names(tx: Tx, ctx: Context, most: int) -> Sequence[Row[Any]]:
+    """(id, name, description) of the first flavors of the usual list: public ones and the caller's own, by id."""
+    if ctx.is_admin:
+        return tx.all(_PUBLIC_NAMES, most=most)
+    return tx.all(_VISIBLE_NAMES, most=most, project=ctx.project_id)
 
 
 def create_flavor(tx: Tx, ctx: Context, flavor: Flavor) -> Flavor:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call, Reply
 from stackling.api.compute.parts import (
     BOOLEAN,
     COUNT,
+    MAX_LIMIT,
     NAME,
     TEXT,
     Json,
     is_true,
     limit_of,
+    link_base,
     links,
     next_links,
     number,
@@ -80,6 +82,8 @@ def _least(call: Call, name: str) -> int:
 def list_flavors(detail: bool) -> Callable[[Tx, Call], Reply]:
     """GET /flavors and /flavors/detail."""
     def handler(tx: Tx, call: Call) -> Reply:
+        if not call.query and not detail:
+            return Reply({"flavors": _all_basic(call, flavors.list_names(tx, call.ctx, MAX_LIMIT))})
         limit = limit_of(call.query)
         key = call.query.last("sort_key", "flavorid") or "flavorid"
         found = flavors.list_flavors(
@@ -100,9 +104,19 @@ def list_flavors(detail: bool) -> Callable[[Tx, Call], Reply]:
 
 
 def _basic(call: Call, flavor: Flavor) -> Json:
-    shown: Json = {"id": flavor.id, "name": flavor.name, "links": links(call, "flavors", flavor.id)}
-    if call.version >= (2, 55):
-        shown["description"] = flavor.description
+    return _all_basic(call, [flavor])[0]
+
+
+def _all_basic(call: Call, found: Iterable[Any]) -> list[Json]:
+    base, described = link_base(call), call.version >= (2, 55)
+    shown: list[Json] = []
+    for flavor in found:
+        id = flavor.id
+        one: Json = {"id": id, "name": flavor.name, "links": [
+            {"rel": "self", "href": f"{base}/v2.1/flavors/{id}"}, {"rel": "bookmark", "href": f"{base}/flavors/{id}"}]}
+        if described:
+            one["description"] = flavor.description
+        shown.append(one)
     return shown
 
 
