@@ -123,6 +123,16 @@ def test_a_key_is_claimed_once_until_its_lease_ends(database: Database) -> None:
     assert [claim.key.id for claim in _claim(database, "third")] == ["3"]
 
 
+def test_a_restarted_owner_takes_up_its_claims_and_its_former_turns_are_void(database: Database) -> None:
+    _nudge(database, "1")
+    (former,) = _claim(database, "me")
+    SqlWorkQueue(database).release("other")
+    assert _claim(database, "me") == []
+    SqlWorkQueue(database).release("me")
+    assert len(_claim(database, "me")) == 1
+    assert not _settle(database, former)
+
+
 def test_many_claimers_share_the_work_without_overlap(database: Database) -> None:
     _nudge(database, *[str(n) for n in range(40)])
     with ThreadPoolExecutor(4) as pool:

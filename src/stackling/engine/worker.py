@@ -22,7 +22,8 @@ class Worker:
 
     *threads* turns run at once; *lease* (seconds) is how long a claim holds; *poll* bounds how late a lost
     wake-up is noticed; *sweep* is the age at which a converged resource is checked against its backend again, and
-    how often the backends of *audits* are compared with the database.
+    how often the backends of *audits* are compared with the database. An *owner* that stays the same over restarts
+    takes up at once what its former process left claimed.
     """
 
     def __init__(self, queue: WorkQueue, kinds: Iterable[Kind], *, threads: int = 4, lease: float = 60.0,
@@ -65,6 +66,7 @@ class Worker:
     def run(self) -> None:
         """The loop."""
         swept, audited = -1e9, clock.monotonic()
+        self._queue.release(self.owner)
         with ThreadPoolExecutor(self._threads, thread_name_prefix="turn") as pool:
             while not self._stopping:
                 self._woken.clear()

@@ -64,7 +64,7 @@ class Plant:
         fabric = self._fabric()
         fabric.watch(lambda kind, id: self.database.write(_look_again, kind.value, id))
         audited = self._audited(fabric)
-        worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *audited], audits=audited)
+        worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *audited], audits=audited, owner="engine")
         self.bus.listen(lambda _keys: worker.wake())
         worker.start()
 

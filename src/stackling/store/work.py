@@ -21,6 +21,8 @@ _DUE = select(work.c.kind, work.c.id, work.c.epoch, work.c.nudges, work.c.attemp
 _TAKE = update(work).where(
     work.c.kind == bindparam("k"), work.c.id == bindparam("i"), work.c.epoch == bindparam("e"),
 ).values(epoch=work.c.epoch + 1, owner=bindparam("o"), lease_until=bindparam("until"))
+_RELEASE = update(work).where(work.c.owner == bindparam("o")).values(
+    epoch=work.c.epoch + 1, owner=None, lease_until=None)
 _SETTLE = update(work).where(
     work.c.kind == bindparam("k"), work.c.id == bindparam("i"), work.c.epoch == bindparam("e"),
 ).values(
@@ -59,6 +61,9 @@ class SqlWorkQueue:
 
     def claim(self, kinds: Sequence[str], owner: str, lease: float, limit: int) -> list[Claim]:
         return self._database.write(_claim, kinds, owner, lease, limit)
+
+    def release(self, owner: str) -> None:
+        self._database.write(lambda tx: tx.execute(_RELEASE, {"o": owner}))
 
     def load(self, use_case: Callable[..., Any], *args: Any) -> Any:
         return self._database.read(use_case, *args)
