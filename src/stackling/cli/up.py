@@ -29,6 +29,8 @@ def cloud_options(command: Any) -> Any:
                                                      "its network."),
         click.option("--floating-range", metavar="CIDR", help="Addresses of the external network.  "
                                                               "[default: 172.24.4.0/24]"),
+        click.option("--floating-gateway", metavar="IP", help="Its gateway.  [default: its first address]"),
+        click.option("--floating-pool", metavar="FIRST-LAST", help="Its floating IPs.  [default: all of it]"),
         click.option("--port", type=click.IntRange(1, 65535), metavar="PORT",
                      help="Where the APIs listen.  [default: the first free one from 8700]"),
         click.option("--listen", metavar="ADDRESS", help="On which address they listen.  [default: 127.0.0.1]"),
@@ -48,7 +50,8 @@ def wanted(chosen: dict[str, Any]) -> cloud.Wanted:
     return cloud.Wanted(
         driver="simulated" if chosen["simulated"] else None, hosts=chosen["hosts"], port=chosen["port"],
         listen=chosen["listen"], access=ways[0] if ways else None, uplink=chosen["uplink"],
-        floating_range=chosen["floating_range"])
+        floating_range=chosen["floating_range"], floating_gateway=chosen["floating_gateway"],
+        floating_pool=chosen["floating_pool"])
 
 
 def start(directory: StateDirectory, chosen: dict[str, Any], steps: output.Steps) -> Configuration:

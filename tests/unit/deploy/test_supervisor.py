@@ -239,3 +239,15 @@ def test_clients_of_a_restarted_listener_wait_instead_of_being_refused(lab: Lab)
             assert client.recv(10) == b"hello"
         found = lab.until(lambda found, n=restarts: found["web"]["restarts"] == n and found["web"]["state"] == "ready")
         pid = found["web"]["pid"]
+
+
+def test_a_step_that_is_done_once_is_ready_when_it_has_ended_well(lab: Lab) -> None:
+    tries = lab.directory.root / "tries"
+    script = 'echo x >> "$0"; [ $(wc -l < "$0") -ge 2 ]'
+    lab.specs.append(ProcessSpec("step", ("/bin/sh", "-c", script, str(tries)), once=True))
+    lab.sleeper("later", after=("step",), before=f"assert pathlib.Path({str(tries)!r}).read_text() == 'x\\nx\\n'")
+    lab.start()
+    found = lab.until_ready()
+    assert found["step"]["pid"] is None
+    assert found["step"]["restarts"] == 1
+    assert found["later"]["failures"] == 0

@@ -51,8 +51,7 @@ def specs(directory: StateDirectory) -> tuple[ProcessSpec, ...]:
     step = ProcessSpec(STEP, (*PYTHON, "stackling.deploy.embedded.network", "--state-dir", str(directory.root)),
                        after=("ovs-db", "ovs-vswitchd"), once=True)
     late = {"ovn-controller": (STEP,)}
-    return (*(replace(process, pidfile=None, after=(*process.after, *late.get(process.name, ())))
-              for process in processes), step)
+    return (*(replace(process, after=(*process.after, *late.get(process.name, ()))) for process in processes), step)
 
 
 def connect(directory: StateDirectory, configuration: Configuration) -> None:

@@ -179,9 +179,9 @@ def _database(paths: OvnPaths, name: str, database: str, netns: str | None) -> P
 
 def _daemon(paths: OvnPaths, name: str, argv: tuple[str, ...], netns: str | None, after: tuple[str, ...],
             ready: Path | None = None) -> ProcessSpec:
-    pidfile, control = paths.run / f"{name}.pid", paths.run / f"{name}.ctl"
+    control = paths.run / f"{name}.ctl"
     common = [f"--log-file={paths.log / f'{name}.log'}", "-vconsole:off"]
     if name == "ovn-controller":                # names its own control socket: ovn-controller.<pid>.ctl
-        return ProcessSpec(name, (*argv, *common), paths.env, netns, after=after, pidfile=pidfile)
+        return ProcessSpec(name, (*argv, *common), paths.env, netns, after=after)
     common.append(f"--unixctl={control}")
-    return ProcessSpec(name, (*argv, *common), paths.env, netns, after=after, ready=ready or control, pidfile=pidfile)
+    return ProcessSpec(name, (*argv, *common), paths.env, netns, after=after, ready=ready or control)

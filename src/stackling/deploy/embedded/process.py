@@ -37,7 +37,6 @@ class ProcessSpec:
     after: tuple[str, ...] = ()
     ready: Path | None = None
     listen: tuple[str, int] | None = None
-    pidfile: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout: float = 5.0
     restart: bool = True

@@ -64,14 +64,14 @@ def kill_strays(digest: str) -> None:
 def _stop_wave(directory: StateDirectory, wave: Sequence[ProcessSpec], progress: Progress) -> None:
     ending: list[tuple[ProcessSpec, Running, float]] = []
     for spec in wave:
-        if running := processes.find(spec.pidfile or directory.pid_file(spec.name), directory.digest, spec.name):
+        if running := processes.find(directory.pid_file(spec.name), directory.digest, spec.name):
             progress(spec.name)
             running.send(spec.stop_signal)
             ending.append((spec, running, time.monotonic() + spec.stop_timeout))
     for spec, running, deadline in ending:
         _end(running, spec.name, deadline - time.monotonic())
     for spec in wave:
-        (spec.pidfile or directory.pid_file(spec.name)).unlink(missing_ok=True)
+        directory.pid_file(spec.name).unlink(missing_ok=True)
 
 
 def _end(running: Running, name: str, timeout: float) -> None:

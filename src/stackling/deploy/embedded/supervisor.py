@@ -234,7 +234,7 @@ class Supervisor:
                     f"starts again in {pause(child.failures):.2f} s" if child.spec.restart else "stays down")
 
     def _pid_file(self, spec: ProcessSpec) -> Path:
-        return spec.pidfile or self.pids / f"{spec.name}.pid"
+        return self.pids / f"{spec.name}.pid"
 
     # -- those who ask
 
