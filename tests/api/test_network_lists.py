@@ -47,6 +47,7 @@ def test_port_filters(mine: Neutron, member: Client) -> None:
     assert names(mine.list("ports", device_id="d")) == ["q"]
     assert names(mine.list("ports", mac_address=other["mac_address"].upper())) == ["q"]
     assert len(mine.list("ports", device_id="")) == 1
+    refused(member.get(f"{N}/ports", params={"fixed_ips": "nonsense"}), 400, "InvalidInput")
 
 
 def test_subnet_filters(mine: Neutron, cloud: CloudUnderTest, admin: Client) -> None:

@@ -187,7 +187,13 @@ def _query(call: Call, resource: Resource) -> lists.ListQuery | None:
 
 
 def _filter_values(name: str, attribute: Attribute, values: Sequence[str]) -> list[Any]:
-    if name in ("fixed_ips", "security_groups"):
+    if name == "fixed_ips":
+        for value in values:
+            if "=" not in value:
+                raise Invalid(f"Invalid input for operation: '{value}' is not of the form <key>=[value].",
+                              type="InvalidInput")
+        return list(values)
+    if name == "security_groups":
         return list(values)
     kind = getattr(attribute.convert, "__name__", "")
     if kind == "boolean":
