@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -15,8 +16,17 @@ from stackling.deploy.embedded.directory import StateDirectory
 PARTS = (("port", "network", "/ports", "ports"), ("network", "network", "/networks", "networks"),
          ("router", "network", "/routers", "routers"), ("security_group", "network", "/security-groups",
                                                         "security_groups"), ("image", "image", "/images", "images"))
-Resource = tuple[str, str, str]
-"""(kind, id, name to show)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What is to be explained. ``trouble``: what its own API says is wrong with it."""
+
+    kind: str
+    id: str
+    name: str
+    trouble: str | None = None
+
 
 
 @click.command()
@@ -50,34 +60,35 @@ def command(directory: StateDirectory, resource: str, style: str) -> None:
 def _find(client: Client, wanted: str) -> list[Resource]:
     """The resource, first, and what belongs to it."""
     if floating := client.get("network", "/floatingips", floating_ip_address=wanted)["floatingips"]:
-        return [("floating_ip", floating[0]["id"], wanted)]
+        return [Resource("floating_ip", floating[0]["id"], wanted)]
     if server := servers.find(client, wanted):
         ports = client.get("network", "/ports", device_id=server["id"])["ports"]
         ids = {port["id"] for port in ports}
         every = client.get("network", "/floatingips")["floatingips"] if ports else []
-        return [("server", server["id"], server["name"]),
-                *(("port", port["id"], port["fixed_ips"][0]["ip_address"] if port["fixed_ips"] else port["id"])
-                  for port in ports),
-                *(("floating_ip", one["id"], one["floating_ip_address"]) for one in every if one["port_id"] in ids)]
+        trouble = (server.get("fault") or {}).get("message") if server["status"] == "ERROR" else None
+        return [
+            Resource("server", server["id"], server["name"], trouble),
+            *(Resource("port", port["id"], port["fixed_ips"][0]["ip_address"] if port["fixed_ips"] else port["id"])
+              for port in ports),
+            *(Resource("floating_ip", one["id"], one["floating_ip_address"]) for one in every if one["port_id"] in ids)]
     for kind, service, path, plural in PARTS:
         named = client.get(service, path, name=wanted)[plural]
         if len(named) > 1:
             raise Problem(f"{len(named)} {plural} are called {wanted}; use an id: {', '.join(o['id'] for o in named)}")
         if named:
-            return [(kind, named[0]["id"], wanted)]
-    return [(kind, wanted, wanted) for kind in ("server", "port", "floating_ip", "network", "router",
+            return [Resource(kind, named[0]["id"], wanted)]
+    return [Resource(kind, wanted, wanted) for kind in ("server", "port", "floating_ip", "network", "router",
                                                 "security_group", "image")]
 
 
 def _explained(client: Client, resource: Resource) -> dict[str, Any] | None:
-    kind, id, name = resource
     try:
-        found = client.get("stackling", f"/explain/{kind}/{escaped(id)}")["explanation"]
+        found = client.get("stackling", f"/explain/{resource.kind}/{escaped(resource.id)}")["explanation"]
     except Refused as refused:
         if refused.status == 404:
             return None
         raise
-    return {**found, "name": name}
+    return {**found, "name": resource.name, "trouble": resource.trouble}
 
 
 def _standing(part: dict[str, Any]) -> str:
@@ -86,6 +97,8 @@ def _standing(part: dict[str, Any]) -> str:
     work = part["work"]
     if part["deleted_at"]:
         return f"{title}: deleted at {part['deleted_at'][:19]}"
+    if part["trouble"]:
+        return f"{title}: {part['trouble']}"
     if work is None or (work["settled"] and not work["reason"]):
         return f"{title}: as it should be"
     why = work["reason"] or ("being worked on" if work["under_way"] else "about to be worked on")
