@@ -257,6 +257,17 @@ def test_killed_at_every_step_and_run_twice(sqlite: Database, step: int) -> None
     assert sqlite.read(world.kind.load, "x").observed_generation == 1
 
 
+def test_a_late_nudge_of_something_gone_leaves_nothing(sqlite: Database) -> None:
+    things.create(sqlite.engine, checkfirst=True)
+    world = World(sqlite, 1)
+    world.database.write(world.change, True)
+    world.finish()
+    sqlite.write(lambda tx: tx.nudge("thing", "x"))
+    world.finish()
+    assert sqlite.read(lambda tx: tx.count(work)) == 0
+    assert world.queue.standing("thing", ["x"]) == {"x": 2}
+
+
 def test_what_nobody_knows_is_reported_and_left_alone(sqlite: Database) -> None:
     things.create(sqlite.engine, checkfirst=True)
     world = World(sqlite, 1)

@@ -44,6 +44,10 @@ class WorkQueue(Protocol):
         """
         ...
 
+    def drop(self, claim: Claim) -> None:
+        """The resource isn't there (a late nudge made the key): forget the key, if the turn is still ours."""
+        ...
+
     def next_due(self, kinds: Sequence[str]) -> float | None:
         """Seconds until the next key is due (0: now); None when nothing is."""
         ...

@@ -65,7 +65,7 @@ def turn(queue: WorkQueue, kind: Kind, claim: Claim, era: int) -> bool:
     key = claim.key
     desired = queue.load(kind.load, key.id)
     if desired is None:
-        queue.settle(claim, next_due=None, converged=True, error=None, blocked_on=None, write=None)
+        queue.drop(claim)
         return True
     try:
         result = drive(kind, desired, Fence(era, desired.generation), claim.attempts)

@@ -21,6 +21,8 @@ _DUE = select(work.c.kind, work.c.id, work.c.epoch, work.c.nudges, work.c.attemp
 _TAKE = update(work).where(
     work.c.kind == bindparam("k"), work.c.id == bindparam("i"), work.c.epoch == bindparam("e"),
 ).values(epoch=work.c.epoch + 1, owner=bindparam("o"), lease_until=bindparam("until"))
+_DROP = delete(work).where(
+    work.c.kind == bindparam("k"), work.c.id == bindparam("i"), work.c.epoch == bindparam("e"))
 _RELEASE = update(work).where(work.c.owner == bindparam("o")).values(
     epoch=work.c.epoch + 1, owner=None, lease_until=None)
 _SETTLE = update(work).where(
@@ -77,6 +79,9 @@ class SqlWorkQueue:
                 self._database.write(_settle, claim, 0.0, False, None, None, None, keep_attempts=True)
             return False
         return True
+
+    def drop(self, claim: Claim) -> None:
+        self._database.write(lambda tx: tx.execute(_DROP, {"k": claim.key.kind, "i": claim.key.id, "e": claim.epoch}))
 
     def next_due(self, kinds: Sequence[str]) -> float | None:
         return self._database.read(_next_due, kinds)
