@@ -260,3 +260,23 @@ def test_external_events_make_us_look(world: World, member: Client) -> None:
     missing = {**event, "server_uuid": "00000000-0000-4000-8000-000000000000"}
     assert world.admin.post(f"{V}/os-server-external-events", {"events": [missing]}).status_code == 404
     assert world.admin.post(f"{V}/os-server-external-events", {"events": [event, missing]}).status_code == 207
+
+
+def test_images_in_the_old_form(world: World, member: Client) -> None:
+    path = f"{V}/images/{world.image}"
+    assert [image["id"] for image in member.get(f"{V}/images").json()["images"]] == [world.image]
+    [shown] = member.get(f"{V}/images/detail?name=tiny&status=ACTIVE").json()["images"]
+    assert (shown["status"], shown["progress"], shown["OS-EXT-IMG-SIZE:size"]) == ("ACTIVE", 100, 1024 * 1024)
+    assert member.get(f"{V}/images?name=other").json() == {"images": []}
+    assert member.get(path).json()["image"]["name"] == "tiny"
+    assert member.delete(path).status_code == 403
+    admin = world.admin
+    assert admin.post(f"{path}/metadata", {"metadata": {"a": "1"}}).json()["metadata"] == {"a": "1"}
+    assert admin.put(f"{path}/metadata/b", {"meta": {"b": "2"}}).json() == {"meta": {"b": "2"}}
+    assert member.get(f"{path}/metadata").json()["metadata"] == {"a": "1", "b": "2"}
+    assert admin.delete(f"{path}/metadata/a").status_code == 204
+    assert admin.delete(f"{path}/metadata/a").status_code == 404
+    assert member.put(f"{path}/metadata", {"metadata": {}}).status_code == 403
+    assert member.get(path, headers=version(36)).status_code == 404
+    assert admin.delete(path).status_code == 204
+    assert member.get(path).status_code == 404

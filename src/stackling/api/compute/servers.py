@@ -31,6 +31,8 @@ MAX_AT_ONCE = 500
 
 def create_servers(tx: Tx, call: Call) -> Reply:
     """POST /servers."""
+    if call.ctx.project_id is None:
+        raise Forbidden("A server belongs to a project: ask with a token for one.")
     new = _new_servers(call)
     server = call.body["server"]
     password = server.get("adminPass") or secrets.token_urlsafe(9)

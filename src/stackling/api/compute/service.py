@@ -8,6 +8,7 @@ from stackling.api.compute import (
     aggregates,
     flavors,
     hosts,
+    images,
     keypairs,
     networks,
     others,
@@ -25,7 +26,7 @@ from stackling.api.policy import Policy
 from stackling.api.route import Microversions, Service
 
 RESOURCES = (others, servers, server_actions, server_parts, flavors, keypairs, quotas, hosts, aggregates, usage,
-             proxies, security_groups, networks)
+             proxies, security_groups, networks, images)
 
 
 def service(overrides: Mapping[str, str] | None = None) -> Service:
