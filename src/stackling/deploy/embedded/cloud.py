@@ -205,6 +205,8 @@ def _wait(directory: StateDirectory, progress: Progress) -> None:
             return
         if time.monotonic() > deadline:
             break
+    if time.monotonic() < deadline:
+        raise CloudError(f"the supervisor has ended. {_last_words(directory, SUPERVISOR)}")
     late = [name for name, state in states.items() if state != "ready"]
     raise CloudError(f"not ready after {READY_WITHIN:.0f} s: {', '.join(late) or SUPERVISOR}. "
                      f"{_last_words(directory, (late or [SUPERVISOR])[0])}")

@@ -122,7 +122,7 @@ class Supervisor:
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "_leaving", True))
         signal.signal(signal.SIGCHLD, lambda *_: None)      # only to wake the loop
         for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-            signal.signal(ignored, signal.SIG_IGN)
+            signal.signal(ignored, lambda *_: None)     # unlike SIG_IGN, this isn't handed down to the processes
         self._sockets["wake"], self._sockets["wake-in"] = wake, self_pipe
         self._selector.register(wake, selectors.EVENT_READ, lambda _: wake.recv(64))
 
