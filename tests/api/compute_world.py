@@ -77,7 +77,9 @@ class FakeAgent:
         return GuestReport(**{
             "id": server.id, "generation": server.generation, "converged": True,
             "power": server.power if server.present else Power.ABSENT, "soft_reboots": server.soft_reboots,
-            "hard_reboots": server.hard_reboots, "rebuilds": server.rebuilds, "resizes": server.resizes, **values})
+            "hard_reboots": server.hard_reboots, "rebuilds": server.rebuilds, "resizes": server.resizes,
+            "snapshot": server.snapshot,
+            **values})
 
     def work(self) -> None:
         """Do all that is asked for, and say so."""

@@ -19,7 +19,7 @@ from stackling.agent import plan as p
 from stackling.agent.ledger import Ledger
 from stackling.agent.run import Run
 from stackling.core import clock
-from stackling.ports.disks import InstanceDisks
+from stackling.ports.disks import HandOver, InstanceDisks
 from stackling.ports.document import GuestReport, Power, ServerDesired
 from stackling.ports.hypervisor import Guest, GuestRefused, Hypervisor, HypervisorError
 
@@ -42,9 +42,10 @@ class Converger:
     """All servers of one host. Everything but the drivers' calls, which *run* runs, happens in the event loop."""
 
     def __init__(self, ledger: Ledger, hypervisor: Hypervisor, disks: InstanceDisks, reports: Reports, boot_id: str, *,
-                 run: Run, sweep: float = SWEEP) -> None:
+                 run: Run, hand_over: HandOver, sweep: float = SWEEP) -> None:
         self._ledger, self._hypervisor, self._disks, self._reports = ledger, hypervisor, disks, reports
         self._boot_id, self._run, self._sweep = boot_id, run, sweep
+        self._hand_over = hand_over
         self._open = False
         self._dirty: set[str] = set()
         self._turns: dict[str, asyncio.Task[None]] = {}
@@ -192,6 +193,12 @@ class Converger:
                 case p.MakeDisks():
                     async with self._making:
                         await run(self._disks.make, desired, self._progress(desired, guest))
+                case p.Export():
+                    async with self._making:
+                        await run(self._disks.export, desired)
+                case p.HandOver():
+                    await asyncio.to_thread(self._hand_over, desired.snapshot or "", self._disks.exported(desired))
+                    await run(self._disks.drop_export, desired)
                 case p.ResizeDisks():
                     await run(self._disks.resize, desired)
                 case p.ForgetKept():
@@ -257,6 +264,7 @@ class Converger:
             id=desired.id, generation=desired.generation, power=guest.power if guest else Power.ABSENT,
             converged=converged, step=step, error=error, terminal=terminal, soft_reboots=done.soft_reboots,
             hard_reboots=done.hard_reboots, rebuilds=done.disks or 0, resizes=done.resizes,
+            snapshot=done.snapshot,
             started_at=self._started.get(desired.id) or done.started_at, nics=guest.nics if guest else ())
 
     def _progress(self, desired: ServerDesired, guest: Guest | None) -> Callable[[str], None]:
@@ -293,5 +301,6 @@ class Converger:
 _WORDS: dict[type, str] = {
     p.MakeDisks: "making disks", p.Define: "defining", p.Start: "starting", p.SwitchOff: "switching off",
     p.Suspend: "saving memory", p.Plug: "attaching an interface", p.Unplug: "detaching an interface",
-    p.ResizeDisks: "resizing disks", p.Forget: "removing", p.Wipe: "deleting disks", p.AskShutdown: "shutting down",
+    p.ResizeDisks: "resizing disks", p.Export: "copying the root disk", p.HandOver: "saving the image",
+    p.Forget: "removing", p.Wipe: "deleting disks", p.AskShutdown: "shutting down",
 }

@@ -15,7 +15,7 @@ from stackling.agent.poll import WAIT, Poller
 from stackling.agent.report import HEARTBEAT, Reporter, Sequence
 from stackling.agent.run import Run
 from stackling.agent.wire import Lane
-from stackling.ports.disks import InstanceDisks
+from stackling.ports.disks import HandOver, InstanceDisks
 from stackling.ports.document import GuestReport, HostDocument, Inventory, MetadataNetwork, Power
 from stackling.ports.hypervisor import Hypervisor, HypervisorError
 
@@ -35,8 +35,8 @@ class HostAgent:
     """Runs one host until cancelled. *networks_changed* is told the networks whose metadata is served here."""
 
     def __init__(self, *, machine: str, host: str, ledger: Ledger, hypervisor: Hypervisor, disks: InstanceDisks,
-                 lanes: tuple[Lane, Lane], boot_id: str, run: Run, inventory: Callable[[], Inventory],
-                 address: str | None = None, timing: Timing | None = None,
+                 lanes: tuple[Lane, Lane], hand_over: HandOver, boot_id: str, run: Run,
+                 inventory: Callable[[], Inventory], address: str | None = None, timing: Timing | None = None,
                  networks_changed: Callable[[tuple[MetadataNetwork, ...]], None] = lambda networks: None) -> None:
         timing = timing or Timing()
         self.host, self.ledger, self.hypervisor = host, ledger, hypervisor
@@ -47,7 +47,8 @@ class HostAgent:
         self._reporter = Reporter(
             lanes[1], machine, host, boot_id, Sequence(ledger.sequence, ledger.reserve), self, lambda: self._inventory,
             address=address, accepted=self._accepted, heartbeat=timing.heartbeat)
-        self.converger = Converger(ledger, hypervisor, disks, self._reporter, boot_id, run=run, sweep=timing.sweep)
+        self.converger = Converger(ledger, hypervisor, disks, self._reporter, boot_id, run=run,
+                                   hand_over=hand_over, sweep=timing.sweep)
         self._poller = Poller(lanes[0], machine, host, self._position, self._accept, wait=timing.wait)
 
     async def heard(self) -> None:

@@ -1,17 +1,21 @@
-"""Fetches image data from control; blocking, for the image cache's threads."""
+"""Fetches image data from control, and hands copies of disks over to it; blocking, for threads."""
 
 from __future__ import annotations
 
 import http.client
+import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from stackling.agent.wire import Endpoint
 from stackling.ports.document import RootDisk
 from stackling.ports.hypervisor import GuestRefused, HypervisorError
 
+log = logging.getLogger(__name__)
 CHUNK = 1 << 18
+NOT_WANTED = (404, 409, 410, 413, 415)
 TIMEOUT = 30.0          # seconds without a byte
 
 
@@ -52,6 +56,40 @@ class ImageFetch:
             raise HypervisorError(f"the image can't be fetched: control answered {answer.status}")
         while chunk := answer.read(CHUNK):
             write(chunk)
+
+
+class ImageSend:
+    """``ports.disks.HandOver`` to control: ``PUT /internal/images/{id}/file``, any node in turn."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], headers: dict[str, str],
+                 tls: ssl.SSLContext | None = None) -> None:
+        self._endpoints, self._headers, self._tls = endpoints, headers, tls
+
+    def __call__(self, image_id: str, path: Path) -> None:
+        """Raises ``HypervisorError``. An image that control doesn't want any more, or refuses, is done with."""
+        problem = ""
+        for endpoint in self._endpoints:
+            connection = _connect(endpoint, self._tls)
+            try:
+                with path.open("rb") as file:
+                    connection.request("PUT", f"/internal/images/{image_id}/file", body=file, headers={
+                        **self._headers, "Content-Type": "application/octet-stream",
+                        "Content-Length": str(path.stat().st_size)})
+                    answer = connection.getresponse()
+            except FileNotFoundError:
+                raise HypervisorError(f"the copy of the root disk for image {image_id} is gone") from None
+            except (OSError, http.client.HTTPException) as error:
+                problem = f"{endpoint.url}: {error}"
+                continue
+            finally:
+                connection.close()
+            if answer.status < 300:
+                return
+            if answer.status in NOT_WANTED:
+                log.warning("image %s isn't taken: control answered %d", image_id, answer.status)
+                return
+            problem = f"{endpoint.url} answered {answer.status}"
+        raise HypervisorError(f"the image can't be handed over ({problem})")
 
 
 class _UnixConnection(http.client.HTTPConnection):

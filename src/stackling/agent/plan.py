@@ -26,7 +26,8 @@ PRESS_AGAIN = 10.0          # seconds between two requests to a guest to shut do
 class Done(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What was done for a server; kept in the ledger. ``disks``: the rebuild number whose disks were made.
 
-    ``kept_resize``: the resize before which the root disk is kept as it was.
+    ``kept_resize``: the resize before which the root disk is kept as it was. ``exported``: the image that the root
+    disk was copied for; ``snapshot``: the one whose copy was handed over.
     """
 
     id: str
@@ -36,6 +37,8 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     disks: int | None = None
     resizes: int = 0
     kept_resize: int = 0
+    exported: str | None = None
+    snapshot: str | None = None
     boot_id: str = ""
     started_at: str | None = None
 
@@ -140,6 +143,16 @@ class ForgetKept:
 
 
 @dataclass(frozen=True, slots=True)
+class Export:
+    """Copy the root disk for an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Send the copy to control."""
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Write to the ledger that this was done."""
 
@@ -154,14 +167,15 @@ class Refuse:
 
 
 Step = (MakeDisks | Define | Start | AskShutdown | Wait | SwitchOff | Pause | Unpause | Suspend | Plug | Unplug
-        | Forget | Wipe | ResizeDisks | ForgetKept | Note | Refuse)
+        | Forget | Wipe | ResizeDisks | ForgetKept | Export | HandOver | Note | Refuse)
 OFF = (None, Power.STOPPED, Power.CRASHED, Power.ABSENT)
 
 
 def first_done(desired: ServerDesired) -> Done:
     """What counts as done when a server is seen for the first time: old requests belong to the past."""
     return Done(id=desired.id, soft_reboots=desired.soft_reboots, hard_reboots=desired.hard_reboots,
-                resizes=desired.resizes, kept_resize=desired.kept_resize)
+                resizes=desired.resizes, kept_resize=desired.kept_resize, exported=desired.snapshot,
+                snapshot=desired.snapshot)
 
 
 def power_generation(desired: ServerDesired) -> int:
@@ -175,6 +189,9 @@ def plan(desired: ServerDesired, seen: Observed, done: Done, boot_id: str,
     if not desired.present:
         return ((Forget(),) if seen.guest else ()) + ((Wipe(),) if seen.disks is not None else ())
     power = seen.guest.power if seen.guest else None
+    steps = _export(desired, seen, done)
+    if steps:
+        return steps
     steps = (_reboots(desired, power, done, asked) or _rebuild(desired, seen, done)
              or _resize(desired, seen, done, asked))
     if steps:
@@ -184,9 +201,24 @@ def plan(desired: ServerDesired, seen: Observed, done: Done, boot_id: str,
     steps = steps or _nics(desired, seen)
     if steps:
         return steps
+    if desired.snapshot is not None and done.snapshot != desired.snapshot:
+        return (HandOver(), Note(msgspec.structs.replace(done, exported=desired.snapshot, snapshot=desired.snapshot)))
     reached = msgspec.structs.replace(done, power_generation=power_generation(desired), boot_id=boot_id,
                                       disks=done.disks if seen.disks is None else seen.disks)
     return (Note(reached),) if reached != done else ()
+
+
+def _export(desired: ServerDesired, seen: Observed, done: Done) -> tuple[Step, ...]:
+    """Copy the root disk, with a running guest paused meanwhile (a pause writes out whatever QEMU holds back).
+
+    The power request counts as open from before the pause, so that a guest that a crash leaves paused goes on. The
+    copy is handed over last, when the guest runs again.
+    """
+    if desired.snapshot in (None, done.exported, done.snapshot) or seen.disks is None:
+        return ()
+    running = seen.guest is not None and seen.guest.power is Power.RUNNING
+    pause: tuple[Step, ...] = (Note(msgspec.structs.replace(done, power_generation=0)), Pause()) if running else ()
+    return (*pause, Export(), Note(msgspec.structs.replace(done, exported=desired.snapshot, power_generation=0)))
 
 
 def _reboots(desired: ServerDesired, power: Power | None, done: Done, asked: Asked | None) -> tuple[Step, ...]:

@@ -24,7 +24,7 @@ _CHANGED = select(
     servers.c.power_generation, servers.c.vcpus, servers.c.memory_mib, servers.c.root_gib, servers.c.ephemeral_gib,
     servers.c.swap_mib, servers.c.image_id, servers.c.image, servers.c.flavor, servers.c.nics, servers.c.config_drive,
     servers.c.document, servers.c.soft_reboots, servers.c.hard_reboots, servers.c.rebuilds,
-    servers.c.resizes, servers.c.kept_resize, servers.c.restored_resize,
+    servers.c.resizes, servers.c.kept_resize, servers.c.restored_resize, servers.c.snapshot_id,
 ).where(servers.c.host_id == bindparam("host_id"), servers.c.host_generation > bindparam("since"),
         servers.c.deleted == 0).order_by(servers.c.host_generation)
 _MACHINE = select(machines.c.id, machines.c.credential_hash).where(
@@ -33,6 +33,9 @@ _BY_HASH = select(machines.c.id).where(machines.c.credential_hash == bindparam("
 _NAMES_IMAGE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id == servers.c.host_id)).where(
     hosts.c.machine_id == bindparam("machine"), servers.c.image_id == bindparam("image"), servers.c.deleted == 0,
 ).limit(1)
+_SAVES_IMAGE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id == servers.c.host_id).join(
+    machines, machines.c.id == hosts.c.machine_id)).where(
+    machines.c.credential_hash == bindparam("hash"), servers.c.snapshot_id == bindparam("image"), servers.c.deleted == 0)
 _metadata = msgspec.json.Decoder(MetadataDocument)
 _nics = msgspec.json.Decoder(tuple[Nic, ...])
 
@@ -85,6 +88,12 @@ def names_image(tx: Tx, machine_id: str, image_id: str) -> bool:
     return tx.one(_NAMES_IMAGE, machine=machine_id, image=image_id) is not None
 
 
+def saves_image(tx: Tx, credential: str | None, image_id: str) -> bool:
+    """Whether a document of a machine with this credential asks for a server's root disk as this image."""
+    return bool(credential) and tx.one(
+        _SAVES_IMAGE, hash=credential_hash(credential or ""), image=image_id) is not None
+
+
 def desired(row: Row[Any]) -> ServerDesired:
     """One server of a document."""
     if row.deleting:
@@ -98,7 +107,8 @@ def desired(row: Row[Any]) -> ServerDesired:
         config_drive=bool(row.config_drive), metadata=_metadata.decode(row.document),
         machine_type=properties.get("hw_machine_type"), hardware=_hardware(properties, row.flavor["extra_specs"]),
         soft_reboots=row.soft_reboots, hard_reboots=row.hard_reboots, rebuilds=row.rebuilds,
-        resizes=row.resizes, kept_resize=row.kept_resize, restored_resize=row.restored_resize)
+        resizes=row.resizes, kept_resize=row.kept_resize, restored_resize=row.restored_resize,
+        snapshot=row.snapshot_id)
 
 
 def _root(row: Row[Any]) -> RootDisk | None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from stackling.compute.documents import check_machine, credential_hash, documents, host_id, machine_of, names_image
+from stackling.compute.documents import (
+    check_machine,
+    credential_hash,
+    documents,
+    host_id,
+    machine_of,
+    names_image,
+    saves_image,
+)
 from stackling.compute.flavors import bootstrap as _bootstrap_flavors
 from stackling.compute.hosts import register_machine
 from stackling.compute.kinds import kinds
@@ -13,7 +21,7 @@ from stackling.store.transaction import Tx
 
 __all__ = [
     "accept_report", "bootstrap", "check_machine", "credential_hash", "documents", "host_id", "kinds", "lift_quotas",
-    "machine_of", "names_image", "register_machine",
+    "machine_of", "names_image", "register_machine", "saves_image",
 ]
 
 

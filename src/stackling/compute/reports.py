@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, select, update
 
 from stackling.compute import changes, hosts, resize, rows, servers
 from stackling.compute.model import ServerRow
+from stackling.image import facade as images
 from stackling.ports.document import GuestReport, Power, Report, ReportAnswer
 from stackling.store.tables.fleet import hosts as hosts_table
 from stackling.store.tables.fleet import machines
@@ -96,6 +97,9 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
             tx.event(None, "server", server["id"], "launched", source="agent", project_id=server["project_id"])
         if not server["forced_error"]:
             values.update(fault_code=None, fault_message=None, fault_details=None, fault_at=None)
+        if server["snapshot_id"] is not None and guest.snapshot == server["snapshot_id"]:
+            images.drop_empty(tx, server["snapshot_id"])
+            values.update(snapshot_id=None)
         if server["restored_resize"] and server["resizes"] == guest.resizes:
             values.update(resize.reverted(tx, server))
     elif guest.terminal and current:

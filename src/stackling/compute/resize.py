@@ -51,8 +51,8 @@ def revert_resize(tx: Tx, ctx: Context, server: ServerRow) -> ServerRow:
     _check_resized(ctx, server, "revertResize")
     old: Mapping[str, Any] = server["old_flavor"]
     timeline.begin(tx, ctx, server, "revertResize", f"back to {old['name']}")
-    values = {**_columns(old), "flavor": old, "old_flavor": server["flavor"], "resizes": server["resizes"] + 1, "kept_resize": 0,
-              "restored_resize": server["kept_resize"]}
+    values = {**_columns(old), "flavor": old, "old_flavor": server["flavor"],
+              "resizes": server["resizes"] + 1, "kept_resize": 0, "restored_resize": server["kept_resize"]}
     return _follow(tx, server, values)
 
 

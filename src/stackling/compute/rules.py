@@ -38,6 +38,8 @@ _TASKS = {
     (Power.SUSPENDED, "stopped"): "suspending",
     (Power.SUSPENDED, "paused"): "suspending",
 }
+_TRANSIENT = ("image_uploading", "resize_finish", "rebuilding", "rebooting_hard", "rebooting")
+"""What is done under way of these is no state of the server: it counts as what it shall be."""
 _STATUSES: dict[str, dict[str | None, str]] = {
     "active": {None: "ACTIVE", "rebooting": "REBOOT", "reboot_pending": "REBOOT", "reboot_started": "REBOOT",
                "rebooting_hard": "HARD_REBOOT", "reboot_pending_hard": "HARD_REBOOT",
@@ -131,6 +133,8 @@ def _task_of_counters(server: Mapping[str, Any]) -> str | None:
         return None
     if server["resizes"] > server["observed_resizes"]:
         return "resize_reverting" if server["restored_resize"] else "resize_finish"
+    if server["snapshot_id"] is not None:
+        return "image_uploading"
     if server["hard_reboots"] > server["observed_hard_reboots"]:
         return "rebooting_hard"
     if server["soft_reboots"] > server["observed_soft_reboots"]:
@@ -147,6 +151,6 @@ def _vm_state(server: Mapping[str, Any], seen: Power | None, task: str | None) -
         return "building"
     if task == "resize_reverting" or (task != "resize_finish" and server["old_flavor"] is not None):
         return "resized"
-    if seen is None or seen is Power.ABSENT or task in ("resize_finish", "rebuilding", "rebooting_hard", "rebooting"):
+    if seen is None or seen is Power.ABSENT or task in _TRANSIENT:
         return _VM_STATES[Power(server["power"])]
     return _VM_STATES[seen]

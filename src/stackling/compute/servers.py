@@ -11,6 +11,7 @@ from stackling.compute import changes, hosts, quotas, rows, timeline
 from stackling.compute.model import ServerRow
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
+from stackling.image import facade as images
 from stackling.network import facade as network
 from stackling.store.tables.compute import server_tags
 from stackling.store.transaction import Tx
@@ -85,6 +86,8 @@ def delete_server(tx: Tx, ctx: Context, id: str, action: str = "delete") -> None
 
 def finish_deletion(tx: Tx, server: ServerRow) -> None:
     """Nothing of the guest is left: release what it had; the row becomes history."""
+    if server["snapshot_id"] is not None:
+        images.drop_empty(tx, server["snapshot_id"])
     network.release_auto_floating_ips(tx, server["id"])
     network.unplug_server(tx, server["id"])
     if server["host_id"] is not None:

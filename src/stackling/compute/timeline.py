@@ -27,6 +27,8 @@ EVENTS = {
     "rebuild": "compute_rebuild_instance",
     "attach_interface": "compute_attach_interface",
     "detach_interface": "compute_detach_interface",
+    "createImage": "compute_snapshot_instance",
+    "createBackup": "compute_backup_instance",
     "resize": "compute_resize_instance",
     "confirmResize": "compute_confirm_resize",
     "revertResize": "compute_revert_resize",

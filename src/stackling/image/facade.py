@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from stackling.core.context import Context
 from stackling.core.errors import Invalid, NotFound
-from stackling.image import images, rows
+from stackling.image import images, rows, uploads
 from stackling.image.kinds import LOST
-from stackling.image.model import Image
+from stackling.image.model import Image, NewImage
 from stackling.image.rules import BOOTABLE, OPAQUE_CONTAINERS
+from stackling.image.settings import ImageSettings
 from stackling.store.transaction import Tx
 
 
@@ -30,6 +31,17 @@ class BootImage:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An image to be made of a server's root disk."""
+
+    id: str
+    name: str
+    min_disk_gib: int
+    min_ram_mib: int
+    properties: Mapping[str, str]
+
+
 def image_for_boot(tx: Tx, ctx: Context, image_id: str) -> BootImage:
     """Raises ``NotFound`` when the caller can't see it, ``Invalid`` with the reason when nothing can start."""
     image = images.visible(tx, ctx, image_id)
@@ -47,6 +59,42 @@ def image_file(tx: Tx, image_id: str) -> tuple[str, int, str]:
     if image is None or image.deleting or image.location is None:
         raise NotFound(f"Image {image_id} has no data.")
     return image.location, image.size or 0, image.os_hash_value or ""
+
+
+def create_snapshot(tx: Tx, ctx: Context, snapshot: Snapshot) -> None:
+    """A queued image, the caller's own, whose data comes from a host. Raises ``TooLarge`` beyond a quota."""
+    images.create(tx, ctx, NewImage(
+        id=snapshot.id, owner=ctx.project_id, name=snapshot.name, visibility="private", disk_format="qcow2",
+        container_format="bare", min_disk=snapshot.min_disk_gib, min_ram=snapshot.min_ram_mib,
+        properties=dict(snapshot.properties)), ImageSettings())
+
+
+def drop_empty(tx: Tx, image_id: str) -> None:
+    """Delete a snapshot that never got its data; nothing when it did, or is gone."""
+    image = rows.get(tx, image_id)
+    if image is not None and not image.deleting and image.status in ("queued", "saving"):
+        images.delete(tx, None, image)
+
+
+def backups_of(tx: Tx, owner: str, server_id: str, backup_type: str) -> list[str]:
+    """Ids of a server's backups of that type, the newest first."""
+    return rows.with_properties(
+        tx, owner, {"instance_uuid": server_id, "backup_type": backup_type, "image_type": "backup"})
+
+
+def delete_backup(tx: Tx, ctx: Context, image_id: str) -> None:
+    """Delete an image that a newer backup replaces; nothing when it is gone, or protected."""
+    image = rows.get(tx, image_id)
+    if image is not None and not image.deleting and not image.protected:
+        images.delete(tx, ctx, image)
+
+
+def begin_snapshot(tx: Tx, image_id: str, declared: int | None) -> Image:
+    """Take the data of a snapshot in; ``uploads`` has the rest. Raises ``NotFound``, ``Conflict``, ``TooLarge``."""
+    image = rows.get(tx, image_id)
+    if image is None or image.deleting:
+        raise images.missing(image_id)
+    return uploads.begin(tx, None, image, "file", declared, ImageSettings())
 
 
 def _unbootable(image: Image) -> str | None:

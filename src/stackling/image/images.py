@@ -68,7 +68,7 @@ def save(tx: Tx, old: Image, new: Image, settings: ImageSettings) -> Image:
     return rows.save(tx, old, new)
 
 
-def delete(tx: Tx, ctx: Context, image: Image) -> None:
+def delete(tx: Tx, ctx: Context | None, image: Image) -> None:
     """Delete it: the row stays, hidden, until its data is gone. Raises ``Forbidden`` for a protected one."""
     if image.protected:
         raise Forbidden(f"Image {image.id} is protected and cannot be deleted.")

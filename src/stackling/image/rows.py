@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, insert, select, update
+from sqlalchemy import and_, bindparam, delete, exists, insert, select, update
 from sqlalchemy.engine import Row
 
 from stackling.core.errors import Conflict
@@ -62,6 +62,16 @@ def get_for(tx: Tx, image_id: str, project_id: str | None) -> Image | None:
 def document_for(tx: Tx, image_id: str, project_id: str | None) -> Row[Any] | None:
     """Only what showing an image needs: document, owner, visibility, deleting, membership status."""
     return tx.one(_DOCUMENT, id=image_id, project=project_id)
+
+
+def with_properties(tx: Tx, owner: str, properties: Mapping[str, str]) -> list[str]:
+    """Ids of the owner's images that have all of *properties*, the newest first."""
+    p = image_properties.c
+    having = [exists().where(p.image_id == images.c.id, p.name == name, p.value == value)
+              for name, value in properties.items()]
+    found = tx.all(select(images.c.id).where(images.c.owner == owner, images.c.deleting.is_(False), *having)
+                   .order_by(images.c.created_at.desc(), images.c.id))
+    return [row.id for row in found]
 
 
 def generation(tx: Tx, image_id: str) -> int | None:

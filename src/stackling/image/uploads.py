@@ -19,7 +19,7 @@ from stackling.ports.images import Stored
 from stackling.store.transaction import Tx
 
 
-def begin(tx: Tx, ctx: Context, image: Image, into: str, declared: int | None, settings: ImageSettings) -> Image:
+def begin(tx: Tx, ctx: Context | None, image: Image, into: str, declared: int | None, settings: ImageSettings) -> Image:
     """Take the image for an upload *into* "file" or "stage"; the returned image's ``upload`` is its number.
 
     Raises ``Conflict`` unless it is queued, ``Invalid`` without formats, ``TooLarge`` beyond quota.

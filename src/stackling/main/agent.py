@@ -19,6 +19,7 @@ from typing import Any
 from stackling.agent.boot import boot_id
 from stackling.agent.control import ControlSocket
 from stackling.agent.host import HostAgent, Timing
+from stackling.agent.images import ImageSend
 from stackling.agent.ledger import Ledger, MachineHeld, MachineLock
 from stackling.agent.run import Run, inline
 from stackling.agent.wire import Endpoint, Lane
@@ -80,6 +81,10 @@ class Wiring:
     def find(self, server_id: str) -> Hypervisor | None:
         """The hypervisor of a server that the documents name."""
         return next((agent.hypervisor for agent in self.agents if server_id in agent.ledger.servers), None)
+
+    def sender(self) -> ImageSend:
+        """How copies of disks become images."""
+        return ImageSend(self.endpoints, self._headers, self.tls)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -146,8 +151,8 @@ def _simulated(wiring: Wiring) -> Run:
         hypervisor = SimulatedHypervisor(kept, inventory)
         wiring.agents.append(HostAgent(
             machine=machine, host=host, ledger=ledger, hypervisor=hypervisor, disks=SimulatedDisks(kept),
-            lanes=wiring.lanes(), boot_id=wiring.boot_id, run=inline, inventory=hypervisor.inventory,
-            address=str(wiring.socket), timing=wiring.timing))
+            lanes=wiring.lanes(), hand_over=wiring.sender(), boot_id=wiring.boot_id, run=inline,
+            inventory=hypervisor.inventory, address=str(wiring.socket), timing=wiring.timing))
         wiring.stack.callback(hypervisor.close)
         wiring.stack.callback(ledger.close)
     return inline

@@ -49,7 +49,7 @@ async def wire(wiring: Wiring) -> Run:
                                ledger.servers.get)
     wiring.agents.append(HostAgent(
         machine=machine, host=host, ledger=ledger, hypervisor=hypervisor, disks=disks, lanes=wiring.lanes(),
-        boot_id=wiring.boot_id, run=run, address=str(wiring.socket), timing=wiring.timing,
+        hand_over=wiring.sender(), boot_id=wiring.boot_id, run=run, address=str(wiring.socket), timing=wiring.timing,
         inventory=lambda: inventory.measure(hypervisor.inventory(), libvirt.instances,
                                             reserved_mib=libvirt.reserved_memory_mib),
         networks_changed=metadata.set_networks))

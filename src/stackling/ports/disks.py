@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Protocol
 
 from stackling.ports.document import RootDisk, ServerDesired
@@ -10,6 +11,11 @@ from stackling.ports.hypervisor import GuestDisks
 
 Fetch = Callable[[RootDisk, Callable[[bytes], object]], None]
 """Hand every chunk of an image to the second argument. Raises ``HypervisorError`` or ``GuestRefused``."""
+
+
+HandOver = Callable[[str, Path], None]
+"""Send a file's content to control as an image's data; returns when control has it or doesn't want it. Raises
+``HypervisorError``."""
 
 
 class InstanceDisks(Protocol):
@@ -39,6 +45,19 @@ class InstanceDisks(Protocol):
 
     def forget_kept(self, server: ServerDesired) -> None:
         """Keep no earlier state of the root disk but that before ``kept_resize``; the guest is off."""
+        ...
+
+    def export(self, server: ServerDesired) -> None:
+        """Copy the root disk as it is now, flat and in qcow2, for the image ``server.snapshot``; the guest is paused
+        or off. Nothing when the copy is there. Raises ``HypervisorError``."""
+        ...
+
+    def exported(self, server: ServerDesired) -> Path:
+        """Where that copy is."""
+        ...
+
+    def drop_export(self, server: ServerDesired) -> None:
+        """Remove the copy."""
         ...
 
     def paths(self, server: ServerDesired) -> GuestDisks:

@@ -91,6 +91,7 @@ class ServerDesired(Struct, frozen=True):
     resizes: int = 0                        # a higher number fits the disks to the sizes here, the guest being off
     kept_resize: int = 0                    # the resize before which the root disk is kept as it was (0: none is)
     restored_resize: int = 0                # the next resize first brings back what was kept before this one
+    snapshot: str | None = None             # the image that the root disk is to be saved as, once for each id
     resume_on_boot: bool = True             # resume_guests_state_on_host_boot
     stop_timeout: int = 60                  # seconds that the guest gets to shut down before it is switched off
 
@@ -138,6 +139,7 @@ class GuestReport(Struct, frozen=True):
     hard_reboots: int = 0
     rebuilds: int = 0
     resizes: int = 0
+    snapshot: str | None = None             # the last image whose data was handed over (or wasn't wanted any more)
     started_at: str | None = None
     nics: tuple[str, ...] = ()              # port ids that are plugged in
     unknown: bool = False

@@ -24,6 +24,7 @@ from stackling.api.compute.parts import (
     UUID,
     Json,
     array,
+    number,
     obj,
     only,
     query,
@@ -196,6 +197,9 @@ RESIZE = always(only("resize", obj({"flavorRef": {"type": ["string", "integer"],
 REBOOT = always(only("reboot", only(
     "type", {"type": "string", "enum": ["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]})))
 CREATE_IMAGE = always(only("createImage", obj({"name": NAME, "metadata": METADATA}, "name")))
+CREATE_BACKUP = always(only("createBackup", obj(
+    {"name": NAME, "backup_type": TEXT, "rotation": number(0), "metadata": METADATA},
+    "name", "backup_type", "rotation")))
 RESET_STATE = always(only("os-resetState", only("state", {"type": "string", "enum": ["active", "error"]})))
 ADD_FLOATING_IP = always(only("addFloatingIp", obj({"address": {"oneOf": [IP, UUID]}, "fixed_address": IP}, "address")))
 REMOVE_FLOATING_IP = always(only("removeFloatingIp", obj({"address": {"oneOf": [IP, UUID]}}, "address")))

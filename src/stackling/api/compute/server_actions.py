@@ -14,9 +14,10 @@ from stackling.api.compute import schema_servers as schema
 from stackling.api.compute.parts import Json, route
 from stackling.api.compute.servers import columns, flavor_ref, plain_addresses, shown
 from stackling.api.schema import Schemas
-from stackling.compute import actions, addresses, changes, hosts, rebuild, resize, servers
+from stackling.compute import actions, addresses, changes, hosts, rebuild, resize, servers, snapshots
 from stackling.compute.model import ServerRow
 from stackling.core.errors import Conflict, Gone, Invalid, NotFound, NotImplementedHere, Unavailable
+from stackling.core.ids import new_id
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
@@ -86,6 +87,25 @@ def _confirm_resize(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
 
 def _revert_resize(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
     resize.revert_resize(tx, call.ctx, server)
+
+
+def _create_image(tx: Tx, call: Call, server: ServerRow, value: Json) -> Reply:
+    id = new_id()
+    snapshots.create_image(tx, call.ctx, server, id, value["name"].strip(), value.get("metadata", {}))
+    return _image_reply(call, id)
+
+
+def _create_backup(tx: Tx, call: Call, server: ServerRow, value: Json) -> Reply:
+    id, rotation = new_id(), int(value["rotation"])
+    snapshots.create_image(tx, call.ctx, server, id, value["name"].strip(), value.get("metadata", {}),
+                           snapshots.Backup(value["backup_type"], rotation))
+    return _image_reply(call, id) if rotation else Reply(status=202)
+
+
+def _image_reply(call: Call, id: str) -> Reply:
+    if call.version >= (2, 45):
+        return Reply({"image_id": id}, 202)
+    return Reply(status=202, headers={"Location": f"{call.base}/image/v2/images/{id}"})
 
 
 def _reset_state(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
@@ -225,9 +245,8 @@ ACTIONS: Mapping[str, ServerAction] = {
                                         max=_V25),
     "os-getRDPConsole": ServerAction(_not_offered("RDP consoles are gone.", Invalid), "os-remote-consoles",
                                      schema.bare("os-getRDPConsole"), max=_V25),
-    "createImage": ServerAction(
-        _not_offered("Snapshots of servers aren't offered by this cloud yet."), "servers:create_image",
-        schema.CREATE_IMAGE),
+    "createImage": ServerAction(_create_image, "servers:create_image", schema.CREATE_IMAGE),
+    "createBackup": ServerAction(_create_backup, "os-create-backup", schema.CREATE_BACKUP),
     "restore": ServerAction(
         _not_offered("Deleted servers aren't kept by this cloud (no reclaim interval).", Conflict),
         "os-deferred-delete:restore", schema.bare("restore")),

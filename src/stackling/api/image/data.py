@@ -71,9 +71,13 @@ class Data:
         if media != OCTETS:
             raise UnsupportedMediaType(f"Invalid content type {media or '(none)'}; image data is {OCTETS}.")
         declared = _declared_size(call)
-        cap = self._settings.image_size_cap
         store = _store(call)
         image = await call.cloud.transact(_begin, call, into, rule, declared, self._settings)
+        await self.take(call, store, image, declared, into)
+
+    async def take(self, call: Call, store: ImageStore, image: Image, declared: int | None, into: str) -> None:
+        """Receive the data for an upload that has begun. Raises what the store or the data give reason for."""
+        cap = self._settings.image_size_cap
         number = image.upload or 0
         upload: Upload | None = None
         try:

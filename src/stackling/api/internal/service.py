@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stackling.api.call import Call, Reply
+from stackling.api.image.data import Data
 from stackling.api.policy import Policy
 from stackling.api.route import Route, Service
 from stackling.compute import facade as compute
 from stackling.core import clock
-from stackling.core.errors import Forbidden, Invalid, StacklingError, TooLarge, Unavailable
+from stackling.core.errors import Forbidden, Invalid, NotFound, StacklingError, TooLarge, Unavailable
 from stackling.image import facade as images
+from stackling.image.settings import ImageSettings
 from stackling.ports.document import Documents, HostDocument, Report
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ def service(wakeups: Wakeups | None = None) -> Service:
         Route("GET", "/machines/{machine}/documents", documents, None, mode="stream"),
         Route("POST", "/machines/{machine}/report", report, None, mode="stream", limit=MAX_REPORT),
         Route("GET", "/images/{image}/file", image_file, None, mode="stream"),
+        Route("PUT", "/images/{image}/file", take_snapshot, None, mode="stream"),
     ], Policy({}), _error)
 
 
@@ -178,3 +181,21 @@ async def image_file(call: Call) -> Reply:
         raise Unavailable("This process has no image store.")
     return Reply(stream=call.cloud.image_store.read(location), content_type="application/octet-stream",
                  headers={"Content-Length": str(size), "X-Image-Sha512": digest})
+
+
+def _begin_snapshot(tx: Tx, credential: str | None, image: str, declared: int | None) -> Any:
+    compute.machine_of(tx, credential)
+    if not compute.saves_image(tx, credential, image):
+        raise NotFound(f"No server of this machine is being saved as image {image}.")
+    return images.begin_snapshot(tx, image, declared)
+
+
+async def take_snapshot(call: Call) -> Reply:
+    """PUT …/images/{id}/file: the data of a snapshot that a document of the sending machine asks for."""
+    store = call.cloud.image_store
+    if store is None:
+        raise Unavailable("This process has no image store.")
+    declared = call.request.content_length
+    image = await call.cloud.transact(_begin_snapshot, call.header(CREDENTIAL), call.params["image"], declared)
+    await Data(ImageSettings()).take(call, store, image, declared, "file")
+    return Reply(status=204)

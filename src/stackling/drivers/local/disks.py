@@ -30,6 +30,7 @@ GIB, MIB = 2**30, 2**20
 LEAST_FREE = 64 * MIB       # below this nothing is begun
 LOG_MOST = 4 * MIB          # a console log beyond this is cut to its last quarter
 TIMEOUT = 60.0
+EXPORT_TIMEOUT = 1800.0
 FULL = "the instance directory of this host is full; the server is made when there is room"
 
 
@@ -81,6 +82,25 @@ class LocalDisks:
         for name in _kept(_info(root)):
             if name != _kept_name(server.kept_resize):
                 _tool("qemu-img", "snapshot", "-d", name, str(root))
+
+    def export(self, server: ServerDesired) -> None:
+        root, target = self.paths(server).root, self.exported(server)
+        if target.exists():
+            return
+        if root is None:
+            raise GuestRefused("This server has no root disk of its own to save.")
+        temporary = target.with_suffix(".new")
+        # -U: a paused guest still holds the image, and doesn't change it
+        _tool("qemu-img", "convert", "-U", "-f", "qcow2", "-O", "qcow2", str(root), str(temporary),
+              timeout=EXPORT_TIMEOUT)
+        temporary.rename(target)
+
+    def exported(self, server: ServerDesired) -> Path:
+        return self._directory(server.id) / f"snapshot.{server.snapshot}.qcow2"
+
+    def drop_export(self, server: ServerDesired) -> None:
+        for path in self._directory(server.id).glob("snapshot.*"):
+            path.unlink(missing_ok=True)
 
     def paths(self, server: ServerDesired) -> GuestDisks:
         directory, number = self._directory(server.id), server.rebuilds
@@ -232,18 +252,18 @@ def _blank(path: Path, size: int, *command: str) -> None:
     _tool(*command, str(path))
 
 
-def _tool(*command: str, account: str | None = None) -> str:
+def _tool(*command: str, account: str | None = None, timeout: float = TIMEOUT) -> str:
     """Run a tool with limits on memory and processor time. Raises ``HypervisorError``."""
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(timeout / 2), int(timeout / 2)))
         resource.setrlimit(resource.RLIMIT_AS, (GIB, GIB))
 
     try:
-        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False, user=account,
+        done = subprocess.run(command, capture_output=True, timeout=timeout, check=False, user=account,
                               extra_groups=["kvm"] if account else None, preexec_fn=limit,
                               env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"})
     except subprocess.TimeoutExpired:
-        raise HypervisorError(f"{command[0]} took longer than {TIMEOUT:g} s") from None
+        raise HypervisorError(f"{command[0]} took longer than {timeout:g} s") from None
     except FileNotFoundError:
         raise HypervisorError(f"{command[0]} isn't installed on this host: run ./setup") from None
     if done.returncode:

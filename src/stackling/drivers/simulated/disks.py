@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import struct
+import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -9,6 +12,8 @@ from stackling.core.journal import Journal
 from stackling.ports.document import RootDisk, ServerDesired
 from stackling.ports.hypervisor import GuestDisks, HypervisorError
 
+GIB = 1 << 30
+_CLUSTER = 1 << 16
 COMPACT = 256           # records in the journal beyond the number of disks before it is rewritten
 
 
@@ -44,6 +49,22 @@ class SimulatedDisks:
 
     def forget_kept(self, server: ServerDesired) -> None:
         pass
+
+    def export(self, server: ServerDesired) -> None:
+        if self._failing:
+            raise self._failing.pop(0)
+        size = (server.root.size_gib if server.root else 0) * GIB or GIB
+        self.exported(server).write_bytes(empty_qcow2(size))
+
+    def exported(self, server: ServerDesired) -> Path:
+        return Path(self._exports.name) / f"{server.snapshot}.qcow2"
+
+    def drop_export(self, server: ServerDesired) -> None:
+        self.exported(server).unlink(missing_ok=True)
+
+    @functools.cached_property
+    def _exports(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="stackling-")
 
     def paths(self, server: ServerDesired) -> GuestDisks:
         where = Path("/simulated") / server.id
@@ -81,3 +102,13 @@ class SimulatedDisks:
             self._made.pop(server_id, None)
         else:
             self._made[server_id] = int(rebuild)
+
+
+def empty_qcow2(size: int) -> bytes:
+    """An empty disk of *size* bytes in qcow2 (version 3): header, reference counts, and a table without entries."""
+    entries = -(-size // (_CLUSTER * _CLUSTER // 8))
+    header = struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", 3, 0, 0, 16, size, 0, entries, 3 * _CLUSTER, _CLUSTER, 1,
+                         0, 0, 0, 0, 0, 4, 104)
+    counted = struct.pack(">4H", 1, 1, 1, 1)
+    tables = struct.pack(">Q", 2 * _CLUSTER)
+    return b"".join(part.ljust(_CLUSTER, b"\0") for part in (header, tables, counted, bytes(8 * entries)))

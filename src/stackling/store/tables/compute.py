@@ -94,6 +94,7 @@ servers = Table(
     Column("kept_resize", Integer, nullable=False, default=0, server_default="0"),      # before which the disk is kept
     Column("restored_resize", Integer, nullable=False, default=0, server_default="0"),  # to which it goes back
     Column("old_flavor", Json),                                   # that a resize left, until it is confirmed or undone
+    Column("snapshot_id", Id),                                    # the image that the root disk is being saved as
     Column("generation", Integer, nullable=False, default=1, server_default="1"),
     Column("host_id", Id),
     Column("host", Name),
