@@ -159,6 +159,10 @@ def test_hosts(world: World, member: Client) -> None:
     assert admin.delete(f"{V}/os-services/{service['id']}", headers=LATEST).status_code == 409
     assert admin.get(f"{V}/os-hosts").json()["hosts"][0]["host_name"] == "h1"
     assert admin.get(f"{V}/os-hosts/h1").json()["host"][0]["resource"]["cpu"] == 4
+    assert admin.put(f"{V}/os-hosts/h1", {"maintenance_mode": "enable"}).status_code == 501
+    assert admin.put(f"{V}/os-hosts/h1", {}).status_code == 400
+    assert admin.get(f"{V}/os-hosts/h9/reboot").status_code == 404
+    assert admin.get(f"{V}/os-hosts/h1/reboot", headers=version(43)).status_code == 404
 
 
 def test_aggregates_and_zones(world: World, member: Client) -> None:

@@ -26,7 +26,7 @@ from stackling.api.compute.parts import (
 from stackling.api.schema import Schemas, always
 from stackling.compute import hosts, placing
 from stackling.core.clock import instant
-from stackling.core.errors import Conflict, Invalid, NotFound
+from stackling.core.errors import Conflict, Invalid, NotFound, NotImplementedHere
 from stackling.core.ids import is_id
 
 if TYPE_CHECKING:
@@ -340,6 +340,14 @@ def show_os_host(tx: Tx, call: Call) -> Reply:
     return Reply({"host": [{"resource": line} for line in lines]})
 
 
+def no_host_control(tx: Tx, call: Call) -> Reply:
+    """PUT /os-hosts/{name} and its power actions: refused as Nova's libvirt driver refuses them."""
+    if not any(row["name"] == call.params["host"] for row in hosts.list_hosts(tx)):
+        raise NotFound(f"Compute host {call.params['host']} could not be found.")
+    raise NotImplementedHere("Hosts' power and maintenance mode aren't controlled here; disable a host by os-services.")
+
+
+_SWITCH = {"type": "string", "enum": ["enable", "disable", "Enable", "Disable", "ENABLE", "DISABLE"]}
 _BY_NAME = {"host": HOST, "binary": {"type": "string", "minLength": 1, "maxLength": 255},
             "disabled_reason": {"type": "string", "minLength": 1, "maxLength": 255}}
 _UPDATE_OLD = Schemas({(2, 0): obj(_BY_NAME, "host", "binary"),
@@ -369,4 +377,8 @@ ROUTES = [
     route("GET", "/os-availability-zone/detail", list_zones_in_detail, "os-availability-zone:detail"),
     route("GET", "/os-hosts", list_os_hosts, "os-hosts:list", max=(2, 42)),
     route("GET", "/os-hosts/{host}", show_os_host, "os-hosts:show", max=(2, 42)),
+    route("PUT", "/os-hosts/{host}", no_host_control, "os-hosts:update", max=(2, 42), body=always(
+        obj({"status": _SWITCH, "maintenance_mode": _SWITCH}, minProperties=1))),
+    *(route("GET", f"/os-hosts/{{host}}/{action}", no_host_control, f"os-hosts:{rule}", max=(2, 42))
+      for action, rule in (("startup", "start"), ("shutdown", "shutdown"), ("reboot", "reboot"))),
 ]

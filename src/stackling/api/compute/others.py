@@ -155,6 +155,11 @@ def no_audit_log(tx: Tx, call: Call) -> Reply:
         "total_errors": 0, "total_instances": 0}})
 
 
+def no_console_token(tx: Tx, call: Call) -> Reply:
+    """GET /os-console-auth-tokens/{token}: none is ever given out yet."""
+    raise NotFound("Token not found")
+
+
 # -- gone
 
 def gone(tx: Tx, call: Call) -> Reply:
@@ -195,5 +200,6 @@ ROUTES = [
     route("GET", "/os-migrations", no_migrations, "os-migrations:index"),
     route("GET", "/os-instance_usage_audit_log", no_audit_log, "os-instance-usage-audit-log:list"),
     route("GET", "/os-instance_usage_audit_log/{before}", no_audit_log, "os-instance-usage-audit-log:show"),
+    route("GET", "/os-console-auth-tokens/{token}", no_console_token, "os-console-auth-tokens"),
     *_gone_routes(),
 ]

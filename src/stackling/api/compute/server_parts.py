@@ -309,6 +309,12 @@ def list_migrations(tx: Tx, call: Call) -> Reply:
     return Reply({"migrations": []})
 
 
+def no_migration(tx: Tx, call: Call) -> Reply:
+    """…/migrations/{id}: there is none."""
+    server = _server(tx, call)
+    raise NotFound(f"Migration {call.params['migration']} not found for instance {server['id']}")
+
+
 def show_password(tx: Tx, call: Call) -> Reply:
     """GET …/os-server-password: what the guest has posted; none does."""
     _server(tx, call)
@@ -408,6 +414,10 @@ ROUTES = [
     route("GET", f"{_S}/os-volume_attachments/{{volume}}", no_volumes, "os-volumes-attachments:show"),
     route("DELETE", f"{_S}/os-volume_attachments/{{volume}}", no_volumes, "os-volumes-attachments:delete"),
     route("GET", f"{_S}/migrations", list_migrations, "servers:migrations:index", min=(2, 23)),
+    route("GET", f"{_S}/migrations/{{migration}}", no_migration, "servers:migrations:show", min=(2, 23)),
+    route("DELETE", f"{_S}/migrations/{{migration}}", no_migration, "servers:migrations:delete", min=(2, 24)),
+    route("POST", f"{_S}/migrations/{{migration}}/action", no_migration, "servers:migrations:force_complete",
+          min=(2, 22), body=always(only("force_complete", {"type": "null"}))),
     route("GET", f"{_S}/os-server-password", show_password, "os-server-password:show"),
     route("DELETE", f"{_S}/os-server-password", clear_password, "os-server-password:clear"),
     route("POST", f"{_S}/remote-consoles", remote_console, "os-remote-consoles", min=(2, 6), body=Schemas({
