@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from stackling.compute import rules
 from stackling.ports.document import Power
+from stackling.store.tables.compute import servers
 
 RUNNING: dict[str, Any] = {
-    "deleted": 0, "deleting": 0, "host": "h", "power": "running", "observed_power": "running", "launched_at": "x",
-    "soft_reboots": 0, "hard_reboots": 0, "rebuilds": 0, "observed_soft_reboots": 0, "observed_hard_reboots": 0,
-    "observed_rebuilds": 0, "observed_terminal": 0, "overdue": 0, "forced_error": 0, "fault_code": None,
-    "generation": 1, "observed_generation": 1, "observed_converged": 1, "observed_error": None, "observed_step": None,
-    "resizes": 0, "observed_resizes": 0, "restored_resize": 0, "old_flavor": None}
+    **{column.name: getattr(column.default, "arg", None) for column in servers.columns},
+    "host": "h", "power": "running", "observed_power": "running", "launched_at": "x", "generation": 1,
+    "observed_generation": 1, "observed_converged": 1}
 
 
 @pytest.mark.parametrize(("changes", "status", "vm_state", "task", "power"), [
