@@ -6,14 +6,24 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, exists, insert, or_, select, update
 
 from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound
 from stackling.identity import state
 from stackling.identity.listing import select_page
 from stackling.identity.model import CatalogService, Endpoint, Listing, Region
 from stackling.identity.refusals import not_found
-from stackling.store.tables.identity import endpoints, regions, services
+from stackling.store.tables.identity import (
+    endpoint_groups,
+    endpoints,
+    limits,
+    policy_associations,
+    project_endpoint_groups,
+    project_endpoints,
+    regions,
+    registered_limits,
+    services,
+)
 from stackling.store.transaction import Tx
 
 _REGION = (regions.c.id, regions.c.description, regions.c.parent_region_id, regions.c.extra)
@@ -26,9 +36,13 @@ _ONE_SERVICE = select(*_SERVICE).where(services.c.id == bindparam("id"))
 _ONE_ENDPOINT = select(*_ENDPOINT).where(endpoints.c.id == bindparam("id"))
 _VISIBLE = select(
     services.c.id, services.c.type, services.c.name, endpoints.c.id, endpoints.c.interface, endpoints.c.region_id,
-    endpoints.c.url,
+    endpoints.c.url, or_(exists(select(project_endpoints.c.endpoint_id)),
+                         exists(select(project_endpoint_groups.c.project_id))).label("filtered"),
 ).select_from(services.outerjoin(endpoints, (endpoints.c.service_id == services.c.id) & endpoints.c.enabled.is_(True))
               ).where(services.c.enabled.is_(True)).order_by(services.c.type, services.c.id, endpoints.c.id)
+_CHOSEN = select(project_endpoints.c.project_id, project_endpoints.c.endpoint_id)
+_CHOSEN_BY_GROUP = select(project_endpoint_groups.c.project_id, endpoint_groups.c.filters).select_from(
+    project_endpoint_groups.join(endpoint_groups, endpoint_groups.c.id == project_endpoint_groups.c.endpoint_group_id))
 _SUBSTITUTE = re.compile(r"[$%]\((\w+)\)s")
 KNOWN_SUBSTITUTIONS = frozenset({"public_url", "project_id", "tenant_id", "user_id"})
 
@@ -40,20 +54,39 @@ class Catalog:
         self._rows: list[tuple[Any, ...]] = [tuple(row) for row in tx.all(_VISIBLE)]
         self.personal = any("_id)s" in (row[6] or "") for row in self._rows)
         """Whether it differs by project or user."""
+        self._chosen = _chosen(tx, self._rows) if self._rows and self._rows[0][7] else {}
 
     def show(self, public_url: str, project_id: str | None, user_id: str | None) -> list[dict[str, Any]]:
         """As a token shows it. An endpoint that needs a project is left out where there is none."""
         values = {"public_url": public_url.rstrip("/"), "project_id": project_id, "tenant_id": project_id,
                   "user_id": user_id}
         shown: dict[str, dict[str, Any]] = {}
-        for service_id, type_, name, endpoint_id, interface, region_id, url in self._rows:
+        chosen = self._chosen.get(project_id) if project_id is not None else None
+        for service_id, type_, name, endpoint_id, interface, region_id, url, _ in self._rows:
+            if chosen is not None and endpoint_id not in chosen:
+                continue
             service = shown.get(service_id)
             if service is None:
                 service = shown[service_id] = {"endpoints": [], "id": service_id, "type": type_, "name": name or ""}
             if endpoint_id is not None and (filled := substitute(url, values)) is not None:
                 service["endpoints"].append({"id": endpoint_id, "interface": interface, "region_id": region_id,
                                              "url": filled, "region": region_id})
-        return list(shown.values())
+        return [one for one in shown.values() if one["endpoints"]] if chosen is not None else list(shown.values())
+
+
+def _chosen(tx: Tx, rows: list[tuple[Any, ...]]) -> dict[str, set[str]]:
+    """The endpoints that each project with a filter sees."""
+    found: dict[str, set[str]] = {}
+    for chosen in tx.all(_CHOSEN):
+        found.setdefault(chosen.project_id, set()).add(chosen.endpoint_id)
+    place = {"service_id": 0, "interface": 4, "region_id": 5}
+    for group in tx.all(_CHOSEN_BY_GROUP):
+        filters: Mapping[str, str] = group.filters
+        fitting = {row[3] for row in rows if row[3] is not None and all(
+            row[place[name]] == value for name, value in filters.items())}
+        if fitting:
+            found.setdefault(group.project_id, set()).update(fitting)
+    return found
 
 
 def substitute(url: str, values: Mapping[str, str | None]) -> str | None:
@@ -127,6 +160,8 @@ def delete_region(tx: Tx, region: Region) -> None:
     if tx.count(endpoints, endpoints.c.region_id.in_(doomed)):
         raise Forbidden(f"Unable to delete region {region.id} because it or its child regions have associated "
                         "endpoints.")
+    _forget_policies(tx, policy_associations.c.region_id.in_(doomed))
+    _forget_limits(tx, registered_limits.c.region_id.in_(doomed))
     tx.execute(delete(regions).where(regions.c.id.in_(doomed)))
 
 
@@ -158,9 +193,12 @@ def update_service(tx: Tx, service: CatalogService, values: Mapping[str, Any]) -
 
 
 def delete_service(tx: Tx, service: CatalogService) -> None:
-    """A service with its endpoints."""
+    """A service with its endpoints, and the limits of its resources."""
     state.bump(tx)
-    tx.execute(delete(endpoints).where(endpoints.c.service_id == service.id))
+    own = list(tx.execute(select(endpoints.c.id).where(endpoints.c.service_id == service.id)).scalars())
+    _remove_endpoints(tx, own)
+    _forget_policies(tx, policy_associations.c.service_id == service.id)
+    _forget_limits(tx, registered_limits.c.service_id == service.id)
     tx.execute(delete(services).where(services.c.id == service.id))
 
 
@@ -207,7 +245,25 @@ def update_endpoint(tx: Tx, endpoint: Endpoint, values: Mapping[str, Any]) -> En
 
 def delete_endpoint(tx: Tx, endpoint: Endpoint) -> None:
     state.bump(tx)
-    tx.execute(delete(endpoints).where(endpoints.c.id == endpoint.id))
+    _remove_endpoints(tx, [endpoint.id])
+
+
+def _remove_endpoints(tx: Tx, ids: list[str]) -> None:
+    if ids:
+        tx.execute(delete(project_endpoints).where(project_endpoints.c.endpoint_id.in_(ids)))
+        _forget_policies(tx, policy_associations.c.endpoint_id.in_(ids))
+        tx.execute(delete(endpoints).where(endpoints.c.id.in_(ids)))
+
+
+def _forget_policies(tx: Tx, which: Any) -> None:
+    tx.execute(delete(policy_associations).where(which))
+
+
+def _forget_limits(tx: Tx, which: Any) -> None:
+    doomed = list(tx.execute(select(registered_limits.c.id).where(which)).scalars())
+    if doomed:
+        tx.execute(delete(limits).where(limits.c.registered_limit_id.in_(doomed)))
+        tx.execute(delete(registered_limits).where(registered_limits.c.id.in_(doomed)))
 
 
 def _check_service(tx: Tx, service_id: str) -> None:

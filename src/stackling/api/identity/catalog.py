@@ -107,7 +107,8 @@ def delete_service(tx: Tx, call: Call) -> None:
 # -- endpoints
 
 
-def _show_endpoint(call: Call, endpoint: Endpoint) -> dict[str, Any]:
+def show_endpoint_of(call: Call, endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint as the API shows it."""
     return with_links(call, "endpoints", {
         **endpoint.extra, "id": endpoint.id, "service_id": endpoint.service_id, "interface": endpoint.interface,
         "region_id": endpoint.region_id, "region": endpoint.region_id, "enabled": endpoint.enabled,
@@ -118,11 +119,12 @@ def list_endpoints(tx: Tx, call: Call) -> Any:
     page = listing(call, ("interface", "service_id", "region_id"))
     if "region" in call.query and "region_id" not in page.equal:
         page = Listing({**page.equal, "region_id": call.query.last("region")}, page.like, page.limit, page.marker)
-    return collection(call, "endpoints", [_show_endpoint(call, one) for one in catalog.list_endpoints(tx, page)], page)
+    found = catalog.list_endpoints(tx, page)
+    return collection(call, "endpoints", [show_endpoint_of(call, one) for one in found], page)
 
 
 def show_endpoint(tx: Tx, call: Call) -> Any:
-    return {"endpoint": _show_endpoint(call, catalog.get_endpoint(tx, call.params["endpoint_id"]))}
+    return {"endpoint": show_endpoint_of(call, catalog.get_endpoint(tx, call.params["endpoint_id"]))}
 
 
 def _endpoint_values(tx: Tx, body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -140,7 +142,7 @@ def _endpoint_values(tx: Tx, body: dict[str, Any]) -> tuple[dict[str, Any], dict
 
 def create_endpoint(tx: Tx, call: Call) -> Any:
     values, extra = _endpoint_values(tx, call.body["endpoint"])
-    return {"endpoint": _show_endpoint(call, catalog.create_endpoint(tx, new_hex(), {**values, "extra": extra}))}
+    return {"endpoint": show_endpoint_of(call, catalog.create_endpoint(tx, new_hex(), {**values, "extra": extra}))}
 
 
 def update_endpoint(tx: Tx, call: Call) -> Any:
@@ -148,7 +150,7 @@ def update_endpoint(tx: Tx, call: Call) -> Any:
     own_id(call.body["endpoint"], endpoint.id, "endpoint")
     values, extra = _endpoint_values(tx, call.body["endpoint"])
     changed = catalog.update_endpoint(tx, endpoint, merged(values, extra, endpoint.extra))
-    return {"endpoint": _show_endpoint(call, changed)}
+    return {"endpoint": show_endpoint_of(call, changed)}
 
 
 def delete_endpoint(tx: Tx, call: Call) -> None:

@@ -139,4 +139,39 @@ RULES: dict[str, str] = {
     **_all(f"{ADMIN_OR_SYSTEM_READER} or domain_id:%(target.limit.domain.id)s or "
            "domain_id:%(target.limit.project.domain_id)s or (project_id:%(target.limit.project_id)s and "
            "not None:%(target.limit.project_id)s)", "get_limit"),
+
+    **_all(_here(ADMIN_OR_SYSTEM_READER),
+           "list_endpoint_groups get_endpoint_group list_endpoints_associated_with_endpoint_group "
+           "list_projects_associated_with_endpoint_group get_endpoint_group_in_project "
+           "list_endpoint_groups_for_project list_endpoints_for_project check_endpoint_in_project "
+           "list_projects_for_endpoint"),
+    **_all(_here(ADMIN), "create_endpoint_group update_endpoint_group delete_endpoint_group "
+                         "add_endpoint_group_to_project remove_endpoint_group_from_project add_endpoint_to_project "
+                         "remove_endpoint_from_project"),
+
+    **_all(_here(ADMIN_OR_SYSTEM_READER),
+           "list_policies get_policy list_endpoints_for_policy get_policy_for_endpoint "
+           "check_policy_association_for_endpoint check_policy_association_for_service "
+           "check_policy_association_for_region_and_service"),
+    **_all(_here(ADMIN), "create_policy update_policy delete_policy create_policy_association_for_endpoint "
+                         "delete_policy_association_for_endpoint create_policy_association_for_service "
+                         "delete_policy_association_for_service create_policy_association_for_region_and_service "
+                         "delete_policy_association_for_region_and_service"),
+
+    **_all(_here(ADMIN_OR_SYSTEM_READER), "get_domain_config get_domain_config_default"),
+    **_all(_here(ADMIN), "create_domain_config update_domain_config delete_domain_config"),
+
+    **_all(_here(ADMIN_OR_SYSTEM_READER), "list_consumers get_consumer"),
+    **_all(_here(ADMIN), "create_consumer update_consumer delete_consumer"),
+    **_all(_in_project(ADMIN), "authorize_request_token"),
+    **_all(_in_project(ADMIN), "get_access_token get_access_token_role list_access_tokens list_access_token_roles "
+                               "delete_access_token"),
+
+    **_all(_here(ADMIN_OR_SYSTEM_READER),
+           "list_identity_providers get_identity_provider list_protocols get_protocol list_mappings get_mapping "
+           "list_service_providers get_service_provider"),
+    **_all(_here(ADMIN),
+           "create_identity_provider update_identity_provider delete_identity_provider create_protocol "
+           "update_protocol delete_protocol create_mapping update_mapping delete_mapping create_service_provider "
+           "update_service_provider delete_service_provider"),
 }

@@ -8,9 +8,12 @@ from stackling.api.identity import (
     application_credentials,
     catalog,
     credentials,
+    domain_config,
+    endpoint_filters,
     grants,
     groups,
     limits,
+    policies,
     projects,
     role_assignments,
     roles,
@@ -31,6 +34,7 @@ def service(identity: Identity, policy: Mapping[str, str] | None = None) -> Serv
     routes = [
         *versions.ROUTES, *tokens.routes(identity), *projects.ROUTES, *users.routes(identity), *groups.ROUTES,
         *roles.ROUTES, *grants.ROUTES, *role_assignments.ROUTES, *catalog.ROUTES, *limits.ROUTES,
+        *endpoint_filters.ROUTES, *policies.ROUTES, *domain_config.routes(identity),
         *application_credentials.routes(identity), *credentials.routes(identity), *trusts.routes(identity),
     ]
     return Service(

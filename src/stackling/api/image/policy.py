@@ -22,6 +22,8 @@ _ADMIN_OR_MEMBER_SEES = f"{_ADMIN} or (role:member and {_SEEN})"
 _ADMIN_OR_SHARED_MEMBER = f"{_ADMIN} or (role:member and project_id:%(member_id)s)"
 _READER_OR_SHARED_MEMBER = f"{_ADMIN} or role:reader and (project_id:%(project_id)s or project_id:%(member_id)s)"
 
+_NAMESPACE = f"{_ADMIN} or (role:reader and (project_id:%(project_id)s or 'public':%(visibility)s))"
+
 RULES = {
     "default": "",
     "context_is_admin": "role:admin",
@@ -52,6 +54,19 @@ RULES = {
     "copy_image": _ADMIN,
     "stores_info_detail": f"{_ADMIN} or rule:service_api",
     "tasks_api_access": _ADMIN,
+    "metadef_default": "",
+    "metadef_admin": _ADMIN,
+    "get_metadef_namespaces": _ADMIN_OR_READER,
+    **dict.fromkeys((
+        "get_metadef_namespace", "get_metadef_object", "get_metadef_objects", "list_metadef_resource_types",
+        "get_metadef_resource_type", "get_metadef_property", "get_metadef_properties", "get_metadef_tag",
+        "get_metadef_tags"), _NAMESPACE),
+    **dict.fromkeys((
+        "modify_metadef_namespace", "add_metadef_namespace", "delete_metadef_namespace", "modify_metadef_object",
+        "add_metadef_object", "delete_metadef_object", "add_metadef_resource_type_association",
+        "remove_metadef_resource_type_association", "modify_metadef_property", "add_metadef_property",
+        "remove_metadef_property", "modify_metadef_tag", "add_metadef_tag", "add_metadef_tags", "delete_metadef_tag",
+        "delete_metadef_tags"), "rule:metadef_admin"),
 }
 MESSAGE = "You are not authorized to complete {rule} action."
 

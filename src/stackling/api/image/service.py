@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stackling.api.image import metadef_items, metadefs
 from stackling.api.image.data import Data
 from stackling.api.image.discovery import Discovery
 from stackling.api.image.images import Images
@@ -14,7 +15,7 @@ from stackling.api.image.patch import V20, V21
 from stackling.api.image.policy import MESSAGE, RULES
 from stackling.api.policy import Policy
 from stackling.api.route import Route, Service
-from stackling.core.errors import QuotaExceeded, StacklingError
+from stackling.core.errors import NotFound, QuotaExceeded, StacklingError
 from stackling.image.settings import ImageSettings
 
 _ANY = "default"
@@ -43,7 +44,7 @@ def error_body(error: StacklingError, request_id: str) -> tuple[Any, str]:
 
 def _routes(settings: ImageSettings, store: str) -> list[Route]:
     return [*_discovery(Discovery(settings, store)), *_images(Images(settings, store)), *_data(Data(settings)),
-            *_members(Members(settings)), *_imports(Imports(settings, store))]
+            *_members(Members(settings)), *_imports(Imports(settings, store)), *_metadefs(settings), *_cache()]
 
 
 def _discovery(handlers: Discovery) -> list[Route]:
@@ -108,3 +109,46 @@ def _imports(handlers: Imports) -> list[Route]:
     ]
 
 
+def _metadefs(settings: ImageSettings) -> list[Route]:
+    every, one = "/v2/metadefs/namespaces", "/v2/metadefs/namespaces/{namespace}"
+    types = f"{one}/resource_types"
+    return [
+        Route("GET", "/v2/schemas/metadefs/{name}", metadefs.schema, _ANY),
+        Route("GET", "/v2/metadefs/resource_types", metadefs.resource_types, _ANY),
+        Route("GET", every, metadefs.Namespaces(settings).index, _ANY),
+        Route("POST", every, metadefs.create, _ANY, "write", status=201),
+        Route("GET", one, metadefs.show, _ANY),
+        Route("PUT", one, metadefs.change, _ANY, "write"),
+        Route("DELETE", one, metadefs.remove, _ANY, "write", status=204),
+        Route("GET", types, metadefs.associations, _ANY),
+        Route("POST", types, metadefs.associate, _ANY, "write", status=201),
+        Route("DELETE", f"{types}/{{name}}", metadefs.dissociate, _ANY, "write", status=204),
+        *_metadef_items(one),
+    ]
+
+
+def _metadef_items(namespace: str) -> list[Route]:
+    found: list[Route] = []
+    for word, kind in (("objects", "object"), ("properties", "property"), ("tags", "tag")):
+        every, one = f"{namespace}/{word}", f"{namespace}/{word}/{{name}}"
+        show = metadef_items.show_one_object if kind == "object" else getattr(metadef_items, f"show_{kind}")
+        create = metadef_items.create_tags if kind == "tag" else getattr(metadef_items, f"create_{kind}")
+        found += [
+            Route("GET", every, getattr(metadef_items, f"list_{word}"), _ANY),
+            Route("POST", every, create, _ANY, "write", status=201),
+            Route("DELETE", every, getattr(metadef_items, f"clear_{word}"), _ANY, "write", status=204),
+            Route("GET", one, show, _ANY),
+            Route("PUT", one, getattr(metadef_items, f"change_{kind}"), _ANY, "write"),
+            Route("DELETE", one, getattr(metadef_items, f"remove_{kind}"), _ANY, "write", status=204),
+        ]
+    return [*found, Route("POST", f"{namespace}/tags/{{name}}", metadef_items.create_tag, _ANY, "write", status=201)]
+
+
+def _cache() -> list[Route]:
+    """Glance's answers where it has no cache of its own."""
+    def absent(tx: object, call: object) -> None:
+        raise NotFound("Caching is disabled on the image service.")
+
+    every, one = "/v2/cache", "/v2/cache/{image_id}"
+    return [Route("GET", every, absent, _ANY), Route("DELETE", every, absent, _ANY),
+            Route("PUT", one, absent, _ANY), Route("DELETE", one, absent, _ANY)]

@@ -232,3 +232,128 @@ limits = Table(
     Column("description", Long),
     Index("ix_identity_limits_registered_limit_id", "registered_limit_id"),
 )
+
+endpoint_groups = Table(
+    "identity_endpoint_groups", metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("description", Long),
+    Column("filters", Json, nullable=False),                    # service_id, region_id, interface
+)
+
+project_endpoint_groups = Table(
+    "identity_project_endpoint_groups", metadata,
+    Column("endpoint_group_id", Id, primary_key=True),
+    Column("project_id", Id, primary_key=True),
+    Index("ix_identity_project_endpoint_groups_project_id", "project_id"),
+)
+
+project_endpoints = Table(
+    "identity_project_endpoints", metadata,
+    Column("endpoint_id", Id, primary_key=True),
+    Column("project_id", Id, primary_key=True),
+    Index("ix_identity_project_endpoints_project_id", "project_id"),
+)
+
+policies = Table(
+    "identity_policies", metadata,
+    Column("id", Id, primary_key=True),
+    Column("type", Name, nullable=False),
+    Column("blob", Long, nullable=False),
+    Column("extra", Json, nullable=False),
+)
+"""Policy files that Identity keeps for others, who read them; nothing here acts on them."""
+
+policy_associations = Table(
+    "identity_policy_associations", metadata,
+    Column("id", Id, primary_key=True),                         # a digest of the three below: one policy for each
+    Column("policy_id", Id, nullable=False),
+    Column("endpoint_id", Id),
+    Column("service_id", Id),
+    Column("region_id", Name),
+    Index("ix_identity_policy_associations_policy_id", "policy_id"),
+)
+
+domain_config = Table(
+    "identity_domain_config", metadata,
+    Column("domain_id", Id, primary_key=True),
+    Column("section", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),              # the value in JSON, encrypted under the cluster key
+)
+
+consumers = Table(
+    "identity_consumers", metadata,
+    Column("id", Id, primary_key=True),
+    Column("description", Long),
+    Column("sealed", LargeBinary, nullable=False),              # its secret
+    Column("extra", Json, nullable=False),
+)
+
+request_tokens = Table(
+    "identity_request_tokens", metadata,
+    Column("id", Id, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),              # its secret
+    Column("consumer_id", Id, nullable=False),
+    Column("project_id", Id, nullable=False),
+    Column("user_id", Id),                                      # who authorized it
+    Column("roles", Json),
+    Column("verifier", String(32)),
+    Column("expires_at", Instant),
+    Index("ix_identity_request_tokens_consumer_id", "consumer_id"),
+)
+
+access_tokens = Table(
+    "identity_access_tokens", metadata,
+    Column("id", Id, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),              # its secret
+    Column("consumer_id", Id, nullable=False),
+    Column("project_id", Id, nullable=False),
+    Column("user_id", Id, nullable=False),
+    Column("roles", Json, nullable=False),
+    Column("expires_at", Instant),
+    Index("ix_identity_access_tokens_consumer_id", "consumer_id"),
+    Index("ix_identity_access_tokens_user_id", "user_id"),
+)
+
+identity_providers = Table(
+    "identity_providers", metadata,
+    Column("id", Id, primary_key=True),
+    Column("domain_id", Id, nullable=False),
+    Column("enabled", Boolean, nullable=False, default=False, server_default=false()),
+    Column("description", Long),
+    Column("authorization_ttl", Integer),                       # minutes
+)
+
+remote_ids = Table(
+    "identity_remote_ids", metadata,
+    Column("remote_id", Name, primary_key=True),
+    Column("idp_id", Id, nullable=False),
+    Column("position", Integer, nullable=False),
+    Index("ix_identity_remote_ids_idp_id", "idp_id"),
+)
+
+mappings = Table(
+    "identity_mappings", metadata,
+    Column("id", Id, primary_key=True),
+    Column("rules", Json, nullable=False),
+    Column("schema_version", String(8), nullable=False),
+)
+
+protocols = Table(
+    "identity_protocols", metadata,
+    Column("idp_id", Id, primary_key=True),
+    Column("id", Id, primary_key=True),
+    Column("mapping_id", Id, nullable=False),
+    Column("remote_id_attribute", Name),
+)
+
+service_providers = Table(
+    "identity_service_providers", metadata,
+    Column("id", Id, primary_key=True),
+    Column("enabled", Boolean, nullable=False, default=False, server_default=false()),
+    Column("description", Long),
+    Column("auth_url", Long, nullable=False),
+    Column("sp_url", Long, nullable=False),
+    Column("relay_state_prefix", Name),
+)

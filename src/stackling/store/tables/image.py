@@ -6,7 +6,7 @@ filtering. ``generation`` counts every change; an upload's number is the generat
 file in the store, so that whoever deletes a file knows by the number whether it can still be wanted.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, String, Table, false
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, String, Table, UniqueConstraint, false
 
 from stackling.store.tables.base import metadata
 from stackling.store.types import Id, Instant, Json, Long, Name
@@ -96,3 +96,30 @@ image_tasks = Table(
     Index("ix_image_tasks_image_id", "image_id"),
     Index("ix_image_tasks_created_at", "created_at"),
 )
+
+metadef_namespaces = Table(
+    "image_metadef_namespaces", metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Name, nullable=False),
+    Column("display_name", Name),
+    Column("description", Long),
+    Column("visibility", String(16), nullable=False),             # public, private
+    Column("protected", Boolean, nullable=False, default=False, server_default=false()),
+    Column("owner", Name),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    UniqueConstraint("namespace"),
+    Index("ix_image_metadef_namespaces_created_at_id", "created_at", "id"),
+)
+
+metadef_items = Table(
+    "image_metadef_items", metadata,
+    Column("namespace_id", Id, primary_key=True),
+    Column("kind", String(16), primary_key=True),                 # object, property, tag, resource_type
+    Column("name", Name, primary_key=True),
+    Column("content", Json, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Index("ix_image_metadef_items_kind_name", "kind", "name"),
+)
+"""What a namespace defines, by its kind; and which resource types it applies to."""

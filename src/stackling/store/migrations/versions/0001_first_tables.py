@@ -181,6 +181,21 @@ def upgrade() -> None:
         batch_op.create_index("ix_identity_access_rules_user_id", ["user_id"], unique=False)
 
     op.create_table(
+        "identity_access_tokens",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("consumer_id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("user_id", types.Id, nullable=False),
+        sa.Column("roles", types.Json(), nullable=False),
+        sa.Column("expires_at", types.Instant, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_access_tokens")),
+    )
+    with op.batch_alter_table("identity_access_tokens", schema=None) as batch_op:
+        batch_op.create_index("ix_identity_access_tokens_consumer_id", ["consumer_id"], unique=False)
+        batch_op.create_index("ix_identity_access_tokens_user_id", ["user_id"], unique=False)
+
+    op.create_table(
         "identity_application_credentials",
         sa.Column("id", types.Id, nullable=False),
         sa.Column("user_id", types.Id, nullable=False),
@@ -214,6 +229,14 @@ def upgrade() -> None:
         batch_op.create_index("ix_identity_assignments_target_id", ["target_id"], unique=False)
 
     op.create_table(
+        "identity_consumers",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("extra", types.Json(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_consumers")),
+    )
+    op.create_table(
         "identity_credentials",
         sa.Column("id", types.Id, nullable=False),
         sa.Column("user_id", types.Id, nullable=False),
@@ -226,6 +249,22 @@ def upgrade() -> None:
     with op.batch_alter_table("identity_credentials", schema=None) as batch_op:
         batch_op.create_index("ix_identity_credentials_user_id", ["user_id"], unique=False)
 
+    op.create_table(
+        "identity_domain_config",
+        sa.Column("domain_id", types.Id, nullable=False),
+        sa.Column("section", types.Name, nullable=False),
+        sa.Column("name", types.Name, nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("domain_id", "section", "name", name=op.f("pk_identity_domain_config")),
+    )
+    op.create_table(
+        "identity_endpoint_groups",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("name", types.Name, nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("filters", types.Json(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_endpoint_groups")),
+    )
     op.create_table(
         "identity_endpoints",
         sa.Column("id", types.Id, nullable=False),
@@ -273,6 +312,13 @@ def upgrade() -> None:
         batch_op.create_index("ix_identity_limits_registered_limit_id", ["registered_limit_id"], unique=False)
 
     op.create_table(
+        "identity_mappings",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("rules", types.Json(), nullable=False),
+        sa.Column("schema_version", sa.String(length=8), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_mappings")),
+    )
+    op.create_table(
         "identity_memberships",
         sa.Column("user_id", types.Id, nullable=False),
         sa.Column("group_id", types.Id, nullable=False),
@@ -291,6 +337,44 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("identity_old_passwords", schema=None) as batch_op:
         batch_op.create_index("ix_identity_old_passwords_user_id", ["user_id", "created_at"], unique=False)
+
+    op.create_table(
+        "identity_policies",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("type", types.Name, nullable=False),
+        sa.Column("blob", types.Long, nullable=False),
+        sa.Column("extra", types.Json(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_policies")),
+    )
+    op.create_table(
+        "identity_policy_associations",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("policy_id", types.Id, nullable=False),
+        sa.Column("endpoint_id", types.Id, nullable=True),
+        sa.Column("service_id", types.Id, nullable=True),
+        sa.Column("region_id", types.Name, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_policy_associations")),
+    )
+    with op.batch_alter_table("identity_policy_associations", schema=None) as batch_op:
+        batch_op.create_index("ix_identity_policy_associations_policy_id", ["policy_id"], unique=False)
+
+    op.create_table(
+        "identity_project_endpoint_groups",
+        sa.Column("endpoint_group_id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.PrimaryKeyConstraint("endpoint_group_id", "project_id", name=op.f("pk_identity_project_endpoint_groups")),
+    )
+    with op.batch_alter_table("identity_project_endpoint_groups", schema=None) as batch_op:
+        batch_op.create_index("ix_identity_project_endpoint_groups_project_id", ["project_id"], unique=False)
+
+    op.create_table(
+        "identity_project_endpoints",
+        sa.Column("endpoint_id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.PrimaryKeyConstraint("endpoint_id", "project_id", name=op.f("pk_identity_project_endpoints")),
+    )
+    with op.batch_alter_table("identity_project_endpoints", schema=None) as batch_op:
+        batch_op.create_index("ix_identity_project_endpoints_project_id", ["project_id"], unique=False)
 
     op.create_table(
         "identity_project_tags",
@@ -316,6 +400,23 @@ def upgrade() -> None:
         batch_op.create_index("ix_identity_projects_parent_id", ["parent_id"], unique=False)
 
     op.create_table(
+        "identity_protocols",
+        sa.Column("idp_id", types.Id, nullable=False),
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("mapping_id", types.Id, nullable=False),
+        sa.Column("remote_id_attribute", types.Name, nullable=True),
+        sa.PrimaryKeyConstraint("idp_id", "id", name=op.f("pk_identity_protocols")),
+    )
+    op.create_table(
+        "identity_providers",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("domain_id", types.Id, nullable=False),
+        sa.Column("enabled", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("authorization_ttl", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_providers")),
+    )
+    op.create_table(
         "identity_regions",
         sa.Column("id", types.Name, nullable=False),
         sa.Column("description", types.Long, nullable=False),
@@ -333,6 +434,31 @@ def upgrade() -> None:
         sa.Column("description", types.Long, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_registered_limits")),
     )
+    op.create_table(
+        "identity_remote_ids",
+        sa.Column("remote_id", types.Name, nullable=False),
+        sa.Column("idp_id", types.Id, nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("remote_id", name=op.f("pk_identity_remote_ids")),
+    )
+    with op.batch_alter_table("identity_remote_ids", schema=None) as batch_op:
+        batch_op.create_index("ix_identity_remote_ids_idp_id", ["idp_id"], unique=False)
+
+    op.create_table(
+        "identity_request_tokens",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("consumer_id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("user_id", types.Id, nullable=True),
+        sa.Column("roles", types.Json(), nullable=True),
+        sa.Column("verifier", sa.String(length=32), nullable=True),
+        sa.Column("expires_at", types.Instant, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_request_tokens")),
+    )
+    with op.batch_alter_table("identity_request_tokens", schema=None) as batch_op:
+        batch_op.create_index("ix_identity_request_tokens_consumer_id", ["consumer_id"], unique=False)
+
     op.create_table(
         "identity_revocations",
         sa.Column("audit_id", sa.String(length=32), nullable=False),
@@ -354,6 +480,16 @@ def upgrade() -> None:
         sa.Column("extra", types.Json(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_roles")),
         sa.UniqueConstraint("domain_id", "name", name=op.f("uq_identity_roles_domain_id_name")),
+    )
+    op.create_table(
+        "identity_service_providers",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("enabled", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("auth_url", types.Long, nullable=False),
+        sa.Column("sp_url", types.Long, nullable=False),
+        sa.Column("relay_state_prefix", types.Name, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_service_providers")),
     )
     op.create_table(
         "identity_services",
@@ -426,6 +562,36 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("image_members", schema=None) as batch_op:
         batch_op.create_index("ix_image_members_member_id", ["member_id"], unique=False)
+
+    op.create_table(
+        "image_metadef_items",
+        sa.Column("namespace_id", types.Id, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", types.Name, nullable=False),
+        sa.Column("content", types.Json(), nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("namespace_id", "kind", "name", name=op.f("pk_image_metadef_items")),
+    )
+    with op.batch_alter_table("image_metadef_items", schema=None) as batch_op:
+        batch_op.create_index("ix_image_metadef_items_kind_name", ["kind", "name"], unique=False)
+
+    op.create_table(
+        "image_metadef_namespaces",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("namespace", types.Name, nullable=False),
+        sa.Column("display_name", types.Name, nullable=True),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("visibility", sa.String(length=16), nullable=False),
+        sa.Column("protected", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("owner", types.Name, nullable=True),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_image_metadef_namespaces")),
+        sa.UniqueConstraint("namespace", name=op.f("uq_image_metadef_namespaces_namespace")),
+    )
+    with op.batch_alter_table("image_metadef_namespaces", schema=None) as batch_op:
+        batch_op.create_index("ix_image_metadef_namespaces_created_at_id", ["created_at", "id"], unique=False)
 
     op.create_table(
         "image_properties",
@@ -847,6 +1013,7 @@ def upgrade() -> None:
         sa.Column("kept_resize", sa.Integer(), server_default="0", nullable=False),
         sa.Column("restored_resize", sa.Integer(), server_default="0", nullable=False),
         sa.Column("old_flavor", types.Json(), nullable=True),
+        sa.Column("snapshot_id", types.Id, nullable=True),
         sa.Column("generation", sa.Integer(), server_default="1", nullable=False),
         sa.Column("host_id", types.Id, nullable=True),
         sa.Column("host", types.Name, nullable=True),
@@ -1099,6 +1266,14 @@ def downgrade() -> None:
         batch_op.drop_index("ix_image_properties_name")
 
     op.drop_table("image_properties")
+    with op.batch_alter_table("image_metadef_namespaces", schema=None) as batch_op:
+        batch_op.drop_index("ix_image_metadef_namespaces_created_at_id")
+
+    op.drop_table("image_metadef_namespaces")
+    with op.batch_alter_table("image_metadef_items", schema=None) as batch_op:
+        batch_op.drop_index("ix_image_metadef_items_kind_name")
+
+    op.drop_table("image_metadef_items")
     with op.batch_alter_table("image_members", schema=None) as batch_op:
         batch_op.drop_index("ix_image_members_member_id")
 
@@ -1114,18 +1289,42 @@ def downgrade() -> None:
     op.drop_table("identity_trusts")
     op.drop_table("identity_state")
     op.drop_table("identity_services")
+    op.drop_table("identity_service_providers")
     op.drop_table("identity_roles")
     with op.batch_alter_table("identity_revocations", schema=None) as batch_op:
         batch_op.drop_index("ix_identity_revocations_expires_at")
 
     op.drop_table("identity_revocations")
+    with op.batch_alter_table("identity_request_tokens", schema=None) as batch_op:
+        batch_op.drop_index("ix_identity_request_tokens_consumer_id")
+
+    op.drop_table("identity_request_tokens")
+    with op.batch_alter_table("identity_remote_ids", schema=None) as batch_op:
+        batch_op.drop_index("ix_identity_remote_ids_idp_id")
+
+    op.drop_table("identity_remote_ids")
     op.drop_table("identity_registered_limits")
     op.drop_table("identity_regions")
+    op.drop_table("identity_providers")
+    op.drop_table("identity_protocols")
     with op.batch_alter_table("identity_projects", schema=None) as batch_op:
         batch_op.drop_index("ix_identity_projects_parent_id")
 
     op.drop_table("identity_projects")
     op.drop_table("identity_project_tags")
+    with op.batch_alter_table("identity_project_endpoints", schema=None) as batch_op:
+        batch_op.drop_index("ix_identity_project_endpoints_project_id")
+
+    op.drop_table("identity_project_endpoints")
+    with op.batch_alter_table("identity_project_endpoint_groups", schema=None) as batch_op:
+        batch_op.drop_index("ix_identity_project_endpoint_groups_project_id")
+
+    op.drop_table("identity_project_endpoint_groups")
+    with op.batch_alter_table("identity_policy_associations", schema=None) as batch_op:
+        batch_op.drop_index("ix_identity_policy_associations_policy_id")
+
+    op.drop_table("identity_policy_associations")
+    op.drop_table("identity_policies")
     with op.batch_alter_table("identity_old_passwords", schema=None) as batch_op:
         batch_op.drop_index("ix_identity_old_passwords_user_id")
 
@@ -1134,6 +1333,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_identity_memberships_group_id")
 
     op.drop_table("identity_memberships")
+    op.drop_table("identity_mappings")
     with op.batch_alter_table("identity_limits", schema=None) as batch_op:
         batch_op.drop_index("ix_identity_limits_registered_limit_id")
 
@@ -1147,10 +1347,13 @@ def downgrade() -> None:
         batch_op.drop_index("ix_identity_endpoints_service_id")
 
     op.drop_table("identity_endpoints")
+    op.drop_table("identity_endpoint_groups")
+    op.drop_table("identity_domain_config")
     with op.batch_alter_table("identity_credentials", schema=None) as batch_op:
         batch_op.drop_index("ix_identity_credentials_user_id")
 
     op.drop_table("identity_credentials")
+    op.drop_table("identity_consumers")
     with op.batch_alter_table("identity_assignments", schema=None) as batch_op:
         batch_op.drop_index("ix_identity_assignments_target_id")
         batch_op.drop_index("ix_identity_assignments_role_id")
@@ -1160,6 +1363,11 @@ def downgrade() -> None:
         batch_op.drop_index("ix_identity_application_credentials_project_id")
 
     op.drop_table("identity_application_credentials")
+    with op.batch_alter_table("identity_access_tokens", schema=None) as batch_op:
+        batch_op.drop_index("ix_identity_access_tokens_user_id")
+        batch_op.drop_index("ix_identity_access_tokens_consumer_id")
+
+    op.drop_table("identity_access_tokens")
     with op.batch_alter_table("identity_access_rules", schema=None) as batch_op:
         batch_op.drop_index("ix_identity_access_rules_user_id")
 
