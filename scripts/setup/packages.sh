@@ -82,14 +82,17 @@ postgresql_preset() { # the tests make their own clusters
   }
 }
 
-account_ready() { getent passwd "$account" >/dev/null; }
+account_ready() { getent passwd "$account" >/dev/null && getent group "$account" >/dev/null; }
 
 account_create() { # the one that Debian's libvirt-daemon-system would make; virtual machines run under it
-  local uid=64055
+  local id=64055 uid= gid=
+  getent passwd $id >/dev/null || uid=$id
+  getent group $id >/dev/null || gid=$id
   as_root groupadd --system --force kvm
-  ! getent passwd $uid >/dev/null || uid=
-  as_root useradd --system ${uid:+--uid $uid} --gid kvm --home-dir /var/lib/libvirt --no-create-home \
-    --shell /usr/sbin/nologin --comment "Libvirt Qemu" "$account"
+  getent group "$account" >/dev/null || as_root groupadd --system ${gid:+--gid $gid} "$account"
+  getent passwd "$account" >/dev/null || as_root useradd --system ${uid:+--uid $uid} --gid kvm \
+    --home-dir /var/lib/libvirt --no-create-home --shell /usr/sbin/nologin --comment "Libvirt Qemu" "$account"
+  as_root usermod --append --groups "$account" "$account"
 }
 
 guest_packages() { PYTHONPATH=src .venv/bin/python -m stackling.deploy.guest.packages "$@"; }
