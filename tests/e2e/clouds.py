@@ -28,11 +28,14 @@ class TestCloud:
 
     __test__ = False
     directory: StateDirectory
+    netns: str | None = None
+    """The network namespace that stands for the machine; None: the test's own."""
 
     def run(self, *words: str, check: bool = True, timeout: float = LIMIT) -> subprocess.CompletedProcess[str]:
         """``stackling`` on this cloud."""
-        return _run([str(BIN / "stackling"), words[0], "--state-dir", str(self.directory.root), *words[1:]],
-                    check=check, timeout=timeout)
+        command = 2 if words[0] == "ip" else 1
+        return _run([*self._enter, str(BIN / "stackling"), *words[:command], "--state-dir", str(self.directory.root),
+                     *words[command:]], check=check, timeout=timeout)
 
     def stackling(self, *words: str) -> Any:
         """``stackling … --format json``, decoded."""
@@ -41,9 +44,13 @@ class TestCloud:
     def openstack(self, *words: str, check: bool = True) -> Any:
         """The unmodified ``openstack`` command as the administrator; its JSON, or its output where there is none."""
         json_ = ("-f", "json") if _shows(words) else ()
-        done = _run([str(BIN / "openstack"), "--os-cloud", "stackling", *words, *json_], check=check,
+        done = _run([*self._enter, str(BIN / "openstack"), "--os-cloud", "stackling", *words, *json_], check=check,
                     env={"OS_CLIENT_CONFIG_FILE": str(self.directory.clouds_yaml)})
         return json.loads(done.stdout) if _shows(words) and done.returncode == 0 else done
+
+    @property
+    def _enter(self) -> tuple[str, ...]:
+        return ("nsenter", f"--net=/run/netns/{self.netns}", "--") if self.netns else ()
 
     def pid(self, name: str) -> int:
         """The pid in a process's pid file."""
@@ -76,15 +83,16 @@ def _run(command: list[str], *, check: bool, timeout: float = LIMIT, env: dict[s
 
 
 def _shows(words: tuple[str, ...]) -> bool:
-    return any(word in ("list", "show", "create", "issue", "set") for word in words) and "delete" not in words
+    """Whether the command prints fields, which it can then print as JSON."""
+    return not {"list", "show", "create", "issue"}.isdisjoint(words) and words[:2] != ("console", "log")
 
 
 @contextmanager
-def cloud(*options: str) -> Iterator[TestCloud]:
-    """A cloud that is up; purged at the end, and checked to have left nothing."""
+def cloud(*options: str, netns: str | None = None) -> Iterator[TestCloud]:
+    """A cloud that is up, on the machine *netns*; purged at the end, and checked to have left nothing."""
     with tempfile.TemporaryDirectory(prefix="stk-e2e-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o755)
-        made = TestCloud(StateDirectory.at(Path(folder) / "state"))
+        made = TestCloud(StateDirectory.at(Path(folder) / "state"), netns)
         try:
             made.run("up", *options)
             yield made

@@ -1,10 +1,15 @@
-"""What people and programs outside of a cloud see of it: SSH into servers, the wire, and what is left on the machine."""
+"""What people and programs outside of a cloud see of it: SSH into servers, the wire, and what is left."""
 
 from __future__ import annotations
 
 import json
 import re
+import select
 import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +21,17 @@ from stackling.deploy.embedded.libvirt import guest_processes
 from stackling.deploy.embedded.namespaces import NAMED
 from tests.e2e.clouds import TestCloud
 
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1.5)"
+LISTEN = """
+import socket, sys
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print("ready", flush=True)
+while True:
+    connection, peer = listener.accept()
+    connection.sendall(peer[0].encode() + b"\\n")
+    connection.close()
+    print(peer[0], flush=True)
+"""
 OTHERS = re.compile(r"stk-[0-9a-z]+")
 
 
@@ -29,12 +45,12 @@ class Login:
 
     def try_(self, command: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
         """Run *command* once, whatever comes of it; exit code 255 when nobody lets us in."""
-        enter = ("nsenter", f"--net=/run/netns/{self.netns}", "--") if self.netns else ()
         options = ("BatchMode=yes", "ConnectTimeout=3", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null",
                    "IdentitiesOnly=yes", "LogLevel=ERROR")
-        return subprocess.run([*enter, "ssh", *(word for option in options for word in ("-o", option)), "-i",
-                               str(self.key), f"root@{self.address}", command], capture_output=True, text=True,
-                              timeout=timeout, check=False, stdin=subprocess.DEVNULL)
+        words = [*_enter(self.netns), "ssh", *(word for option in options for word in ("-o", option)),
+                 "-i", str(self.key), f"root@{self.address}", command]
+        return subprocess.run(words, capture_output=True, text=True, timeout=timeout, check=False,
+                              stdin=subprocess.DEVNULL)
 
     def __call__(self, command: str) -> str:
         """What *command* prints; it must work."""
@@ -46,6 +62,43 @@ class Login:
     def answers(self) -> bool:
         """Whether it lets us in."""
         return self.try_("true").returncode == 0
+
+
+def opens(netns: str, address: str, port: int) -> bool:
+    """Whether a TCP connection from the namespace comes about."""
+    return _python(netns, CONNECT, address, str(port)).returncode == 0
+
+
+@contextmanager
+def callers(netns: str, address: str, port: int) -> Iterator[Callable[[str], bool]]:
+    """Listen in the namespace; yields a function that waits until a given address has called, up to 30 s."""
+    program = subprocess.Popen([*_enter(netns), sys.executable, "-c", LISTEN, address, str(port)],
+                               stdout=subprocess.PIPE, text=True, bufsize=1)
+    assert program.stdout
+    lines = program.stdout
+
+    def called(by: str) -> bool:
+        deadline = time.monotonic() + 30
+        while select.select([lines], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if lines.readline().strip() == by:
+                return True
+        return False
+
+    try:
+        assert called("ready")
+        yield called
+    finally:
+        program.kill()
+        program.communicate()
+
+
+def _python(netns: str, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*_enter(netns), sys.executable, "-c", program, *arguments], capture_output=True, text=True,
+                          timeout=20, check=False)
+
+
+def _enter(netns: str | None) -> tuple[str, ...]:
+    return ("nsenter", f"--net=/run/netns/{netns}", "--") if netns else ()
 
 
 # -- what a cloud has outside of its database
