@@ -12,7 +12,7 @@ import click
 
 from stackling.cli import client as clients
 from stackling.cli import launch, options, output, servers
-from stackling.cli.client import Client
+from stackling.cli.client import Client, Refused
 from stackling.cli.images import IMAGE, ensure_image
 from stackling.cli.problem import TIMED_OUT, Problem
 from stackling.cli.up import cloud_options, start
@@ -34,9 +34,11 @@ def command(directory: StateDirectory, name: str, style: str, **chosen: Any) -> 
     client = clients.connect(directory)
     ensure_image(client, steps, simulated=configuration.simulated)
     server = launch.launch(client, directory, name, steps, image=IMAGE)
+    if server["status"] == "SHUTOFF":
+        server = _started(client, server, steps)
     if server["status"] != "ACTIVE":
-        raise Problem(f"{name} is {server['status']}; `openstack server start {name}` starts it")
-    if not configuration.simulated:
+        raise Problem(f"{name} is {server['status']}; `openstack server show {name}` tells more")
+    if not configuration.simulated and configuration.access != "uplink":    # then it may be out of this machine's reach
         _until_ssh(servers.door(client, directory, server), steps)
     if style == "table":
         click.echo()
@@ -60,6 +62,24 @@ def invocation(directory: StateDirectory, *words: str) -> str:
     named = () if directory.root == SYSTEM_DIRECTORY else ("--state-dir", str(directory.root))
     called = str(program) if program.name == "stackling" else "stackling"
     return shlex.join([called, words[0], *named, *words[1:]])
+
+
+def _started(client: Client, server: dict[str, Any], steps: output.Steps) -> dict[str, Any]:
+    """The server, switched on; its host may be about to do so itself, because the cloud was down."""
+    path = f"/servers/{server['id']}"
+
+    def look() -> dict[str, Any] | None:
+        found = client.get("compute", path)["server"]
+        servers.require_no_fault(found)
+        return found if found["status"] == "ACTIVE" else None
+
+    with steps.step(f"server {server['name']} is started"):
+        try:
+            client.post("compute", f"{path}/action", {"os-start": None})
+        except Refused as refused:
+            if refused.status != 409:
+                raise
+        return clients.wait(look, launch.TIMEOUT, f"{server['name']} doesn't start")
 
 
 def _until_ssh(door: servers.Door, steps: output.Steps) -> None:

@@ -40,7 +40,8 @@ async def wire(wiring: Wiring) -> Run:
     disks = LocalDisks(libvirt.instances, cache, account=ACCOUNT)
     hypervisor = LibvirtHypervisor(libvirt.uri, libvirt.instances, Platform(
         kvm=kvm, sockets=libvirt.consoles, bridge=libvirt.bridge, netdev=libvirt.datapath == "netdev",
-        uefi=any(FIRMWARE.glob("*.json")), direct=takes_direct_io(libvirt.instances)))
+        uefi=any(FIRMWARE.glob("*.json")), direct=takes_direct_io(libvirt.instances)),
+        consoles=libvirt.consoles_here)
     wiring.stack.callback(hypervisor.close)
     (machine, host), = settings.names()
     ledger = Ledger(settings.state_dir / "ledger", host, run=writing)

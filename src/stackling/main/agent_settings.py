@@ -32,6 +32,7 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     datapath: Literal["netdev", "system"] = "netdev"
     accelerator: Literal["probe", "kvm", "tcg"] = "probe"
     consoles: Path = Path("/run/guests")
+    consoles_here: Path | None = None       # the same directory as the agent sees it
     ovs_socket: str = ""
     image_days: float = 7.0
     image_gib: float = 50.0

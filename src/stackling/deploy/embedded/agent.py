@@ -47,7 +47,7 @@ def _libvirt(directory: StateDirectory) -> dict[str, Any]:
     paths = engines.libvirt_paths(directory)
     return {"instances": directory.instances, "images": paths.images, "uri": paths.uri, "netns": directory.instance,
             "instance": directory.instance, "datapath": network.datapath(directory),
-            "accelerator": "kvm" if accelerator.known(directory) else "tcg",
+            "consoles_here": paths.consoles, "accelerator": "kvm" if accelerator.known(directory) else "tcg",
             "ovs_socket": network.paths(directory).socket("conf")}
 
 

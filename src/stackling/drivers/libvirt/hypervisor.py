@@ -20,10 +20,12 @@ CONSOLE_MOST = 1 << 20              # bytes of the console that are ever read or
 
 
 class LibvirtHypervisor:
-    """Guests of one libvirtd. ``instances`` is the directory whose ``<server id>/console.log`` the guests write."""
+    """Guests of one libvirtd. ``instances`` is the directory whose ``<server id>/console.log`` the guests write;
+    ``consoles`` is ``platform.sockets`` as we see it."""
 
-    def __init__(self, uri: str, instances: Path, platform: Platform, *, client: WorkerClient | None = None) -> None:
-        self._instances, self._platform = instances, platform
+    def __init__(self, uri: str, instances: Path, platform: Platform, *, consoles: Path | None = None,
+                 client: WorkerClient | None = None) -> None:
+        self._instances, self._platform, self._consoles = instances, platform, consoles
         self._watchers: list[Callable[[str], None]] = []
         self.client = client or WorkerClient(uri, self._event)
 
@@ -74,6 +76,9 @@ class LibvirtHypervisor:
 
     def undefine(self, server_id: str) -> None:
         self.client.call("undefine", id=server_id)
+        if self._consoles:
+            for path in self._consoles.glob(f"{server_id}.*"):      # QEMU leaves them when it is killed
+                path.unlink(missing_ok=True)
 
     def console_log(self, server_id: str, length: int | None) -> str:
         path = self._instances / server_id / CONSOLE_LOG
