@@ -28,7 +28,6 @@ setup-test:
 
 lint: setup-test ## style, types and the layer rule
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 
@@ -40,7 +39,8 @@ unit: setup-test ## the quick tests, which need no root and start nothing
 	$(PYTEST) tests/unit $(PYTEST_ARGS)
 
 test: lint ## everything that this machine can run
-	$(PYTEST) $(PYTEST_ARGS)
+	$(PYTEST) -n 2 -m "not root and not e2e and not crash" $(PYTEST_ARGS)
+	$(PYTEST) -m "root or e2e or crash" $(PYTEST_ARGS)
 
 test-all: test bench ## the tests and the benchmarks
 
