@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import re
+import string
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import falcon
 import falcon.asgi
@@ -40,6 +42,10 @@ _PROJECT_IN_PATH = re.compile(r"(/compute/v2(?:\.[01])?)/[0-9a-f]{32}(?=/|\Z)")
 _REQUEST_ID = re.compile(r"req-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z")
 _OLD_COMPUTE = "/compute/v2/"
 """Compute 2.0 is 2.1 without microversions, as in Nova."""
+_SUSPECT = re.compile(rb"\\u0000|\d{19}")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+DEEPEST = 100
+"""How deep a JSON body may be nested; what is deeper than any API asks for only burdens validators."""
 _VERSION_HEADERS = frozenset((b"openstack-api-version", b"x-openstack-nova-api-version"))
 ANONYMOUS = "anonymous"
 
@@ -58,7 +64,8 @@ def build_app(cloud: Cloud, services: Iterable[Service]) -> Callable[..., Awaita
             app.add_route(service.prefix + path, _resource(cloud, service, methods))
     prefixes = sorted(services, key=lambda s: -len(s.prefix))
     app.add_sink(_nothing_here(prefixes), "/")
-    app.add_error_handler(Exception, _unexpected)
+    app.add_error_handler(falcon.HTTPError, _malformed(prefixes))
+    app.add_error_handler(Exception, _unexpected(prefixes))
 
     async def asgi(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/compute/v2"):
@@ -107,6 +114,8 @@ async def _answer(cloud: Cloud, service: Service, routes: Sequence[Route], req: 
         version = versions.negotiate(service.microversions, req.get_header)
         resp.set_headers(versions.headers(service.microversions, version))
     route = _pick(routes, version)
+    if "\0" in req.path:
+        raise NotFound("The resource could not be found.")
     call = Call(Context(request_id), cloud, service, route, params, Query.parse(req.query_string), req, None, version)
     token = req.get_header("X-Auth-Token")
     if route.policy is not None and not token:
@@ -188,7 +197,43 @@ async def _read_body(call: Call) -> None:
         call.body = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"Malformed request body: {error}") from None
+    _check_values(call.body, data)
     _require_body(route, call.body)
+
+
+def _check_values(body: Any, data: bytes | bytearray) -> None:
+    """Refuse what JSON can say and no database of ours can keep. Ordinary bodies cost one scan."""
+    if data.count(b"[") + data.count(b"{") > DEEPEST and _depth(data) > DEEPEST:
+        raise Invalid(f"Malformed request body: it is nested more than {DEEPEST} levels deep.")
+    if _SUSPECT.search(data):
+        _refuse_unstorable(body)
+
+
+def _depth(data: bytes | bytearray) -> int:
+    depth = deepest = 0
+    for byte in _STRING.sub(b"", data):
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _refuse_unstorable(value: Any) -> None:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise Invalid("Malformed request body: a text has a NUL character in it.")
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise Invalid("Malformed request body: a number is beyond 64 bits.")
+    elif isinstance(value, list):
+        for item in value:    # pyright: ignore[reportUnknownVariableType]
+            _refuse_unstorable(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():    # pyright: ignore[reportUnknownVariableType]
+            _refuse_unstorable(key)
+            _refuse_unstorable(item)
 
 
 def _require_body(route: Route, body: Any) -> None:
@@ -202,7 +247,7 @@ def _send(resp: falcon.asgi.Response, route: Route, reply: Any, *, head: bool = 
     status = reply.status or route.status
     resp.status = status
     if reply.headers:
-        resp.set_headers(reply.headers)
+        resp.set_headers({name: _one_line(value) for name, value in reply.headers.items()})
     if reply.stream is not None:
         resp.content_type = reply.content_type
         resp.stream = reply.stream
@@ -216,6 +261,11 @@ def _send(resp: falcon.asgi.Response, route: Route, reply: Any, *, head: bool = 
     elif status not in (204, 304):
         resp.content_type = reply.content_type
         resp.set_header("Content-Length", "0")
+
+
+def _one_line(value: str) -> str:
+    """A header's value; what would end it (a tag's name in ``Location``) is percent-encoded."""
+    return value if value.isascii() and value.isprintable() else quote(value, safe=string.punctuation + " ")
 
 
 def _start(service: Service, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> str:
@@ -251,27 +301,54 @@ def _refuse_method(service: Service, allowed: str) -> Callable[..., Awaitable[No
     return refuse
 
 
-def _nothing_here(services: Sequence[Service]) -> Callable[..., Awaitable[None]]:
+def _nothing_here(services: Sequence[Service]) -> Callable[..., Coroutine[Any, Any, None]]:
     async def nothing(req: falcon.asgi.Request, resp: falcon.asgi.Response, **_params: str) -> None:
-        error = NotFound("The resource could not be found.")
-        for service in services:
-            if req.path.startswith(service.prefix):
-                _fail(service, req, resp, error, _start(service, req, resp))
-                return
-        resp.status = 404
-        message = "No service lives here; see the catalog."
-        resp.media = {"error": {"code": 404, "title": "Not Found", "message": message}}
+        if _service_of(services, req) is None:
+            error = NotFound("No service lives here; see the catalog.")
+        else:
+            error = NotFound("The resource could not be found.")
+        _fail_anywhere(services, req, resp, error)
 
     return nothing
 
 
-async def _unexpected(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, _params: Any) -> None:
-    if isinstance(error, falcon.HTTPError):
-        resp.status = error.status
-        resp.media = {"error": {"code": error.status_code, "title": error.title, "message": error.description or ""}}
+def _malformed(services: Sequence[Service]) -> Callable[..., Awaitable[None]]:
+    """What Falcon itself refuses (an unknown method, a malformed header), in the service's shape."""
+    async def refuse(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError, _params: Any
+                     ) -> None:
+        kind = _BY_STATUS.get(error.status_code, Invalid)
+        _fail_anywhere(services, req, resp, kind(error.description or error.title or "The request is malformed."))
+
+    return refuse
+
+
+_BY_STATUS: dict[int, type[StacklingError]] = {
+    404: NotFound, 405: MethodNotAllowed, 413: TooLarge, 415: UnsupportedMediaType}
+
+
+def _unexpected(services: Sequence[Service]) -> Callable[..., Awaitable[None]]:
+    async def fail(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, _params: Any) -> None:
+        log.error("unexpected error in %s %s [%s]", req.method, req.path,
+                  resp.get_header("X-Openstack-Request-Id"), exc_info=error)
+        _fail_anywhere(services, req, resp, StacklingError(
+            "Unexpected API Error. Please report this with the request id to your administrator."))
+
+    return fail
+
+
+def _service_of(services: Sequence[Service], req: falcon.asgi.Request) -> Service | None:
+    for service in services:
+        if req.path == service.prefix or req.path.startswith(f"{service.prefix}/"):
+            return service
+    return None
+
+
+def _fail_anywhere(services: Sequence[Service], req: falcon.asgi.Request, resp: falcon.asgi.Response,
+                   error: StacklingError) -> None:
+    service = _service_of(services, req)
+    if service is not None:
+        request_id = resp.get_header("X-Openstack-Request-Id") or _start(service, req, resp)
+        _fail(service, req, resp, error, request_id)
         return
-    request_id = resp.get_header("X-Openstack-Request-Id") or new_request_id()
-    log.error("unexpected error in %s %s [%s]", req.method, req.path, request_id, exc_info=error)
-    resp.status = 500
-    message = "Unexpected API Error. Please report this with the request id to your administrator."
-    resp.media = {"computeFault": {"code": 500, "message": message}, "request_id": request_id}
+    resp.status = error.status
+    resp.media = {"error": {"code": error.status, "title": error.title, "message": error.message}}
