@@ -108,8 +108,11 @@ def list_names(tx: Tx, ctx: Context, most: int) -> Sequence[Row[Any]]:
     return tx.all(_VISIBLE_NAMES, most=most, project=ctx.project_id)
 
 
-def create_flavor(tx: Tx, ctx: Context, flavor: Flavor) -> Flavor:
-    """Raises ``Conflict`` when the name or the id is taken. An id of "auto" or "" becomes a UUID."""
+def create_flavor(tx: Tx, flavor: Flavor) -> Flavor:
+    """Raises ``Conflict`` when the name or the id is taken. An id of "auto" or "" becomes a UUID.
+
+    Nobody, not even its maker, has access to one that isn't public until it is granted.
+    """
     if not flavor.id or flavor.id == "auto":
         flavor = replace(flavor, id=new_id())
     if tx.one(select(flavors.c.id).where(flavors.c.name == flavor.name)) is not None:
@@ -117,8 +120,6 @@ def create_flavor(tx: Tx, ctx: Context, flavor: Flavor) -> Flavor:
     if tx.one(_GET, id=flavor.id) is not None:
         raise Conflict(f"Flavor with ID {flavor.id} already exists.")
     _add(tx, flavor)
-    if not flavor.is_public and ctx.project_id:
-        tx.execute(insert(access), {"flavor_id": flavor.id, "project_id": ctx.project_id})
     return flavor
 
 

@@ -29,7 +29,7 @@ def _shown(call: Call, aggregate: Aggregate) -> Json:
 
 def _id(call: Call) -> int:
     text = call.params["aggregate"]
-    if not text.isdecimal() or len(text) > 9:
+    if not text.removeprefix("-").isdecimal() or len(text) > 9:
         raise Invalid(f"Invalid input received: id must be an integer: {text}")
     return int(text)
 

@@ -134,7 +134,7 @@ def create_flavor(tx: Tx, call: Call) -> Reply:
         root_gib=int(given["disk"]), ephemeral_gib=int(given.get("OS-FLV-EXT-DATA:ephemeral", 0)),
         swap_mib=int(given.get("swap", 0)), rxtx_factor=float(given.get("rxtx_factor", 1.0)),
         is_public=is_true(given.get("os-flavor-access:is_public", True)), description=given.get("description"))
-    return Reply({"flavor": show(call, flavors.create_flavor(tx, call.ctx, flavor))})
+    return Reply({"flavor": show(call, flavors.create_flavor(tx, flavor))})
 
 
 def update_flavor(tx: Tx, call: Call) -> Reply:

@@ -315,7 +315,7 @@ def list_zones_in_detail(tx: Tx, call: Call) -> Reply:
 
 def list_os_hosts(tx: Tx, call: Call) -> Reply:
     """GET /os-hosts."""
-    zone = call.query.last("zone")
+    zone = call.query.last("zone") or None
     return Reply({"hosts": [{"host_name": row["name"], "service": "compute", "zone": row["availability_zone"]}
                             for row in hosts.list_hosts(tx) if zone is None or row["availability_zone"] == zone]})
 

@@ -78,6 +78,9 @@ def _conditions(call: Call) -> tuple[Condition, ...]:
     if (status := call.query.last("status")) is not None:
         known = next((theirs for theirs, ours in _STATUSES.items() if ours == status.upper()), "none")
         found.append(Condition("status", "eq", known))
+    for ours, theirs in (("server", "instance_uuid"), ("type", "image_type")):
+        if (wanted := call.query.last(ours)) is not None:
+            found.append(Condition(theirs, "property", wanted.rstrip("/").rsplit("/", 1)[-1]))
     for ours, theirs in (("minDisk", "min_disk"), ("minRam", "min_ram")):
         if (least := call.query.last(ours)) is not None:
             if not least.isdecimal() or len(least) > 9:

@@ -64,6 +64,7 @@ _EXTENSIONS = (
     "OS-FLV-DISABLED:FlavorDisabled", "OS-FLV-EXT-DATA:FlavorExtraData", "OS-SCH-HNT:SchedulerHints",
     "OS-SRV-USG:ServerUsage", "os-admin-actions:AdminActions", "os-aggregates:Aggregates",
     "os-attach-interfaces:AttachInterfaces", "os-availability-zone:AvailabilityZone", "os-config-drive:ConfigDrive",
+    "os-consoles:Consoles", "os-hosts:Hosts",
     "os-console-output:ConsoleOutput", "os-create-server-ext:Createserverext", "os-deferred-delete:DeferredDelete",
     "os-extended-quotas:ExtendedQuotas", "os-extended-volumes:ExtendedVolumes",
     "os-flavor-access:FlavorAccess", "os-flavor-extra-specs:FlavorExtraSpecs", "os-flavor-manage:FlavorManage",

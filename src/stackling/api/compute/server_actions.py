@@ -62,6 +62,7 @@ def _rebuild(tx: Tx, call: Call, server: ServerRow, value: Json) -> Reply:
         result["addresses"] = plain_addresses(result["addresses"])
         if call.version < (2, 54):
             result.pop("key_name", None)
+    result.pop("OS-EXT-SRV-ATTR:user_data", None)
     if call.version >= (2, 57):
         result["user_data"] = rebuild.user_data(tx, server["id"])
     result["adminPass"] = password
@@ -155,7 +156,8 @@ async def _ask_console(call: Call, address: str | None, id: str, lines: int | No
     answer: Json = msgspec.json.decode(body)
     if status != 200:
         raise Unavailable(f"Unable to get console: {answer.get('error')}")
-    return answer["output"]
+    output: str = answer["output"]
+    return output if lines is None else "\n".join(output.split("\n")[-lines:])      # as Nova counts
 
 
 def _change_password(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
@@ -166,7 +168,12 @@ def _change_password(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None
 
 
 def _add_floating_ip(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
-    addresses.add_floating_ip(tx, call.ctx, server, value["address"], value.get("fixed_address"))
+    try:
+        addresses.add_floating_ip(tx, call.ctx, server, value["address"], value.get("fixed_address"))
+    except Conflict as error:
+        if error.type != "FloatingIPPortAlreadyAssociated":
+            raise
+        raise Invalid(error.message) from None
 
 
 def _remove_floating_ip(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
@@ -247,6 +254,13 @@ ACTIONS: Mapping[str, ServerAction] = {
                                      schema.bare("os-getRDPConsole"), max=_V25),
     "createImage": ServerAction(_create_image, "servers:create_image", schema.CREATE_IMAGE),
     "createBackup": ServerAction(_create_backup, "os-create-backup", schema.CREATE_BACKUP),
+    **{name: ServerAction(_not_offered(f"{what} isn't offered by this cloud yet.", Invalid), rule, schema.bare(name))
+       for name, what, rule in (
+           ("migrate", "Cold migration", "os-migrate-server:migrate"),
+           ("os-migrateLive", "Live migration", "os-migrate-server:migrate_live"),
+           ("evacuate", "Evacuation", "os-evacuate"), ("rescue", "Rescue mode", "os-rescue"),
+           ("unrescue", "Rescue mode", "os-unrescue"), ("shelve", "Shelving", "os-shelve:shelve"),
+           ("shelveOffload", "Shelving", "os-shelve:shelve_offload"), ("unshelve", "Shelving", "os-shelve:unshelve"))},
     "restore": ServerAction(
         _not_offered("Deleted servers aren't kept by this cloud (no reclaim interval).", Conflict),
         "os-deferred-delete:restore", schema.bare("restore")),

@@ -20,6 +20,8 @@ from stackling.ports.hypervisor import Guest, GuestDisks, GuestRefused, Hypervis
 DEFAULT = Inventory(vcpus=64, memory_mib=262_144, disk_gib=10_000, hypervisor_type="QEMU", hypervisor_version=7_002_000,
                     cpu_info={"arch": "x86_64", "model": "simulated", "vendor": "Stackling", "features": [],
                               "topology": {"sockets": 1, "cores": 64, "threads": 1}})
+BOOT = ("Loading the kernel", "Mounting the root file system", "Asking for an address", "Asking for metadata",
+        "Starting the services")
 COMPACT = 256           # records in the journal beyond the number of guests before it is rewritten
 
 
@@ -90,7 +92,7 @@ class SimulatedHypervisor:
         if state.power is not Power.SUSPENDED:
             self.started[server_id] += 1
             state = msgspec.structs.replace(
-                state, log=(*state.log[-200:], f"[{clock.now()}] simulated boot of {server_id}", "login: "))
+                state, log=(*state.log[-200:], f"[{clock.now()}] simulated boot of {server_id}", *BOOT, "login: "))
             self._put(state)
         self._change(server_id, Power.RUNNING)
 
