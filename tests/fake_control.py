@@ -179,6 +179,11 @@ def _handler(control: FakeControl) -> type[BaseHTTPRequestHandler]:
             answer = control.take(msgspec.json.decode(body, type=Report))
             self.answer(200, msgspec.json.encode(answer))
 
+        def do_PUT(self) -> None:
+            image = urlsplit(self.path).path.split("/")[-2]
+            control.images[image] = self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer(204, b"")
+
         def answer(self, status: int, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
