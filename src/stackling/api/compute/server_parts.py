@@ -27,7 +27,7 @@ from stackling.api.compute.parts import (
 from stackling.api.schema import Schemas, always
 from stackling.compute import addresses, hosts, rows, servers, timeline
 from stackling.core.clock import FORMAT
-from stackling.core.errors import Conflict, Invalid, NotFound, NotImplementedHere
+from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.network import security_groups as network_groups
 from stackling.network.facade import RequestedNetwork, ServerPort
 
@@ -338,7 +338,7 @@ def diagnostics(tx: Tx, call: Call) -> Reply:
     server = _server(tx, call)
     servers.check_state(server, "get_diagnostics", ("active", "paused", "suspended", "stopped"), idle=False)
     if call.version < (2, 48):
-        raise NotImplementedHere("Diagnostics of that form aren't offered; ask with microversion 2.48 or later.")
+        return Reply({"memory": server["memory_mib"] * 1024})       # of the old free form what is the same everywhere
     if server["observed_power"] is None:
         raise Conflict(f"Instance {server['id']} is not ready")
     host = hosts.get_host(tx, server["host_id"])
