@@ -56,11 +56,22 @@ def launch(client: Client, directory: StateDirectory, name: str, steps: output.S
                 "networks": "auto" if network is None else [{"uuid": _network(client, network)}],
                 "metadata": {"floating_ip": "auto"} if floating else {}}
             let_in(client)
-            made = client.post("compute", "/servers", {"server": body})["server"]
+            made = _made(client, body)
             found = client.get("compute", f"/servers/{made['id']}")["server"]
     if wait:
         found = _until_active(client, found, steps)
     return found
+
+
+def _made(client: Client, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return client.post("compute", "/servers", {"server": body})["server"]
+    except Refused as refused:
+        if refused.status != 409 or not str(refused).startswith("Multiple possible networks"):
+            raise
+        mine = client.get("network", "/networks", project_id=client.project_id, **{"router:external": "false"})
+        names = ", ".join(sorted(network["name"] or network["id"] for network in mine["networks"]))
+        raise Problem(f"there are several networks; choose one with --network: {names}") from None
 
 
 def _until_active(client: Client, server: dict[str, Any], steps: output.Steps) -> dict[str, Any]:
