@@ -100,14 +100,14 @@ class Steps:
     def step(self, title: str) -> Iterator[None]:
         """A step with its time: shown while it runs, ticked off when it ends."""
         began, sign = time.monotonic(), click.style("✗", fg=RED)
-        with self._moving(title) if self._live else nullcontext():
-            try:
+        try:
+            with self._moving(title) if self._live else nullcontext():
                 yield
-                sign = click.style("✓", fg=GREEN)
-            finally:
-                self._note = lambda _text: None
-                if not self._quiet:
-                    click.echo(f"  {sign} {title:<52.52} {time.monotonic() - began:6.1f} s", err=True)
+            sign = click.style("✓", fg=GREEN)
+        finally:
+            self._note = lambda _text: None
+            if not self._quiet:             # after the moving line is gone
+                click.echo(f"  {sign} {title:<52.52} {time.monotonic() - began:6.1f} s", err=True)
 
     def note(self, text: str) -> None:
         """What the present step is doing."""
