@@ -16,6 +16,7 @@ from stackling.core import clock
 from stackling.core.errors import Forbidden, Invalid, NotFound, Unauthorized
 from stackling.identity import (
     application_credentials,
+    oauth,
     passwords,
     payload,
     projects,
@@ -28,12 +29,13 @@ from stackling.identity import (
 from stackling.identity.payload import Payload
 from stackling.identity.refusals import expecting, unauthorized
 from stackling.identity.service import Identity
+from stackling.identity.signatures import SignedRequest
 from stackling.identity.tokens import Session, Token
 from stackling.identity.totp import accepts as totp_accepts
 from stackling.identity.users import Login
 from stackling.store.transaction import Tx
 
-SUPPORTED = ("password", "token", "application_credential", "totp")
+SUPPORTED = ("password", "token", "application_credential", "totp", "oauth1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class _Proof:
     login: Login | None = None
     base: Token | None = None
     credential: application_credentials.ApplicationCredential | None = None
+    access: oauth.AccessToken | None = None
 
     def is_user(self, login: Login) -> None:
         if self.login is not None and self.login.id != login.id:
@@ -165,7 +168,7 @@ def _token(tx: Tx, identity: Identity, proof: _Proof, data: Any, met: frozenset[
         proof.base = identity.session(tx, text).token
     except Unauthorized:            # as upstream: the method "token" says that it can't find it
         raise NotFound("Failed to validate token") from None
-    if proof.base.trust is not None:
+    if proof.base.trust is not None or proof.base.access_token is not None:
         raise Forbidden("You are not authorized to perform the requested action: rescope a scoped token.")
     proof.is_user(proof.base.user)
     proof.credential = proof.base.application_credential
@@ -213,7 +216,27 @@ def _totp(tx: Tx, identity: Identity, proof: _Proof, data: Any, met: frozenset[C
     return None
 
 
-_METHODS = {"password": _password, "token": _token, "application_credential": _application_credential, "totp": _totp}
+def _oauth1(tx: Tx, identity: Identity, proof: _Proof, data: Any, met: frozenset[Challenge]) -> Challenge | None:
+    """*data* is the request itself as it was signed; the API puts it there."""
+    if not isinstance(data, SignedRequest):
+        raise expecting("oauth_token", "request")
+    access = oauth.get_access(tx, data.oauth.get("oauth_token", ""))
+    if not access.usable(tx.now):
+        raise Unauthorized("Access token is expired")
+    if data.oauth.get("oauth_consumer_key") != access.consumer_id or not data.signed_with(
+            oauth.consumer_secret(tx, identity.box, access.consumer_id),
+            oauth.access_secret(tx, identity.box, access.id), tx.time):
+        raise Unauthorized("Could not validate the access token")
+    login = users.login_by_id(tx, access.user_id)
+    if login is None:
+        raise unauthorized()
+    proof.is_user(login)
+    proof.access = access
+    return None
+
+
+_METHODS = {"password": _password, "token": _token, "application_credential": _application_credential, "totp": _totp,
+            "oauth1": _oauth1}
 
 
 def _object(data: Any, name: str) -> dict[str, Any]:
@@ -242,7 +265,11 @@ def _content(tx: Tx, identity: Identity, proof: _Proof, login: Login, auth: Mapp
     if base is not None:
         expires = min(expires, round(base.expires * 1e6))
         audit_ids = (*audit_ids, base.audit_ids[-1])
-    scope, target, trust = _scope(tx, identity, login, auth.get("scope"))
+    scope, target, trust = _scope(tx, identity, login, auth.get("scope") if proof.access is None else "unscoped")
+    if proof.access is not None:
+        scope, target = "p", proof.access.project_id
+        if proof.access.expires_at is not None:
+            expires = min(expires, _microseconds(proof.access.expires_at))
     if credential is not None:
         scope, target = _credential_scope(credential, scope, target)
         if credential.expires_at is not None:
@@ -253,7 +280,8 @@ def _content(tx: Tx, identity: Identity, proof: _Proof, login: Login, auth: Mapp
         payload.compact(login.id), payload.methods_bits(proof.methods), scope,
         None if target is None else payload.compact(target), now, expires, audit_ids,
         None if credential is None else payload.compact(credential.id),
-        None if trust is None else payload.compact(trust.id))
+        None if trust is None else payload.compact(trust.id),
+        None if proof.access is None else payload.compact(proof.access.id))
 
 
 def _microseconds(instant: str) -> int:

@@ -9,7 +9,7 @@ import msgspec
 from cryptography.fernet import InvalidToken, MultiFernet
 
 METHODS = ("password", "token", "application_credential", "totp", "external", "mapped", "openid", "oauth2_credential",
-           "oauth1")
+           "oauth1", "ec2credential")
 """Bit positions; only ever appended to."""
 
 
@@ -25,6 +25,7 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     audit_ids: tuple[str, ...]
     application_credential: bytes | None = None
     trust: bytes | None = None
+    access_token: bytes | None = None
 
     @property
     def user_id(self) -> str:

@@ -18,10 +18,21 @@ from sqlalchemy import and_, bindparam, delete, insert, or_, select
 from stackling.core import clock
 from stackling.core.context import Context
 from stackling.core.errors import Forbidden
-from stackling.identity import application_credentials, assignments, payload, projects, roles, rules, state, users
+from stackling.identity import (
+    application_credentials,
+    assignments,
+    oauth,
+    payload,
+    projects,
+    roles,
+    rules,
+    state,
+    users,
+)
 from stackling.identity.application_credentials import ApplicationCredential
 from stackling.identity.catalog import Catalog
 from stackling.identity.model import Project, Role
+from stackling.identity.oauth import AccessToken
 from stackling.identity.payload import Payload
 from stackling.identity.refusals import unauthorized
 from stackling.identity.trusts import Trust, get_trust
@@ -73,6 +84,8 @@ class Token:
     roles: tuple[Role, ...] = ()
     application_credential: ApplicationCredential | None = None
     trust: Trust | None = None
+    access_token: AccessToken | None = None
+    """OAuth's, which the token was issued for."""
 
     @property
     def scoped(self) -> bool:
@@ -120,6 +133,9 @@ class Token:
             shown["OS-TRUST:trust"] = {
                 "id": self.trust.id, "trustor_user": {"id": self.trust.trustor_user_id},
                 "trustee_user": {"id": self.trust.trustee_user_id}, "impersonation": self.trust.impersonation}
+        if self.access_token is not None:
+            shown["OS-OAUTH1"] = {"access_token_id": self.access_token.id,
+                                  "consumer_id": self.access_token.consumer_id}
         if self.application_credential is not None:
             own = self.application_credential
             used: dict[str, Any] = {"id": own.id, "name": own.name, "restricted": not own.unrestricted}
@@ -176,8 +192,13 @@ def meaning(tx: Tx, snapshot: Snapshot, content: Payload) -> Token:
         credential = application_credentials.find(tx, payload.text(content.application_credential))
         if credential is None or (credential.expires_at is not None and credential.expires_at <= tx.now):
             raise unauthorized()
+    access = None
+    if content.access_token is not None:
+        access = oauth.find_access(tx, payload.text(content.access_token))
+        if access is None or not access.usable(tx.now):
+            raise unauthorized()
     token = Token(user, content.method_names, issued, content.expires / 1e6, content.audit_ids,
-                  application_credential=credential)
+                  application_credential=credential, access_token=access)
     return _with_scope(tx, snapshot, token, content)
 
 
@@ -196,6 +217,9 @@ def _with_scope(tx: Tx, snapshot: Snapshot, token: Token, content: Payload) -> T
     if token.application_credential is not None:
         allowed = {role.id for role in snapshot.effective(list(token.application_credential.roles))}
         found = [role for role in found if role.id in allowed]
+    if token.access_token is not None:
+        lent = {role.id for role in snapshot.effective(list(token.access_token.roles))}
+        found = [role for role in found if role.id in lent]
     if not found:
         raise unauthorized()
     return replace(token, roles=tuple(found))
@@ -258,3 +282,22 @@ def revoke(tx: Tx, token: Token) -> None:
     if tx.one(_REVOKED, own=token.audit_ids[0], first="") is None:
         tx.execute(insert(revocations), {"audit_id": token.audit_ids[0], "chain": False, "revoked_at": tx.now,
                                          "expires_at": clock.instant(token.expires)})
+
+
+_REVOCATIONS = select(revocations.c.audit_id, revocations.c.chain, revocations.c.revoked_at).order_by(
+    revocations.c.revoked_at, revocations.c.audit_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A token, or with ``chain`` all that came from it, that ended before its time."""
+
+    audit_id: str
+    chain: bool
+    revoked_at: str
+
+
+def revocations_since(tx: Tx, since: str | None) -> list[Revocation]:
+    """The revocations of tokens that could still be asked about."""
+    statement = _REVOCATIONS if since is None else _REVOCATIONS.where(revocations.c.revoked_at >= since)
+    return [Revocation(*row) for row in tx.execute(statement)]

@@ -37,8 +37,9 @@ _ITEM_NAMED = select(*_ITEM).where(_i.namespace_id == bindparam("id"), _i.kind =
                                    _i.name == bindparam("name"))
 _RESOURCE_TYPES_OF = select(*_ITEM).where(
     _i.namespace_id.in_(bindparam("ids", expanding=True)), _i.kind == "resource_type").order_by(_i.name)
-_RESOURCE_TYPES = select(_i.name, func.min(_i.created_at).label("created"), func.max(_i.updated_at).label("updated")).where(
-    _i.kind == "resource_type").group_by(_i.name)
+_RESOURCE_TYPES = select(
+    _i.name, func.min(_i.created_at).label("created"), func.max(_i.updated_at).label("updated"),
+).where(_i.kind == "resource_type").group_by(_i.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,8 @@ class Credentials:
                 blob["trust_id"] = token.trust.id
             if token.application_credential is not None:
                 blob["app_cred_id"] = token.application_credential.id
+            if token.access_token is not None:
+                blob["access_token_id"] = token.access_token.id
         made = Credential(id_, values["user_id"], values.get("project_id"), values["type"], _as_text(blob), extra)
         return {"credential": _show(call, credentials.create(tx, self.box, made))}
 
@@ -176,6 +178,10 @@ class Credentials:
         project = projects.get_project(tx, call.body["tenant_id"])
         refuse_other_project(token, project.id)
         blob = {"access": new_hex(), "secret": new_hex(), "trust_id": token.trust.id if token.trust else None}
+        if token.access_token is not None:
+            blob["access_token_id"] = token.access_token.id
+        if token.application_credential is not None:
+            blob["app_cred_id"] = token.application_credential.id
         made = Credential(access_id(str(blob["access"])), users.get_user(tx, call.params["user_id"]).id, project.id,
                           _EC2, _as_text(blob), {})
         return {"credential": _show_ec2(call, credentials.create(tx, self.box, made))}

@@ -1,4 +1,4 @@
-"""What a delegated token (of an application credential or a trust) may not do."""
+"""What a delegated token (of an application credential, a trust or an OAuth access token) may not do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def token_of(tx: Tx, identity: Identity, call: Call) -> Token:
 
 
 def is_delegated(token: Token) -> bool:
-    return token.trust is not None or token.application_credential is not None
+    return any((token.trust, token.application_credential, token.access_token))
 
 
 def refuse_restricted(token: Token, what: str) -> None:
@@ -32,7 +32,7 @@ def refuse_restricted(token: Token, what: str) -> None:
 
 def refuse_trust(token: Token) -> None:
     """Whoever acts for another by a trust makes no application credentials in their name."""
-    if token.trust is not None:
+    if token.trust is not None or token.access_token is not None:
         raise Forbidden("You are not authorized to perform the requested action: Cannot manage application credentials "
                         "with a token issued via delegation..")
 

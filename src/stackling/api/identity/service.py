@@ -10,9 +10,12 @@ from stackling.api.identity import (
     credentials,
     domain_config,
     endpoint_filters,
+    extensions,
+    federation,
     grants,
     groups,
     limits,
+    oauth,
     policies,
     projects,
     role_assignments,
@@ -32,11 +35,13 @@ from stackling.identity.service import Identity
 def service(identity: Identity, policy: Mapping[str, str] | None = None) -> Service:
     """*policy* are an administrator's own rules, by name."""
     routes = [
-        *versions.ROUTES, *tokens.routes(identity), *projects.ROUTES, *users.routes(identity), *groups.ROUTES,
+        *tokens.routes(identity), *projects.ROUTES, *users.routes(identity), *groups.ROUTES,
         *roles.ROUTES, *grants.ROUTES, *role_assignments.ROUTES, *catalog.ROUTES, *limits.ROUTES,
-        *endpoint_filters.ROUTES, *policies.ROUTES, *domain_config.routes(identity),
+        *endpoint_filters.ROUTES, *policies.ROUTES, *domain_config.routes(identity), *oauth.routes(identity),
+        *extensions.routes(identity), *federation.ROUTES,
         *application_credentials.routes(identity), *credentials.routes(identity), *trusts.routes(identity),
     ]
+    routes += versions.routes(lambda: extensions.home(routes))
     return Service(
         name="identity", prefix="/identity", routes=routes, error_body=error_body, head=True,
         policy=Policy(RULES, policy, message="You are not authorized to perform the requested action: {rule}."))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call, Reply
+from stackling.api.identity.oauth import signed_request
 from stackling.api.identity.operation import operation
 from stackling.api.identity.projects import show_domain, show_project
 from stackling.api.identity.schema import BOOLEAN, TEXT, Body
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
 _NAMED = {"type": "object", "properties": {"id": TEXT, "name": TEXT}}
-_USER = {"type": "object", "properties": {"id": TEXT, "name": TEXT, "password": TEXT, "domain": _NAMED}}
+_USER: dict[str, Any] = {"type": "object", "properties": {"id": TEXT, "name": TEXT, "password": TEXT, "domain": _NAMED}}
 _AUTH = Body({
     "type": "object",
     "properties": {"auth": {
@@ -33,6 +34,10 @@ _AUTH = Body({
                     "methods": {"type": "array", "items": TEXT},
                     "password": {"type": "object", "properties": {"user": _USER}},
                     "token": {"type": "object", "properties": {"id": TEXT}, "required": ["id"]},
+                    "totp": {"type": "object", "properties": {"user": {
+                        "type": "object", "properties": {**_USER["properties"], "passcode": TEXT}}}},
+                    "application_credential": {"type": "object", "properties": {
+                        "id": TEXT, "name": TEXT, "secret": TEXT, "user": _USER}},
                 },
                 "required": ["methods"],
             },
@@ -54,6 +59,13 @@ _ROUNDS = 4
 """How often a password may change under our hands before we give up."""
 
 
+def _signed(call: Call, auth: dict[str, Any]) -> dict[str, Any]:
+    """*auth* with the request itself where the method is OAuth's, which signs that."""
+    if "oauth1" not in auth["identity"]["methods"]:
+        return auth
+    return {**auth, "identity": {**auth["identity"], "oauth1": signed_request(call)}}
+
+
 class Tokens:
     """The handlers that need the process's identity service."""
 
@@ -62,7 +74,7 @@ class Tokens:
 
     async def issue(self, call: Call) -> Reply:
         """POST /v3/auth/tokens. Verification happens between transactions; see ``identity.authentication``."""
-        auth = call.body["auth"]
+        auth = _signed(call, call.body["auth"])
         met: frozenset[Challenge] = frozenset()
         for _ in range(_ROUNDS):
             outcome = await call.cloud.read(authentication.attempt, self.identity, auth, met)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call, Reply
@@ -9,6 +11,9 @@ from stackling.api.route import Route
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
+
+
+JSON_HOME = "application/json-home"
 
 
 def _v3(call: Call) -> dict[str, Any]:
@@ -25,8 +30,13 @@ def versions(tx: Tx, call: Call) -> Reply:
     return Reply({"versions": {"values": [version]}}, 300, {"Location": version["links"][0]["href"]})
 
 
-def version_3(tx: Tx, call: Call) -> Any:
-    return {"version": _v3(call)}
+def routes(home: Callable[[], dict[str, Any]]) -> list[Route]:
+    """*home* makes the JSON home document, for clients that ask for it."""
+    document = cache(home)
 
+    def version_3(tx: Tx, call: Call) -> Any:
+        if JSON_HOME in (call.header("Accept") or ""):
+            return Reply(document(), content_type=JSON_HOME)
+        return {"version": _v3(call)}
 
-ROUTES = (Route("GET", "", versions, None), Route("GET", "/v3", version_3, None))
+    return [Route("GET", "", versions, None), Route("GET", "/v3", version_3, None)]
