@@ -43,6 +43,7 @@ PRESENT: dict[str, dict[str, Any]] = {
         "live_migration": False,
         "vnc_console": False,
         "serial_console": False,
+        "scheduler_enabled_filters": "all",
     },
     "network-feature-enabled": {
         "ipv6": True,
