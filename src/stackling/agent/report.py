@@ -126,26 +126,33 @@ class Reporter:
 
     async def _send(self) -> bool:
         complete, sent = self._complete, dict(self._last if self._complete else self._pending)
-        try:
-            report = Report(
-                machine=self._machine, boot_id=self._boot_id, sequence=await self._sequence.take(), host=self._host,
-                epoch=self._source.epoch, document_generation=self._source.generation, guests=tuple(sent.values()),
-                complete=complete, inventory=self._inventory() if complete else None, address=self._address)
-            answer = await self._lane.request("POST", self._path, msgspec.json.encode(report), timeout=TIMEOUT)
-            if answer.status >= 300:
-                log.warning("control refused a report of %s with %d: %s", self._host, answer.status, answer.body[:200])
-                return False
-            verdict = msgspec.json.decode(answer.body, type=ReportAnswer)
-        except (ControlUnreachable, OSError, msgspec.MsgspecError) as error:
-            log.warning("a report of %s could not be sent: %s", self._host, error)
+        self._complete = False              # whoever asks for a complete one while this is under way gets another
+        verdict, inventory = await self._say(complete, sent)
+        accepted = verdict is not None and verdict.accepted
+        self._complete |= (verdict is not None and verdict.resend) or (complete and not accepted)
+        if verdict is None or not accepted:
             return False
-        self._complete = verdict.resend or (complete and not verdict.accepted)
-        if not verdict.accepted:
-            return False
-        if report.inventory is not None:
+        if inventory is not None:
             self.heard.set()
         for id, report in sent.items():
             if self._pending.get(id) is report:
                 del self._pending[id]
             self._accepted(report)
         return not (complete and verdict.resend)
+
+    async def _say(self, complete: bool, sent: dict[str, GuestReport]) -> tuple[ReportAnswer | None, Inventory | None]:
+        """Control's answer, None when there is no usable one, and the inventory that was told."""
+        inventory = self._inventory() if complete else None
+        try:
+            report = Report(
+                machine=self._machine, boot_id=self._boot_id, sequence=await self._sequence.take(), host=self._host,
+                epoch=self._source.epoch, document_generation=self._source.generation, guests=tuple(sent.values()),
+                complete=complete, inventory=inventory, address=self._address)
+            answer = await self._lane.request("POST", self._path, msgspec.json.encode(report), timeout=TIMEOUT)
+            if answer.status >= 300:
+                log.warning("control refused a report of %s with %d: %s", self._host, answer.status, answer.body[:200])
+                return None, inventory
+            return msgspec.json.decode(answer.body, type=ReportAnswer), inventory
+        except (ControlUnreachable, OSError, msgspec.MsgspecError) as error:
+            log.warning("a report of %s could not be sent: %s", self._host, error)
+            return None, inventory
