@@ -10,7 +10,8 @@ import logging
 import re
 import string
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from types import CoroutineType
 from typing import Any
 from urllib.parse import quote
 
@@ -301,7 +302,7 @@ def _refuse_method(service: Service, allowed: str) -> Callable[..., Awaitable[No
     return refuse
 
 
-def _nothing_here(services: Sequence[Service]) -> Callable[..., Coroutine[Any, Any, None]]:
+def _nothing_here(services: Sequence[Service]) -> Callable[..., CoroutineType[Any, Any, None]]:
     async def nothing(req: falcon.asgi.Request, resp: falcon.asgi.Response, **_params: str) -> None:
         if _service_of(services, req) is None:
             error = NotFound("No service lives here; see the catalog.")

@@ -86,6 +86,11 @@ class Schemas:
         self._steps = sorted(by_version.items(), reverse=True)
         self._compiled: dict[Version, Schema] = {}
 
+    @property
+    def newest(self) -> Mapping[str, Any]:
+        """The schema of the highest version."""
+        return self._steps[0][1]
+
     def check(self, value: Any, version: Version) -> None:
         """Check *value* by the schema that is in force at *version*; raises ``Invalid``."""
         for since, schema in self._steps:

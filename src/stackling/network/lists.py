@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select
+from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select, true
 
 from stackling.core.context import Context
 from stackling.network import rules
@@ -119,6 +119,8 @@ _TAGS: Mapping[str, Any] = {name: name for name in ("tags", "tags-any", "not-tag
 
 def _tagged(table: Any, name: str, values: Sequence[str]) -> Condition:
     wanted = [tag for value in values for tag in value.split(",")]
+    if not wanted:
+        return true()
     has = [exists(select(_t.c.tag).where(_t.c.resource_id == table.c.id, _t.c.tag == tag)) for tag in wanted]
     together = or_(*has) if name.endswith("any") else and_(*has)
     return not_(together) if name.startswith("not") else together

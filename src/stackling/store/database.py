@@ -20,10 +20,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, insert, select
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 
-from stackling.core.errors import Unavailable
+from stackling.core.errors import Conflict, Invalid, Unavailable
 from stackling.core.ids import new_id
 from stackling.store.tables.engine import requests
 from stackling.store.transaction import Tx
@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 ATTEMPTS = 12
+RACES = 3
+"""How often a use-case that met a row which it hadn't seen looks again, to refuse in its own words."""
 _MYSQL_CONFLICTS = {1205, 1213, 1020, 1047}     # lock wait, deadlock, record changed, Galera not ready
 _PG_CONFLICTS = {"40001", "40P01", "55P03"}
 
@@ -84,9 +86,19 @@ class Database:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return (self._sqlite if self.is_sqlite else self._networked)(writing, request, use_case, args, kwargs)
+            except (DataError, OverflowError) as error:
+                log.info("a value that can't be stored: %s", _plain(error))
+                raise Invalid("A value in the request is out of range: no such number or text can be stored.") from None
+            except IntegrityError as error:
+                if attempt >= RACES:
+                    log.warning("lost a race %d times: %s", attempt, _plain(error))
+                    raise Conflict("Somebody else changed the same thing at the same time; try again.") from None
             except DBAPIError as error:
-                if attempt == ATTEMPTS or not _is_conflict(error):
+                if not _is_conflict(error):
                     raise
+                if attempt == ATTEMPTS:
+                    log.warning("transaction conflict, %d attempts: %s", attempt, _plain(error))
+                    break
                 log.debug("transaction conflict, attempt %d: %s", attempt, error.orig)
                 time.sleep(random.uniform(0, min(0.5, 0.005 * 2**attempt)))
         raise Unavailable("The database is too busy; try again.")
@@ -151,6 +163,11 @@ def _sqlite_pragmas(synchronous: str) -> Callable[[sqlite3.Connection, Any], Non
             connection.execute(f"PRAGMA {pragma}")
 
     return connect
+
+
+def _plain(error: Exception) -> str:
+    """What the database said, without the statement and its parameters, which may be secret."""
+    return str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
 
 
 def _is_conflict(error: DBAPIError) -> bool:

@@ -162,6 +162,6 @@ def _declared_size(call: Call) -> int | None:
     text = call.header("X-OpenStack-Image-Size")
     if text is None:
         return call.request.content_length or None
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise Invalid("Invalid or missing image size in request headers.")
     return int(text)

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from stackling.api.call import Call, Reply
+from stackling.api.image.downloads import Downloads
 from stackling.api.image.policy import authorize
 from stackling.core.clock import seconds_z
 from stackling.core.errors import Conflict, Invalid, MethodNotAllowed
 from stackling.core.ids import is_id, new_id
-from stackling.image import images, imports, tasks
-from stackling.image.model import ImportTask
+from stackling.image import images, imports, rules, tasks
+from stackling.image.model import Image, ImportTask
 from stackling.image.settings import ImageSettings
+from stackling.ports.web import WebRefused
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
@@ -26,17 +28,36 @@ class Imports:
     def __init__(self, settings: ImageSettings, store: str) -> None:
         self._settings = settings
         self._store = store
+        self.downloads = Downloads(settings)
 
     def start(self, tx: Tx, call: Call) -> Reply:
         body = call.body
         method = self._method(body)
         image = images.visible(tx, call.ctx, call.params["image_id"])
         authorize(call, image, "modify_image")
+        if method == "web-download":
+            return self._download(tx, call, image)
         if method != "glance-direct":
             raise Conflict(f"The import method '{method}' isn't offered by this cloud.")
         self._check_stores(call, body)
         imports.begin(tx, call.ctx, image, new_id(), body, self._store)
         return Reply(status=202)
+
+    def _download(self, tx: Tx, call: Call, image: Image) -> Reply:
+        web, uri = call.cloud.web, call.body["method"].get("uri")
+        if web is None:
+            raise Conflict("The import method 'web-download' isn't offered by this cloud.")
+        if not isinstance(uri, str) or not uri:
+            raise Invalid("URI is required if using 'web-download' import method.")
+        self._check_stores(call, call.body)
+        rules.check_can_download(image)
+        try:
+            web.check(uri)
+        except WebRefused as error:
+            raise Invalid(f"URI for web-download does not pass filtering: {uri[:500]} ({error})") from None
+        begun = imports.begin_download(tx, call.ctx, image, new_id(), call.body, self._store,
+                                       self._settings.download_timeout)
+        return Reply(status=202, then=self.downloads.start(call, begun, uri))
 
     def image_tasks(self, tx: Tx, call: Call) -> Any:
         image = images.visible(tx, call.ctx, call.params["image_id"])
@@ -130,7 +151,7 @@ def stub(task: ImportTask) -> dict[str, Any]:
 def _limit(text: str | None, settings: ImageSettings) -> int:
     if text is None:
         return settings.limit_param_default
-    if not text.lstrip("-").isdigit():
+    if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) <= 18):
         raise Invalid("limit param must be an integer")
     if int(text) < 0:
         raise Invalid("limit param must be positive")

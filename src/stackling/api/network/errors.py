@@ -9,6 +9,7 @@ from stackling.core.errors import QuotaExceeded, StacklingError, Unauthorized
 
 STATUSES: Mapping[type[StacklingError], int] = {QuotaExceeded: 409}
 _TYPES = {
+    "StacklingError": "HTTPInternalServerError",
     "Invalid": "HTTPBadRequest", "NotFound": "HTTPNotFound", "Forbidden": "HTTPForbidden", "Conflict": "HTTPConflict",
     "MethodNotAllowed": "HTTPMethodNotAllowed", "TooLarge": "HTTPRequestEntityTooLarge", "QuotaExceeded": "OverQuota",
     "UnsupportedMediaType": "HTTPUnsupportedMediaType", "Unavailable": "HTTPServiceUnavailable",

@@ -231,7 +231,7 @@ def _limit(call: Call) -> int | None:
     value = call.query.last("limit")
     if value is None or value == "":
         return None
-    if not value.lstrip("-").isdigit() or int(value) < 0:
+    if not value.isascii() or not value.isdigit() or len(value) > 18:
         raise Invalid(f"Limit must be an integer 0 or greater and not '{value}'", type="HTTPBadRequest")
     return min(int(value), 2**31) or None
 
@@ -336,7 +336,7 @@ def check_revision(call: Call, resource: str, record: Record) -> None:
     if header is None:
         return
     name, _, number = header.strip().strip('"').partition("=")
-    if name != "revision_number" or not number.isdigit():
+    if name != "revision_number" or not (number.isascii() and number.isdigit() and len(number) <= 18):
         raise Invalid("If-Match must be of the form revision_number=N", type="HTTPBadRequest")
     if int(number) != record["revision_number"]:
         raise revision_mismatch(resource, record["id"], int(number))
