@@ -109,6 +109,19 @@ def check_can_import(image: Image) -> None:
             raise Conflict(f"'{name}' needs to be set before import")
 
 
+def check_can_download(image: Image) -> None:
+    """Raises ``Conflict`` unless the image may be fetched from elsewhere now."""
+    if image.status == "active":
+        raise Conflict("Image with status active cannot be target for import")
+    if image.import_task is not None:
+        raise Conflict(f"New operation on image '{image.id}' is not permitted as prior operation is still in progress")
+    if image.status != "queued":
+        raise Conflict("Image needs to be in 'queued' state to use 'web-download' method")
+    for name in ("container_format", "disk_format"):
+        if not getattr(image, name):
+            raise Conflict(f"'{name}' needs to be set before import")
+
+
 def is_inspected(image: Image) -> bool:
     """Whether the data must be what ``disk_format`` says."""
     return image.container_format not in OPAQUE_CONTAINERS

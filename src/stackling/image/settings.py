@@ -36,3 +36,6 @@ class ImageSettings:
         "ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
     container_formats: tuple[str, ...] = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
     import_methods: tuple[str, ...] = ("glance-direct",)
+    """Also ``web-download``, where an administrator allows it."""
+    download_timeout: float = 3600.0
+    """Seconds that fetching an image from the web may take."""

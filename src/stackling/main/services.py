@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stackling.api.route import Service
+from stackling.image.facade import ImageSettings
 
 if TYPE_CHECKING:
     from stackling.main.wiring import Plant
@@ -20,8 +21,15 @@ def public(plant: Plant) -> list[Service]:
     from stackling.api.stackling.service import service as stackling
     from stackling.store import timeline
 
-    return [identity(plant.identity), compute(), network(), image(), placement(),
+    return [identity(plant.identity), compute(), network(), image(images(plant)), placement(),
             stackling(timeline.explain, timeline.owner)]
+
+
+def images(plant: Plant) -> ImageSettings:
+    """What the configuration says about images."""
+    if plant.configuration.web_download:
+        return ImageSettings(import_methods=("glance-direct", "web-download"))
+    return ImageSettings()
 
 
 def internal(plant: Plant) -> list[Service]:

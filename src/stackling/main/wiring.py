@@ -21,6 +21,7 @@ from stackling.identity.facade import Identity, IdentityConfig, SecurityComplian
 from stackling.main import services
 from stackling.main.asking import ask_agent
 from stackling.ports.fabric import Fabric
+from stackling.ports.web import Web
 from stackling.store.database import Database
 from stackling.store.transaction import Tx
 
@@ -100,7 +101,14 @@ class Plant:
 
     def _cloud(self) -> Cloud:
         return Cloud(self.database, self.identity.authenticate, public_url=self.configuration.public_url,
-                     image_store=self.image_store, ask_agent=ask_agent)
+                     image_store=self.image_store, ask_agent=ask_agent, web=self._web())
+
+    def _web(self) -> Web | None:
+        if not self.configuration.web_download:
+            return None
+        from stackling.drivers.local.web import CheckedWeb
+
+        return CheckedWeb(seconds=services.images(self).download_timeout)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -32,7 +32,7 @@ def _page(tx: Tx, call: Call, namespace: Namespace, kind: Kind) -> list[Item]:
         found = found[[one.name for one in found].index(last.name) + 1:]
     if limit is None:
         return found
-    if not limit.lstrip("-").isdecimal():
+    if not (limit.isascii() and limit.removeprefix("-").isdigit() and len(limit) <= 18):
         raise Invalid("limit param must be an integer")
     if int(limit) < 0:
         raise Invalid("limit param must be positive")

@@ -136,7 +136,7 @@ class Namespaces:
 
     def _asked(self, query: Mapping[str, str]) -> Listing:
         text = query.get("limit", str(self._settings.limit_param_default))
-        if not text.lstrip("-").isdecimal():
+        if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) <= 18):
             raise Invalid("limit param must be an integer")
         if int(text) < 0:
             raise Invalid("limit param must be positive")

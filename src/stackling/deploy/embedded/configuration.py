@@ -34,6 +34,7 @@ HELP = {
     "lockout_duration": "for how many seconds",
     "unique_last_password_count": "how many of a user's passwords, the new one included, must differ; 0: any may be "
                                   "used again",
+    "web_download": "whether images may be fetched from URLs (http and https, never from private addresses)",
     "log_level": "debug, info, warning or error",
 }
 
@@ -64,6 +65,7 @@ class Configuration:
     lockout_failure_attempts: int = 0
     lockout_duration: int = 1800
     unique_last_password_count: int = 0
+    web_download: bool = False
     log_level: str = "info"
 
     def __post_init__(self) -> None:
