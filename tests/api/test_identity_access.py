@@ -14,6 +14,7 @@ from tests.api.conftest import Client, CloudUnderTest
 OPEN = {("GET", ""), ("GET", "/v3"), ("POST", "/v3/auth/tokens"), ("POST", "/v3/users/{user_id}/password"),
         ("GET", "/v3/users/{user_id}/password"),
         ("POST", "/v3/OS-OAUTH1/request_token"), ("POST", "/v3/OS-OAUTH1/access_token"),     # signed instead
+        ("POST", "/v3/OS-OAUTH2/token"),
         ("GET", "/v3/OS-SIMPLE-CERT/ca"), ("GET", "/v3/OS-SIMPLE-CERT/certificates")}
 FOR_ANYONE = {"/v3/auth/tokens", "/v3/auth/projects", "/v3/auth/domains", "/v3/auth/system", "/v3/auth/catalog",
               "/v3/regions", "/v3/regions/{region_id}", "/v3/credentials", "/v3/limits", "/v3/limits/model",

@@ -190,3 +190,33 @@ def test_s3(admin: Client, ec2: dict[str, str]) -> None:
 def test_bad_requests_for_signed_tokens(admin: Client, body: object) -> None:
     assert admin.post(f"{V3}/ec2tokens", body).status_code in (400, 401)
     assert admin.post(f"{V3}/s3tokens", body).status_code in (400, 401)
+
+
+# -- OAuth 2.0
+
+
+def test_client_credentials(cloud: CloudUnderTest, member: Client) -> None:
+    user = member.body["user"]["id"]
+    own = member.post(f"{V3}/users/{user}/application_credentials", {"application_credential": {
+        "name": "program", "secret": "between us"}}).json()["application_credential"]
+    path, form = f"{V3}/OS-OAUTH2/token", {"grant_type": "client_credentials"}
+    basic = base64.b64encode(f"{own['id']}:between us".encode()).decode()
+    answer = cloud.client().request("POST", path, data=form, headers={"Authorization": f"Basic {basic}"})
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["token_type"], answer.json()["expires_in"]) == ("Bearer", 3600)
+    program = cloud.client(answer.json()["access_token"])
+    assert [p["id"] for p in program.get(f"{V3}/auth/projects").json()["projects"]] == [member.project_id]
+    in_form = {**form, "client_id": own["id"], "client_secret": "between us"}
+    assert cloud.client().request("POST", path, data=in_form).status_code == 200
+
+
+@pytest.mark.parametrize(("form", "status", "error"), [
+    ({}, 400, "invalid_request"), ({"grant_type": "password"}, 400, "unsupported_grant_type"),
+    ({"grant_type": "client_credentials"}, 401, "invalid_client"),
+    ({"grant_type": "client_credentials", "client_id": "x", "client_secret": "y"}, 401, "invalid_client"),
+    ({"grant_type": "x" * 20_000}, 400, "invalid_request")])
+def test_bad_client_credentials(anonymous: Client, form: dict[str, str], status: int, error: str) -> None:
+    answer = anonymous.request("POST", f"{V3}/OS-OAUTH2/token", data=form)
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    assert ("WWW-Authenticate" in answer.headers) is (status == 401)
+    assert anonymous.get(f"{V3}/OS-OAUTH2/token").status_code == 405

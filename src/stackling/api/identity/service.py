@@ -16,6 +16,7 @@ from stackling.api.identity import (
     groups,
     limits,
     oauth,
+    oauth2,
     policies,
     projects,
     role_assignments,
@@ -38,7 +39,7 @@ def service(identity: Identity, policy: Mapping[str, str] | None = None) -> Serv
         *tokens.routes(identity), *projects.ROUTES, *users.routes(identity), *groups.ROUTES,
         *roles.ROUTES, *grants.ROUTES, *role_assignments.ROUTES, *catalog.ROUTES, *limits.ROUTES,
         *endpoint_filters.ROUTES, *policies.ROUTES, *domain_config.routes(identity), *oauth.routes(identity),
-        *extensions.routes(identity), *federation.ROUTES,
+        *oauth2.routes(identity), *extensions.routes(identity), *federation.ROUTES,
         *application_credentials.routes(identity), *credentials.routes(identity), *trusts.routes(identity),
     ]
     routes += versions.routes(lambda: extensions.home(routes))

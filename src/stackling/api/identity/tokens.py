@@ -74,13 +74,16 @@ class Tokens:
 
     async def issue(self, call: Call) -> Reply:
         """POST /v3/auth/tokens. Verification happens between transactions; see ``identity.authentication``."""
-        auth = _signed(call, call.body["auth"])
+        return self._reply(call, await self.session(call, _signed(call, call.body["auth"])), 201)
+
+    async def session(self, call: Call, auth: dict[str, Any]) -> Session:
+        """A new token for who authenticates by *auth*, the request's ``auth`` object. Raises as ``attempt``."""
         met: frozenset[Challenge] = frozenset()
         for _ in range(_ROUNDS):
             outcome = await call.cloud.read(authentication.attempt, self.identity, auth, met)
             if isinstance(outcome, Session):
                 await self._account(call, outcome, met)
-                return self._reply(call, outcome, 201)
+                return outcome
             if await call.cloud.blocking(outcome.met):
                 self.identity.verified.remember(outcome.subject, outcome.secret, outcome.stored or "")
             elif outcome.stored is not None:
