@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ while True:
     connection.close()
     print(peer[0], flush=True)
 """
-OTHERS = re.compile(r"stk-[0-9a-z]+")
+OTHERS = re.compile(r"\bstk-|/run/stackling/")
 
 
 @dataclass(frozen=True)
@@ -133,27 +133,25 @@ def _northbound(cloud: TestCloud) -> dict[str, list[str]]:
 # -- what a machine has
 
 
-def machine(cloud: TestCloud, netns: str | None = None) -> dict[str, Any]:
-    """Processes, namespaces, mounts, interfaces, routes, rules and packet filters; other clouds' are left out."""
-    mine = {cloud.directory.instance, f"stk-{cloud.directory.digest}"}
+def machine(*mine: str) -> dict[str, list[str]]:
+    """Namespaces, mounts, interfaces, addresses, routes, rules, packet filters, forwarding and run directories.
 
-    def others(text: str) -> bool:
-        return any(found not in mine for found in OTHERS.findall(text)) and not any(name in text for name in mine)
+    What carries the name of a cloud or a test is left out, unless one of *mine* is in it: others come and go.
+    """
+    def seen(lines: Iterable[str]) -> list[str]:
+        return sorted(line for line in lines if any(name in line for name in mine) or not OTHERS.search(line))
 
-    def lines(*command: str) -> list[str]:
-        return sorted(line for line in run(*command, netns=netns).splitlines() if not others(line))
+    def shown(*command: str) -> list[str]:
+        return seen(run(*command).splitlines())
 
     return {
-        "processes": cloud.processes(),
-        "namespaces": sorted(path.name for path in NAMED.glob("*") if not others(path.name)) if NAMED.exists() else [],
-        "mounts": sorted(target for target in (line.split()[4] for line in Path(
-            "/proc/self/mountinfo").read_text().splitlines()) if not others(target)),
-        "interfaces": [line.partition(":")[2].split("@")[0].strip() for line in lines("ip", "-o", "link", "show")],
-        "addresses": [" ".join(line.split()[1:4]) for line in lines("ip", "-o", "address", "show", "scope", "global")],
-        "routes": [line for version in ("-4", "-6") for line in lines("ip", version, "route", "show", "table", "all")
-                   if "fe80" not in line and "multicast" not in line],
-        "rules": lines("ip", "rule", "show"),
-        "tables": lines("nft", "list", "tables"),
-        "forwarding": run("sysctl", "-n", "net.ipv4.ip_forward", netns=netns).strip(),
-        "run": sorted(path.name for path in Path("/run/stackling").glob(cloud.directory.digest)),
+        "namespaces": seen(path.name for path in NAMED.glob("*")),
+        "mounts": seen(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
+        "interfaces": seen(line.split(": ")[1] for line in run("ip", "-o", "link", "show").splitlines()),
+        "addresses": seen(" ".join(line.split()[1:4]) for line in run("ip", "-o", "address", "show").splitlines()),
+        "routes": [line for version in ("-4", "-6") for line in shown("ip", version, "route", "show", "table", "all")],
+        "rules": shown("ip", "rule", "show"),
+        "tables": shown("nft", "list", "tables"),
+        "forwarding": shown("sysctl", "-n", "net.ipv4.ip_forward"),
+        "run": [path.name for path in Path("/run/stackling").glob("*") if path.name in mine],
     }

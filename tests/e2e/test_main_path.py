@@ -39,7 +39,10 @@ class World:
     sdk: Connection
     key: Path
     outside: str
+    machine: dict[str, list[str]]
+    """The machine before the cloud was there."""
     before: dict[str, Any]
+    """What stood for servers before there was one."""
     web_id: str
     port_id: str
     fixed_ip: str
@@ -88,6 +91,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
     user_data.write_text(USER_DATA)
     build.build(image)
+    machine = outside.machine()
     with cloud("--isolated") as made:
         client = made.openstack
         (group,) = client("security", "group", "list")
@@ -114,8 +118,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
         fixed_ip = next(ip["ip_address"] for ip in port["Fixed IP Addresses"] if "." in ip["ip_address"])
         sdk = connect(made)
-        ready = World(made, sdk, key, f"{made.directory.instance}-outside", before, sdk.compute.find_server("web").id,
-                      port["ID"], fixed_ip, floating["floating_ip_address"])
+        ready = World(made, sdk, key, f"{made.directory.instance}-outside", machine, before,
+                      sdk.compute.find_server("web").id, port["ID"], fixed_ip, floating["floating_ip_address"])
         ready.until(ready.web)
         yield ready
         sdk.close()
@@ -336,10 +340,7 @@ def test_down_leaves_the_machine_as_it_was(world: World) -> None:
     launched = world.cloud.stackling("launch", "last", "--image", "tiny", "--flavor", "m1.nano")
     assert launched["status"] == "ACTIVE"
     world.cloud.run("down")
-    left = outside.machine(world.cloud)
-    here = {world.cloud.directory.instance, world.cloud.directory.digest}
-    assert left["processes"] == []
-    assert left["run"] == []
-    assert not [line for what in ("namespaces", "mounts", "interfaces", "addresses", "routes", "rules", "tables")
-                for line in left[what] if any(name in line for name in here)]
-    assert list(outside.guest_processes(outside.libvirt_paths(world.cloud.directory))) == []
+    directory = world.cloud.directory
+    assert world.cloud.processes() == []
+    assert list(outside.guest_processes(outside.libvirt_paths(directory))) == []
+    assert outside.machine(directory.instance, directory.digest) == world.machine
