@@ -182,6 +182,7 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any], *,
            subnets: Sequence[Record] | None = None) -> Record:
     """Change a port; what depends on it (router, floating IPs, server) is nudged."""
     values: Record = {column: changes[name] for name, column in _PLAIN.items() if name in changes}
+    _check_owner_change(tx, ctx, record, values.get("device_owner"))
     if record["role"] != PortRole.INTERFACE and any(
             values.get(name, record[name]) != record[name] for name in ("device_id", "device_owner")):
         raise conflict("PortInUse", f"Unable to complete operation on port {record['id']} for network "
@@ -205,6 +206,15 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any], *,
     if "extra_dhcp_opts" in changes:
         values["extra_dhcp_opts"] = _merge_options(record["extra_dhcp_opts"], changes["extra_dhcp_opts"] or [])
     return save(tx, ctx, record, values)
+
+
+def _check_owner_change(tx: Tx, ctx: Context, record: Record, owner: str | None) -> None:
+    """A port that counts as the network's own escapes its rules: the network's owner decides (CVE-2015-5240)."""
+    if owner is None or owner == record["device_owner"] or not owner.startswith("network:") or ctx.is_admin:
+        return
+    network = NETWORKS.get(tx, record["network_id"])
+    if network is None or network["project_id"] != ctx.project_id:
+        raise forbidden("(rule:update_port and rule:update_port:device_owner)")
 
 
 def _change_addresses(tx: Tx, record: Record, wanted: Sequence[dict[str, Any]], values: Mapping[str, Any],

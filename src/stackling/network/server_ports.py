@@ -80,6 +80,8 @@ def _validated(tx: Tx, ctx: Context, requested: Sequence[RequestedNetwork]) -> l
         if not network["subnets"]:
             raise Invalid(f"Network {network['id']} requires a subnet in order to boot instances on.",
                           type="NetworkRequiresSubnet")
+        if one.fixed_ip is not None and network["project_id"] != ctx.project_id and not ctx.is_admin:
+            raise Forbidden(f"Only the owner of network {network['id']} chooses addresses in it.")
         if one.fixed_ip is not None and addresses.is_taken(tx, network["id"], _address(one.fixed_ip)):
             raise Invalid(f"Fixed IP address {one.fixed_ip} is already in use on instance.",
                           type="FixedIpAlreadyInUse")

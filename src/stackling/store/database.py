@@ -36,6 +36,8 @@ ATTEMPTS = 12
 RACES = 3
 """How often a use-case that met a row which it hadn't seen looks again, to refuse in its own words."""
 _MYSQL_CONFLICTS = {1205, 1213, 1020, 1047}     # lock wait, deadlock, record changed, Galera not ready
+_MYSQL_TOO_MUCH = {1390, 1436}                  # too many placeholders, thread stack overrun
+_PG_TOO_MUCH = {"54000", "54001", "54011", "54023"}
 _PG_CONFLICTS = {"40001", "40P01", "55P03"}
 
 
@@ -94,6 +96,8 @@ class Database:
                     log.warning("lost a race %d times: %s", attempt, _plain(error))
                     raise Conflict("Somebody else changed the same thing at the same time; try again.") from None
             except DBAPIError as error:
+                if _is_too_much(error):
+                    raise Invalid("The request asks for too much at once, such as too many filters.") from None
                 if not _is_conflict(error):
                     raise
                 if attempt == ATTEMPTS:
@@ -168,6 +172,17 @@ def _sqlite_pragmas(synchronous: str) -> Callable[[sqlite3.Connection, Any], Non
 def _plain(error: Exception) -> str:
     """What the database said, without the statement and its parameters, which may be secret."""
     return str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+
+
+def _is_too_much(error: DBAPIError) -> bool:
+    """Whether the statement that a request led to is larger than the database takes."""
+    cause = error.orig
+    if isinstance(cause, sqlite3.OperationalError):
+        return str(cause).startswith(("Expression tree is too large", "too many SQL variables", "parser stack overflow",
+                                      "LIKE or GLOB pattern too complex"))
+    if getattr(cause, "sqlstate", None) in _PG_TOO_MUCH:
+        return True
+    return bool(cause is not None and cause.args and cause.args[0] in _MYSQL_TOO_MUCH)
 
 
 def _is_conflict(error: DBAPIError) -> bool:
