@@ -508,6 +508,9 @@ def check_refusal(service: str, answer: Answer, what: object) -> str:
         (error,) = body.values()
         assert error["code"] == answer.status, (what, body)
         message = error["message"]
+    elif isinstance(body["error"], str):        # OAuth 2's own shape (RFC 6749, 5.2)
+        assert set(body) == {"error", "error_description"}, (what, body)
+        message = body["error_description"]
     else:
         assert body["error"]["code"] == answer.status, (what, body)
         message = body["error"]["message"]

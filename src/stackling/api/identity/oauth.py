@@ -82,7 +82,7 @@ class OAuth:
         return {"consumer": _show(call, self._consumer(tx, call))}
 
     def create_consumer(self, tx: Tx, call: Call) -> Any:
-        values, extra = split(call.body.get("consumer", {}), _CONSUMER)
+        values, extra = split(call.body["consumer"], _CONSUMER)
         made, secret = oauth.create_consumer(tx, self.box, {**values, "extra": extra})
         return {"consumer": {**_show(call, made), "secret": secret}}
 
@@ -194,8 +194,7 @@ def routes(identity: Identity) -> list[Route]:
     return [
         operation("GET", many, handlers.list_consumers, "list_consumers"),
         operation("POST", many, handlers.create_consumer, "create_consumer", status=201,
-                  body=Body({"type": "object", "properties": {"consumer": {"type": "object",
-                                                                           "properties": _CONSUMER}}})),
+                  body=member("consumer", _CONSUMER)),
         operation("GET", one, handlers.show_consumer, "get_consumer"),
         operation("PATCH", one, handlers.update_consumer, "update_consumer",
                   body=member("consumer", {**_CONSUMER, "secret": False}, at_least=1)),

@@ -9,10 +9,11 @@ from urllib.parse import parse_qs
 from stackling.api.call import Call, Reply
 from stackling.api.identity.tokens import Tokens
 from stackling.api.route import Route
-from stackling.core.errors import StacklingError
+from stackling.core.errors import StacklingError, TooLarge
 from stackling.identity.service import Identity
 
 _MOST = 16 << 10
+_TOO_LARGE = f"The body is larger than {_MOST} bytes."
 _FORM = "application/x-www-form-urlencoded"
 _ERRORS = {400: "invalid_request", 401: "invalid_client"}
 _FAILED = "Client authentication failed."
@@ -46,13 +47,15 @@ class OAuth2:
 
 
 async def _form(call: Call) -> dict[str, str] | None:
-    """The form's fields; None where the body isn't a form, or is too long."""
+    """The form's fields; None where the body isn't a form. Raises ``TooLarge``."""
     media = (call.request.content_type or "").split(";")[0].strip().lower()
     data = bytearray()
+    if (call.request.content_length or 0) > _MOST:
+        raise TooLarge(_TOO_LARGE)
     async for chunk in call.request.stream:
         data += chunk
         if len(data) > _MOST:
-            return None
+            raise TooLarge(_TOO_LARGE)
     if media != _FORM:
         return None
     try:
@@ -79,4 +82,4 @@ def _error(call: Call, status: int, error: str, description: str) -> Reply:
 
 
 def routes(identity: Identity) -> list[Route]:
-    return [Route("POST", "/v3/OS-OAUTH2/token", OAuth2(identity).token, None, "stream")]
+    return [Route("POST", "/v3/OS-OAUTH2/token", OAuth2(identity).token, None, "stream", limit=_MOST)]
