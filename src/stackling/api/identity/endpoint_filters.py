@@ -30,7 +30,7 @@ def _show(call: Call, group: EndpointGroup) -> dict[str, Any]:
 
 
 def _group(tx: Tx, call: Call) -> EndpointGroup:
-    return endpoint_filters.get_group(tx, call.params["group_id"])
+    return endpoint_filters.get_group(tx, call.params["endpoint_group_id"])
 
 
 # -- groups
@@ -136,7 +136,7 @@ def endpoint_projects(tx: Tx, call: Call) -> Any:
 
 
 _F = "/OS-EP-FILTER"
-_G = f"{_F}/endpoint_groups/{{group_id}}"
+_G = f"{_F}/endpoint_groups/{{endpoint_group_id}}"
 _GP = f"{_G}/projects/{{project_id}}"
 _PE = f"{_F}/projects/{{project_id}}/endpoints"
 ROUTES = (
