@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from stackling.api.app import build_app
+from stackling.api.cloud import Cloud
 from stackling.api.compute.service import service as compute_service
 from stackling.api.identity.service import service as identity_service
 from stackling.api.image.service import service as image_service
@@ -29,9 +31,12 @@ from stackling.api.network.service import service as network_service
 from stackling.api.route import Route, Service
 from stackling.api.stackling.service import service as stackling_service
 from stackling.drivers.local.image_store import LocalImageStore
+from stackling.identity import facade as identity_facade
+from stackling.identity.facade import Identity
 from stackling.store import timeline
+from stackling.store.database import Database
 from tests.api.compute_world import World
-from tests.api.conftest import Client, CloudUnderTest
+from tests.api.conftest import ADMIN_PASSWORD, PUBLIC_URL, Client, CloudUnderTest
 
 MARK = "kept-secret-of-demo"
 NOBODY = "00000000-dead-4bad-8bad-000000000000"
@@ -86,7 +91,8 @@ class HostileWorld(World):
         cloud.start(self.services)
         self.by_name = {service.name: service for service in self.services}
         self._app = build_app(cloud.cloud, self.services)
-        self._watch = sqlite3.connect(cloud.database.url.removeprefix("sqlite:///"))
+        path = cloud.database.url.removeprefix("sqlite:///") if cloud.database.is_sqlite else ":memory:"
+        self._watch = sqlite3.connect(path)
         self._caught = _Catcher()
         logging.getLogger("stackling.api.app").addHandler(self._caught)
         self.add_host("h1")
@@ -168,7 +174,7 @@ class HostileWorld(World):
 
     @property
     def data_version(self) -> int:
-        """Another number as soon as any transaction has changed the database."""
+        """Another number as soon as any transaction has changed the database (SQLite's)."""
         return self._watch.execute("PRAGMA data_version").fetchone()[0]
 
     @contextmanager
@@ -508,7 +514,7 @@ def check_refusal(service: str, answer: Answer, what: object) -> str:
         (error,) = body.values()
         assert error["code"] == answer.status, (what, body)
         message = error["message"]
-    elif isinstance(body["error"], str):        # OAuth 2's own shape (RFC 6749, 5.2)
+    elif isinstance(body["error"], str):  # OAuth 2's own shape (RFC 6749, 5.2)
         assert set(body) == {"error", "error_description"}, (what, body)
         message = body["error_description"]
     else:
@@ -517,6 +523,21 @@ def check_refusal(service: str, answer: Answer, what: object) -> str:
     assert isinstance(message, str), (what, body)
     assert len(message) > 3, (what, body)
     return message
+
+
+class CloudOn(CloudUnderTest):
+    """The application over a database that is there already."""
+
+    def __init__(self, directory: Path, database: Database) -> None:
+        self.database = database
+        self.identity = Identity(os.urandom(32), None)
+        database.write(identity_facade.bootstrap, self.identity, identity_facade.hash_password(ADMIN_PASSWORD))
+        self.cloud = Cloud(database, self.identity.authenticate, public_url=PUBLIC_URL)
+        self.directory = directory
+        self._keyword = None
+        self._loop = asyncio.new_event_loop()
+        self._app = None
+        self._http = None
 
 
 class Problems:

@@ -816,7 +816,7 @@ EXTRA = (
 )
 
 
-def _mutations(body: Any, path: str) -> Iterator[tuple[str, Any]]:
+def mutations(body: Any, path: str) -> Iterator[tuple[str, Any]]:
     """*body* with one value replaced, taken away or added, anywhere in it, and which."""
     if isinstance(body, dict):
         for key, value in body.items():
@@ -824,7 +824,7 @@ def _mutations(body: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield f"no {key}", rest
             for wrong in some(WRONG, f"{path}.{key}", 10):
                 yield f"{key}={str(wrong)[:20]!r}", {**body, key: wrong}
-            for where, changed in _mutations(value, f"{path}.{key}"):
+            for where, changed in mutations(value, f"{path}.{key}"):
                 yield f"{key}.{where}", {**body, key: changed}
         for extra in some(EXTRA, path, 3):
             if extra not in body:
@@ -837,7 +837,7 @@ def _mutations(body: Any, path: str) -> Iterator[tuple[str, Any]]:
         for index, value in enumerate(body[:2]):
             for wrong in some(WRONG, f"{path}[{index}]", 8):
                 yield f"[{index}]={str(wrong)[:20]!r}", [*body[:index], wrong, *body[index + 1 :]]
-            for where, changed in _mutations(value, f"{path}[]"):
+            for where, changed in mutations(value, f"{path}[]"):
                 yield f"[{index}].{where}", [*body[:index], changed, *body[index + 1 :]]
 
 
@@ -852,7 +852,7 @@ def test_one_wrong_value_anywhere(world: HostileWorld, service: str, who: str) -
                 continue
             path = world.path(service, route)
             for body in found:
-                changes = list(_mutations(body, f"{who} {name}"))
+                changes = list(mutations(body, f"{who} {name}"))
                 hashes = service == "identity" and route.mode == "stream"  # passwords: each costs 50 ms
                 for where, changed in some(changes, name, 25) if hashes else changes:
                     answer = world.ask(

@@ -13,6 +13,7 @@ from stackling.ports.fabric import PortRole
 from stackling.store.tables import network as tables
 from stackling.store.tables.network import network_quotas
 from stackling.store.transaction import Tx
+from stackling.store.types import Id
 from stackling.store.upsert import upsert
 
 DEFAULTS: Mapping[str, int] = {
@@ -22,9 +23,9 @@ DEFAULTS: Mapping[str, int] = {
 DEFAULT = "default"
 _q = network_quotas
 _LIMITS = select(_q.c.project_id, _q.c.quota).where(
-    _q.c.resource == bindparam("resource"), _q.c.project_id.in_([DEFAULT, bindparam("project")]))
+    _q.c.resource == bindparam("resource"), _q.c.project_id.in_([DEFAULT, bindparam("project", type_=Id)]))
 _ALL = select(_q.c.project_id, _q.c.resource, _q.c.quota).where(
-    _q.c.project_id.in_([DEFAULT, bindparam("project")]))
+    _q.c.project_id.in_([DEFAULT, bindparam("project", type_=Id)]))
 _EVERY = select(_q.c.project_id, _q.c.resource, _q.c.quota).order_by(_q.c.project_id)
 _SET = upsert(_q, ["project_id", "resource"], insert={"quota": bindparam("p_quota")},
               update={"quota": bindparam("p_quota")})

@@ -96,6 +96,8 @@ class Database:
                     log.warning("lost a race %d times: %s", attempt, _plain(error))
                     raise Conflict("Somebody else changed the same thing at the same time; try again.") from None
             except DBAPIError as error:
+                if _mixes_collations(error):
+                    raise Invalid("A value in the request has characters that it can't have.") from None
                 if _is_too_much(error):
                     raise Invalid("The request asks for too much at once, such as too many filters.") from None
                 if not _is_conflict(error):
@@ -172,6 +174,12 @@ def _sqlite_pragmas(synchronous: str) -> Callable[[sqlite3.Connection, Any], Non
 def _plain(error: Exception) -> str:
     """What the database said, without the statement and its parameters, which may be secret."""
     return str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+
+
+def _mixes_collations(error: DBAPIError) -> bool:
+    """MariaDB's way of saying that an ASCII column was compared with something else."""
+    cause = error.orig
+    return bool(cause is not None and cause.args and cause.args[0] in {1267, 1270, 1271})
 
 
 def _is_too_much(error: DBAPIError) -> bool:

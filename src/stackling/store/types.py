@@ -10,10 +10,28 @@ from sqlalchemy.engine import Dialect
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
 
-Id = String(64).with_variant(mysql.VARCHAR(64, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+
+class Ascii(mysql.VARCHAR):
+    """MariaDB's ASCII text. It refuses to compare its column with anything else, so other characters are escaped:
+    an id with such a character is unknown there too, and no failure."""
+
+    def __init__(self, length: int, charset: str = "ascii", collation: str = "ascii_bin") -> None:
+        super().__init__(length, charset=charset, collation=collation)
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return _escaped
+
+
+def _escaped(value: Any) -> Any:
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("ascii", "backslashreplace").decode()
+
+
+Id = String(64).with_variant(Ascii(64), "mysql", "mariadb")
 """An id: compared byte for byte."""
 
-Instant = String(26).with_variant(mysql.VARCHAR(26, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+Instant = String(26).with_variant(Ascii(26), "mysql", "mariadb")
 """An instant as ``core.clock`` writes it."""
 
 Name = String(255).with_variant(mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
