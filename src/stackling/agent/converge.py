@@ -103,7 +103,8 @@ class Converger:
         for server_id, desired in list(self._ledger.servers.items()):
             last, guest = self._reports.last(server_id), guests.get(server_id)
             power, nics = (guest.power, guest.nics) if guest else (Power.ABSENT, ())
-            if last is None or last.generation != desired.generation or (last.power, last.nics) != (power, nics):
+            if (last is None or last.error is not None or last.generation != desired.generation
+                    or (last.power, last.nics) != (power, nics)):
                 self.wake(server_id)
         self._note_unknown(guests)
         images = {server.root.image_id for server in self._ledger.servers.values() if server.root}
