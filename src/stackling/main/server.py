@@ -9,8 +9,9 @@ from pathlib import Path
 
 import uvicorn
 
+from stackling.main.http import BoundedHttp
+
 App = Callable[..., Awaitable[None]]
-LARGEST_HEADER = 64 * 1024
 GRACE = 5           # seconds that running requests get at the end
 IDLE = 75           # seconds that a kept-alive connection may idle
 
@@ -54,7 +55,6 @@ def listening_unix(path: Path) -> socket.socket:
 def serve(app: App, server_socket: socket.socket, ready: Path | None, ending: Callable[[], None]) -> None:
     """Answer until SIGTERM or SIGINT; running requests get ``GRACE`` seconds after *ending* was called."""
     config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws="none", lifespan="off", interface="asgi3", access_log=False,
-        log_config=None, server_header=False, timeout_keep_alive=IDLE, timeout_graceful_shutdown=GRACE, backlog=1024,
-        h11_max_incomplete_event_size=LARGEST_HEADER)
+        app, loop="uvloop", http=BoundedHttp, ws="none", lifespan="off", interface="asgi3", access_log=False,
+        log_config=None, server_header=False, timeout_keep_alive=IDLE, timeout_graceful_shutdown=GRACE, backlog=1024)
     Server(config, ready, ending).run(sockets=[server_socket])

@@ -1,0 +1,88 @@
+"""HTTP/1.1 for uvicorn, with bounds on a request's head.
+
+httptools bounds the request line and nothing else: without this a client may send headers for ever, all of which are
+kept, or open connections and send nothing on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+LARGEST_HEAD = 64 * 1024    # bytes of all header fields of a request
+SLOWEST_HEAD = 30.0         # seconds from a request's first byte (a connection's start) to the end of its head
+
+
+class HeadTooLarge(Exception):
+    """Ends the parsing of a request."""
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Answers 431 to a head that is too large, and closes a connection whose request doesn't come."""
+
+    _in_head = True
+    _unfinished = 0         # bytes that came since the head began and that no callback has told of
+    _fields = 0
+    _too_large = False
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:    # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._unfinished += len(data)
+            if self._unfinished > 2 * LARGEST_HEAD + len(data):
+                self._too_large = True
+                self.send_400_response("")
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._fields = True, 0
+        if self._deadline is None:
+            self._wait()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += len(name) + len(value) + 4
+        if self._fields > LARGEST_HEAD:
+            self._too_large = True
+            raise HeadTooLarge
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._unfinished = False, 0
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._too_large:
+            super().send_400_response(msg)
+        elif not self.transport.is_closing():
+            text = f"The headers are larger than {LARGEST_HEAD} bytes.".encode()
+            self.transport.write(
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+                b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(text), text))
+            self.transport.close()
+
+    # -- how
+
+    def _wait(self) -> None:
+        self._deadline = self.loop.call_later(SLOWEST_HEAD, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if not self.transport.is_closing():
+            self.transport.close()
