@@ -138,7 +138,9 @@ def test_a_life(database: Database) -> None:
 
 def test_flavors_keypairs_quotas_groups_aggregates(database: Database) -> None:
     Fleet(database, "h1")
-    database.write(flavors.create_flavor, ADMIN, Flavor("", "secret", 1, 1, 1, is_public=False))
+    secret = database.write(flavors.create_flavor, Flavor("", "secret", 1, 1, 1, is_public=False))
+    assert {flavor.name for flavor in database.read(flavors.list_flavors, MEMBER)} == {"f"}
+    database.write(flavors.add_access, ADMIN, secret.id, "p")
     visible = database.read(flavors.list_flavors, MEMBER, min_memory=1, min_disk=1)
     assert {flavor.name for flavor in visible} == {"secret", "f"}
     stranger = Context("req-3", user_id="x", project_id="q", roles=frozenset({"member", "reader"}))

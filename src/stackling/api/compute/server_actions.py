@@ -214,6 +214,14 @@ def _gone(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
 _CONSOLE = _not_offered("Remote consoles aren't offered by this cloud yet; os-getConsoleOutput is.", Invalid)
 _V21, _V25, _V243 = (2, 1), (2, 5), (2, 43)
 
+NOT_OFFERED = {
+    "migrate": ("Cold migration", "os-migrate-server:migrate"),
+    "os-migrateLive": ("Live migration", "os-migrate-server:migrate_live"),
+    "evacuate": ("Evacuation", "os-evacuate"), "rescue": ("Rescue mode", "os-rescue"),
+    "unrescue": ("Rescue mode", "os-unrescue"), "shelve": ("Shelving", "os-shelve:shelve"),
+    "shelveOffload": ("Shelving", "os-shelve:shelve_offload"), "unshelve": ("Shelving", "os-shelve:unshelve"),
+}
+"""Actions that are refused whatever they ask for, as a driver's missing feature is: name → (feature, rule)."""
 ACTIONS: Mapping[str, ServerAction] = {
     "os-start": ServerAction(_perform(actions.START), "servers:start", schema.bare("os-start")),
     "os-stop": ServerAction(_perform(actions.STOP), "servers:stop", schema.bare("os-stop")),
@@ -255,12 +263,7 @@ ACTIONS: Mapping[str, ServerAction] = {
     "createImage": ServerAction(_create_image, "servers:create_image", schema.CREATE_IMAGE),
     "createBackup": ServerAction(_create_backup, "os-create-backup", schema.CREATE_BACKUP),
     **{name: ServerAction(_not_offered(f"{what} isn't offered by this cloud yet.", Invalid), rule, schema.bare(name))
-       for name, what, rule in (
-           ("migrate", "Cold migration", "os-migrate-server:migrate"),
-           ("os-migrateLive", "Live migration", "os-migrate-server:migrate_live"),
-           ("evacuate", "Evacuation", "os-evacuate"), ("rescue", "Rescue mode", "os-rescue"),
-           ("unrescue", "Rescue mode", "os-unrescue"), ("shelve", "Shelving", "os-shelve:shelve"),
-           ("shelveOffload", "Shelving", "os-shelve:shelve_offload"), ("unshelve", "Shelving", "os-shelve:unshelve"))},
+       for name, (what, rule) in NOT_OFFERED.items()},
     "restore": ServerAction(
         _not_offered("Deleted servers aren't kept by this cloud (no reclaim interval).", Conflict),
         "os-deferred-delete:restore", schema.bare("restore")),
