@@ -25,7 +25,7 @@ from stackling.deploy.embedded.directory import StateDirectory
 from tests.e2e.clouds import TestCloud, cloud
 
 pytestmark = [pytest.mark.crash, pytest.mark.e2e, pytest.mark.slow]
-SECONDS = 20.0
+SECONDS = 12.0
 DEADLINE = 120.0
 VICTIMS = ("control-api", "control-engine", "agent")
 SERVER, NETWORK, PORT = ("compute", "servers", "server"), ("network", "networks", "network"), (
