@@ -35,7 +35,8 @@ _NAMES_IMAGE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id =
 ).limit(1)
 _SAVES_IMAGE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id == servers.c.host_id).join(
     machines, machines.c.id == hosts.c.machine_id)).where(
-    machines.c.credential_hash == bindparam("hash"), servers.c.snapshot_id == bindparam("image"), servers.c.deleted == 0)
+    machines.c.credential_hash == bindparam("hash"), servers.c.snapshot_id == bindparam("image"),
+    servers.c.deleted == 0)
 _metadata = msgspec.json.Decoder(MetadataDocument)
 _nics = msgspec.json.Decoder(tuple[Nic, ...])
 
