@@ -23,9 +23,9 @@ SQLITE, MARIADB, POSTGRESQL = "sqlite", "mariadb", "postgresql"
 @contextmanager
 def mariadb() -> Iterator[str]:
     """The URL prefix of a MariaDB server, ``{name}`` to be replaced by a database's name."""
-    with _directory("mysql") as root:
+    with _directory() as root:
         data, socket = root / "data", root / "s"
-        user = [f"--user={_user('mysql')}"]
+        user = [f"--user={pwd.getpwuid(os.geteuid()).pw_name}"]      # not every machine has the account mysql
         subprocess.run(["mariadb-install-db", *user, f"--datadir={data}", "--auth-root-authentication-method=normal",
                         "--skip-test-db"], check=True, capture_output=True, timeout=LIMIT)
         command = ["mariadbd", "--no-defaults", *user, f"--datadir={data}", f"--socket={socket}", "--skip-networking",
@@ -64,19 +64,15 @@ def create_database(url: str, name: str) -> str:
 
 
 @contextmanager
-def _directory(user: str) -> Iterator[Path]:
+def _directory(user: str | None = None) -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="stk-db-", dir="/tmp"))
     try:
-        if os.geteuid() == 0:
+        if user and os.geteuid() == 0:
             account = pwd.getpwnam(user)
             os.chown(root, account.pw_uid, account.pw_gid)
         yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)
-
-
-def _user(name: str) -> str:
-    return name if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 
 
 @contextmanager
