@@ -35,12 +35,14 @@ GUARD_WATCH = f"watch:table={ND_TABLE},icmp6,icmp_type=134"
 GUARD = """
 trap 'trap - TERM; kill 0' TERM
 while :; do
-    if ovs-ofctl add-flow "$1" "$2" 2>/dev/null; then
-        ovs-ofctl monitor "$1" "$3" 2>&1 | while read -r line; do
-            case $line in *DELETED*) ovs-ofctl add-flow "$1" "$2" ;; esac
-        done &
-        wait $!
-    fi
+    ovs-ofctl monitor "$1" "$3" 2>&1 | while read -r line; do
+        case $line in
+            *DELETED*) ovs-ofctl add-flow "$1" "$2" ;;
+            *"(xid=0x0)"*) ;;
+            *"MONITOR reply"*) ovs-ofctl add-flow "$1" "$2" ;;
+        esac
+    done &
+    wait $!
     sleep 0.2
 done
 """
