@@ -16,7 +16,7 @@ from typing import Any
 from stackling.cli import client as clients
 from stackling.cli.client import Client
 from stackling.cli.problem import Problem
-from stackling.deploy.embedded import engines, libvirt, network
+from stackling.deploy.embedded import engines, libvirt, network, processes
 from tests.e2e.clouds import TestCloud
 from tests.e2e.outside import Login
 
@@ -98,7 +98,8 @@ class Broken:
 
     def back(self, name: str, before: int) -> None:
         """Wait until the supervisor has started it again and everything is ready."""
-        self.cloud.eventually(lambda: self.cloud.pid(name), lambda pid: pid != before)
+        file = self.cloud.directory.pid_file(name)
+        self.cloud.eventually(lambda: processes.read_pid(file), lambda pid: pid not in (None, before))
         self.ready()
 
     def ready(self) -> None:

@@ -186,7 +186,7 @@ def alone(broken: Broken, log: Path) -> None:
 def virsh(broken: Broken, *, check: bool = True) -> list[str]:
     """The domains that libvirt knows."""
     done = subprocess.run(["virsh", "--connect", engines.libvirt_paths(broken.cloud.directory).uri, "list", "--all",
-                           "--name"], capture_output=True, text=True, check=check, timeout=15)
+                           "--name"], capture_output=True, text=True, check=check, timeout=60)
     return done.stdout.split()
 
 

@@ -62,7 +62,7 @@ class TestCloud:
         """Every living process of the cloud."""
         return sorted(processes.everyone(self.directory.digest))
 
-    def eventually(self, look: Callable[[], T], good: Callable[[T], object], timeout: float = 30) -> T:
+    def eventually(self, look: Callable[[], T], good: Callable[[T], object], timeout: float = 90) -> T:
         """What *look* gives as soon as it is *good*; fails the test after *timeout* seconds."""
         deadline = time.monotonic() + timeout
         while True:
