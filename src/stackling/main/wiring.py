@@ -23,7 +23,6 @@ from stackling.main.asking import ask_agent
 from stackling.ports.fabric import Fabric
 from stackling.ports.web import Web
 from stackling.store.database import Database
-from stackling.store.transaction import Tx
 
 log = logging.getLogger(__name__)
 App = Callable[..., Awaitable[None]]
@@ -60,10 +59,11 @@ class Plant:
     def start_engine(self) -> Callable[[], None]:
         """Start the workers; returns what stops them."""
         from stackling.engine.worker import Worker
+        from stackling.network import facade as network
         from stackling.store.work import SqlWorkQueue
 
         fabric = self._fabric()
-        fabric.watch(lambda kind, id: self.database.write(_look_again, kind.value, id))
+        fabric.watch(lambda kind, id: self.database.write(network.fabric_changed, kind.value, id))
         audited = self._audited(fabric)
         worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *audited], audits=audited, owner="engine")
         self.bus.listen(lambda _keys: worker.wake())
@@ -128,7 +128,3 @@ def _compute_kinds() -> list[Kind]:
     from stackling.compute import facade as compute
 
     return compute.kinds()
-
-
-def _look_again(tx: Tx, kind: str, id: str) -> None:
-    tx.nudge(kind, id)
