@@ -1,0 +1,1 @@
+"""A cloud of several machines: its description, its engines' configuration, its units."""
