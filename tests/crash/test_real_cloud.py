@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import sqlite3
@@ -18,10 +19,11 @@ from typing import Self
 import pytest
 
 from stackling.cli import output, quickstart
-from stackling.deploy.embedded import engines, ovn
+from stackling.deploy.embedded import configuration, engines, ovn
 from stackling.deploy.embedded.command import run
 from stackling.deploy.embedded.directory import StateDirectory
 from tests.crash import zombie
+from tests.crash.engine_pause import sleep_past_the_lease
 from tests.crash.real_cloud import KEPT, OFF, Broken, boot_id, until
 from tests.e2e.clouds import BIN, TestCloud, cloud
 
@@ -339,6 +341,22 @@ def test_what_a_sleeper_makes_after_its_deletion_is_found_and_removed(broken: Br
         broken.cloud.eventually(lambda: work(broken, id), lambda left: left == 0, 60)
         assert sleeper.wake_up() in ("written", "refused")
     broken.cloud.eventually(lambda: marks(broken, id), lambda found: not found or removed(found), 100)
+
+
+def test_the_engine_itself_sleeps_past_its_lease_while_another_works(broken: Broken) -> None:
+    """The process that is shipped, with the lease that it has; what it had begun is taken over."""
+    lease = configuration.read(broken.cloud.directory.configuration).engine_lease
+    assert lease == 60
+    life = broken.life()
+    sleep_past_the_lease(broken.cloud, lease, lambda: switches(broken))
+    assert broken.life() == life
+
+
+def switches(broken: Broken) -> dict[str, str]:
+    """The name of each network in OVN, by its id."""
+    text = broken.ovn("ovn-nbctl", "--format=json", "--columns=external_ids", "list", "Logical_Switch")
+    found = [dict(row[0][1]) for row in json.loads(text)["data"]]
+    return {marks["stackling:id"]: marks.get("stackling:name", "") for marks in found if "stackling:id" in marks}
 
 
 def marks(broken: Broken, id: str) -> list[dict[str, str]]:

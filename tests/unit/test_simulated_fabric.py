@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stackling.drivers.simulated.fabric import SimulatedFabric
+from stackling.drivers.simulated.shared import Line, SharedJournal
 from stackling.ports.fabric import FabricDown, Refused
 from tests.fabric_objects import Cloud
 
@@ -73,3 +75,42 @@ def test_it_goes_on_step_by_step() -> None:
     fabric.faults.step()
     assert done.wait(5)
     thread.join(5)
+
+
+def test_two_processes_share_it(tmp_path: Path) -> None:
+    cloud = Cloud()
+    first, second = SimulatedFabric(tmp_path), SimulatedFabric(tmp_path)
+    first.put(1, cloud.one)
+    assert second.compare(cloud.one) == first.compare(cloud.one)
+    newer = replace(cloud.one, generation=2, name="newer")
+    second.put(1, newer)
+    with pytest.raises(Refused):
+        first.put(1, cloud.one)
+    second.remove(1, newer.kind, newer.id, 3)
+    with pytest.raises(Refused):
+        first.put(1, newer)
+    assert first.find(newer.kind, newer.id).generation is None
+    for one in (first, second):
+        one.close()
+    third = SimulatedFabric(tmp_path)
+    assert third.inventory(newer.kind) == {}
+    third.close()
+
+
+def test_whoever_sleeps_between_the_check_and_the_line_is_refused(tmp_path: Path,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = Cloud()
+    first, second = SimulatedFabric(tmp_path), SimulatedFabric(tmp_path)
+    newer, append = replace(cloud.one, generation=2), SharedJournal.append
+
+    def slow(journal: SharedJournal, line: Line) -> bool:
+        monkeypatch.setattr(SharedJournal, "append", append)
+        second.put(1, newer)
+        return append(journal, line)
+
+    monkeypatch.setattr(SharedJournal, "append", slow)
+    with pytest.raises(Refused):
+        first.put(1, cloud.one)
+    for one in (first, second, SimulatedFabric(tmp_path)):
+        assert one.compare(newer).drift == ()
+        one.close()

@@ -56,8 +56,8 @@ class Plant:
         self.bus.listen(self.wakeups.woken)
         return build_app(self._cloud(), services.internal(self))
 
-    def start_engine(self) -> Callable[[], None]:
-        """Start the workers; returns what stops them."""
+    def start_engine(self, owner: str = "engine") -> Callable[[], None]:
+        """Start the workers; returns what stops them. *owner* is its name among engines, the same in each life."""
         from stackling.engine.worker import Worker
         from stackling.network import facade as network
         from stackling.store.work import SqlWorkQueue
@@ -65,7 +65,8 @@ class Plant:
         fabric = self._fabric()
         fabric.watch(lambda kind, id: self.database.write(network.fabric_changed, kind.value, id))
         audited = self._audited(fabric)
-        worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *audited], audits=audited, owner="engine")
+        worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *audited], audits=audited, owner=owner,
+                        lease=self.configuration.engine_lease)
         self.bus.listen(lambda _keys: worker.wake())
         worker.start()
 

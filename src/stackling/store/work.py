@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from stackling.store.database import Database
 from stackling.store.tables.engine import requests, tombstones, work
 from stackling.store.transaction import Tx
 
+log = logging.getLogger(__name__)
 _DUE = select(work.c.kind, work.c.id, work.c.epoch, work.c.nudges, work.c.attempts, work.c.deadline_at).where(
     work.c.kind.in_(bindparam("kinds", expanding=True)), work.c.due_at <= bindparam("now"),
     or_(work.c.lease_until.is_(None), work.c.lease_until < bindparam("now")),
@@ -77,6 +79,8 @@ class SqlWorkQueue:
         except _Moved as moved:
             if moved.args[0] == "generation":
                 self._database.write(_settle, claim, 0.0, False, None, None, None, keep_attempts=True)
+            else:
+                log.info("%s: somebody else has taken this turn over; it counts for nothing", claim.key)
             return False
         return True
 

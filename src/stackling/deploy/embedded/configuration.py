@@ -30,6 +30,8 @@ HELP = {
     "instance": "the name of this cloud on this machine: namespaces and interfaces carry it",
     "run_directory": "where sockets are",
     "durable": "whether every commit is flushed to the disk (a power cut then loses nothing that was answered)",
+    "engine_lease": "for how many seconds an engine's claim of a piece of work holds: then another engine takes over "
+                    "what one that hangs has begun",
     "lockout_failure_attempts": "wrong passwords in a row after which a user is locked out; 0: never",
     "lockout_duration": "for how many seconds",
     "unique_last_password_count": "how many of a user's passwords, the new one included, must differ; 0: any may be "
@@ -62,6 +64,7 @@ class Configuration:
     floating_gateway: str = ""
     floating_pool: str = ""
     durable: bool = True
+    engine_lease: int = 60
     lockout_failure_attempts: int = 0
     lockout_duration: int = 1800
     unique_last_password_count: int = 0
@@ -129,6 +132,8 @@ def _check(configuration: Configuration) -> None:
     for name in ("lockout_failure_attempts", "lockout_duration", "unique_last_password_count"):
         if getattr(configuration, name) < 0:
             raise ConfigurationError(f"{name} must not be negative; it is {getattr(configuration, name)}")
+    if not 5 <= configuration.engine_lease <= 3600:
+        raise ConfigurationError(f"engine_lease must be between 5 and 3600 seconds; it is {configuration.engine_lease}")
     if not 1 <= configuration.port <= 65535:
         raise ConfigurationError(f"port must be between 1 and 65535; it is {configuration.port}")
     if (configuration.access == "uplink") != bool(configuration.uplink):

@@ -1,7 +1,7 @@
 """The network fabric in memory, with the rules of the real one: fences, missing parts, drift.
 
-With a directory it keeps a journal there, one line a change, so that what was put survives a restart of the
-process. A line that a crash cut short is dropped.
+With a directory it keeps a journal there (``shared``), so that what was put survives a restart of the process, and
+several processes see one fabric.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from stackling.drivers.simulated.faults import Faults
+from stackling.drivers.simulated.shared import NOTHING, Line, SharedJournal
 from stackling.ports.fabric import (
+    FabricDown,
     FabricFloatingIP,
     FabricKind,
     FabricNetwork,
@@ -29,7 +31,6 @@ from stackling.ports.fabric import (
 )
 
 Key = tuple[FabricKind, str]
-NOTHING = msgspec.Raw(b"null")
 TYPES: Mapping[FabricKind, type[Any]] = {
     FabricKind.NETWORK: FabricNetwork,
     FabricKind.PORT: FabricPort,
@@ -49,16 +50,6 @@ class Held:
     damage: tuple[str, ...] = ()
 
 
-class Line(msgspec.Struct, array_like=True):
-    """A change in the journal. ``body`` is the object, null when it was removed."""
-
-    kind: FabricKind
-    id: str
-    era: int
-    generation: int
-    body: msgspec.Raw = NOTHING
-
-
 class SimulatedFabric:
     """``ports.fabric.Fabric`` without a network. ``faults`` makes it fail, hang or wait for steps."""
 
@@ -67,7 +58,7 @@ class SimulatedFabric:
         self._held: dict[Key, Held] = {}
         self._lock = threading.Lock()
         self._watchers: list[Callable[[FabricKind, str], None]] = []
-        self._journal = _open_journal(path / "fabric.jsonl", self._held) if path is not None else None
+        self._journal = SharedJournal(path / "fabric.jsonl", self._take, self._whole) if path is not None else None
 
     # -- ports.fabric.Fabric
 
@@ -76,6 +67,7 @@ class SimulatedFabric:
         if isinstance(desired, FabricPort) and not desired.realised:
             return Found(desired.generation)
         with self._lock:
+            self._catch_up()
             held = self._held.get((desired.kind, desired.id))
             if held is None or held.desired is None:
                 return Found(None)
@@ -85,6 +77,7 @@ class SimulatedFabric:
     def find(self, kind: FabricKind, id: str) -> Found:
         self.faults.check("find")
         with self._lock:
+            self._catch_up()
             held = self._held.get((kind, id))
             if held is None or held.desired is None:
                 return Found(None)
@@ -96,6 +89,7 @@ class SimulatedFabric:
             return
         key, fence = (desired.kind, desired.id), (era, desired.generation)
         with self._lock:
+            self._catch_up()
             held = self._held.get(key)
             if held is not None and fence < held.fence:
                 raise Refused(f"{desired.kind} {desired.id}: {fence} is older than {held.fence}")
@@ -105,22 +99,22 @@ class SimulatedFabric:
                     raise Missing(kind, id)
             if held is not None and held.fence == fence and held.desired == desired and not held.damage:
                 return
-            self._held[key] = Held(fence, desired, down=held.down if held is not None else False)
             self._write(key, fence, desired)
 
     def remove(self, era: int, kind: FabricKind, id: str, generation: int) -> None:
         self.faults.check("remove")
         key, fence = (kind, id), (era, generation)
         with self._lock:
+            self._catch_up()
             held = self._held.get(key)
             if held is not None and fence < held.fence:
                 raise Refused(f"{kind} {id}: {fence} is older than {held.fence}")
-            self._held[key] = Held(fence, None)
             self._write(key, fence, None)
 
     def inventory(self, kind: FabricKind) -> Mapping[str, int]:
         self.faults.check("inventory")
         with self._lock:
+            self._catch_up()
             return {held.desired.id: held.desired.generation for (of, _), held in self._held.items()
                     if of is kind and held.desired is not None}
 
@@ -133,6 +127,13 @@ class SimulatedFabric:
             self._journal.close()
 
     # -- what only a simulation can do
+
+    def holds(self, kind: FabricKind, id: str) -> FabricObject | None:
+        """What was put under that id, or None."""
+        with self._lock:
+            self._catch_up()
+            held = self._held.get((kind, id))
+            return None if held is None else held.desired
 
     def damage(self, kind: FabricKind, id: str, what: str = "altered by somebody else") -> None:
         """Let *what* differ from what was put, until it is put again."""
@@ -159,28 +160,37 @@ class SimulatedFabric:
         for changed in self._watchers:
             changed(kind, id)
 
-    def _write(self, key: Key, fence: tuple[int, int], desired: FabricObject | None) -> None:
+    def _catch_up(self) -> None:
         if self._journal is not None:
-            self._journal.write(_line(key, fence, desired))
+            self._journal.catch_up()
+
+    def _write(self, key: Key, fence: tuple[int, int], desired: FabricObject | None) -> None:
+        """Let it be so, unless another process was quicker with something newer."""
+        if self._journal is None or self._journal.append(_line(key, fence, desired)):
+            self._hold(key, fence, desired)
+        elif (held := self._held.get(key)) is None or held.fence < fence:
+            raise FabricDown("the simulated fabric's journal is torn; try again")
+        elif held.fence > fence:
+            raise Refused(f"{key[0]} {key[1]}: {fence} is older than {held.fence}")
+
+    def _hold(self, key: Key, fence: tuple[int, int], desired: FabricObject | None) -> None:
+        held = self._held.get(key)
+        self._held[key] = Held(fence, desired, down=held is not None and desired is not None and held.down)
+
+    def _take(self, line: Line) -> None:
+        """A line of the journal, in its order."""
+        key, fence = (line.kind, line.id), (line.era, line.generation)
+        held = self._held.get(key)
+        if held is None or held.fence <= fence:
+            self._hold(key, fence, None if line.body == NOTHING else
+                       msgspec.json.decode(line.body, type=TYPES[line.kind]))
+
+    def _whole(self) -> list[Line]:
+        return [_line(key, held.fence, held.desired) for key, held in self._held.items()]
 
 
-def _line(key: Key, fence: tuple[int, int], desired: FabricObject | None) -> bytes:
-    body = NOTHING if desired is None else msgspec.Raw(msgspec.json.encode(desired))
-    return msgspec.json.encode(Line(*key, *fence, body)) + b"\n"
-
-
-def _open_journal(file: Path, held: dict[Key, Held]) -> IO[bytes]:
-    """Read the journal into *held*, rewrite it without what is superseded, and open it for appending."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if file.exists():
-        for raw in file.read_bytes().split(b"\n")[:-1]:
-            line = msgspec.json.decode(raw, type=Line)
-            desired = None if line.body == NOTHING else msgspec.json.decode(line.body, type=TYPES[line.kind])
-            held[line.kind, line.id] = Held((line.era, line.generation), desired)
-        fresh = file.with_suffix(".new")
-        fresh.write_bytes(b"".join(_line(key, one.fence, one.desired) for key, one in held.items()))
-        fresh.replace(file)
-    return file.open("ab", buffering=0)
+def _line(key: Key, fence: tuple[int, int], desired: FabricObject | None) -> Line:
+    return Line(*key, *fence, NOTHING if desired is None else msgspec.Raw(msgspec.json.encode(desired)))
 
 
 def _up(held: Held) -> bool | None:
