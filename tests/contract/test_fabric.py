@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -294,8 +294,8 @@ def test_a_port_comes_up_and_goes_down_and_watchers_hear_of_it(backend: Backend,
     heard: list[tuple[FabricKind, str]] = []
     told = threading.Event()
 
-    def changed(kind: FabricKind, id: str) -> None:
-        heard.append((kind, id))
+    def changed(keys: Sequence[tuple[FabricKind, str]]) -> None:
+        heard.extend(keys)
         told.set()
 
     backend.fabric.watch(changed)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -219,6 +219,30 @@ def test_a_restarted_database_is_found_again(real: RealOvn, fabric: OvnFabric, c
     assert fabric.compare(cloud.one).drift == ()
 
 
+def test_a_database_that_comes_back_empty_is_told_of_at_once(real: RealOvn, fabric: OvnFabric, cloud: Cloud) -> None:
+    """Its file is deleted and its process started again; everything that was in it is named, nothing twice."""
+    heard: list[tuple[FabricKind, str]] = []
+    batches: list[int] = []
+
+    def changed(keys: Sequence[tuple[FabricKind, str]]) -> None:
+        batches.append(len(keys))
+        heard.extend(keys)
+
+    fabric.watch(changed)
+    heard.clear()
+    real.stop("ovn-nb", kill=True)
+    real.paths.database("nb").unlink()
+    real.start("ovn-nb")
+    wanted = {(one.kind, one.id) for one in cloud.objects()}
+    eventually(lambda: wanted <= set(heard), timeout=5)
+    assert len(batches) < len(wanted), "told together"
+    for one in cloud.objects():
+        assert fabric.compare(one).generation is None
+        fabric.put(1, one)
+    for one in cloud.objects():
+        assert fabric.compare(one).drift == ()
+
+
 def test_a_database_that_hangs_is_down_in_time(real: RealOvn, cloud: Cloud) -> None:
     quick = OvnFabric(real.paths.northbound, timeout=1)
     quick.compare(cloud.group)
@@ -255,8 +279,8 @@ def test_own_changes_wake_nobody_and_others_do(real: RealOvn, fabric: OvnFabric,
     heard: list[tuple[FabricKind, str]] = []
     told = threading.Event()
 
-    def changed(kind: FabricKind, id: str) -> None:
-        heard.append((kind, id))
+    def changed(keys: Sequence[tuple[FabricKind, str]]) -> None:
+        heard.extend(keys)
         told.set()
 
     fabric.watch(changed)

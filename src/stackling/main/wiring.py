@@ -63,7 +63,7 @@ class Plant:
         from stackling.store.work import SqlWorkQueue
 
         fabric = self._fabric()
-        fabric.watch(lambda kind, id: self.database.write(network.fabric_changed, kind.value, id))
+        fabric.watch(lambda keys: self.database.write(network.fabric_changed, keys))
         audited = self._audited(fabric)
         worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *audited], audits=audited, owner=owner,
                         lease=self.configuration.engine_lease)

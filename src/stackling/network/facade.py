@@ -183,9 +183,10 @@ def release_auto_floating_ips(tx: Tx, server_id: str) -> None:
 
 # -- the fabric's own news
 
-def fabric_changed(tx: Tx, kind: str, id: str) -> None:
-    """The fabric changed by itself (``Fabric.watch``): look at that resource soon."""
-    tx.nudge(kind, id)
+def fabric_changed(tx: Tx, keys: Sequence[tuple[str, str]]) -> None:
+    """The fabric changed these by itself (``Fabric.watch``): look at them soon."""
+    for kind, id in keys:
+        tx.nudge(kind, id)
 
 
 # -- first start

@@ -7,7 +7,7 @@ our id and that pair, so that what a crash left is recognised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -245,8 +245,9 @@ class Fabric(Protocol):
         """Every id of ours and its generation, for the audit."""
         ...
 
-    def watch(self, changed: Callable[[FabricKind, str], None]) -> None:
-        """Call *changed* (from any thread) when the backend changes by itself, e.g. a port comes up. A hint only."""
+    def watch(self, changed: Callable[[Sequence[tuple[FabricKind, str]]], None]) -> None:
+        """Call *changed* (from any thread) with what the backend has changed by itself, as when a port comes up, or
+        lost, as when it comes back empty. A hint only."""
         ...
 
     def close(self) -> None:

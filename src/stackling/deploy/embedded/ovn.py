@@ -9,8 +9,9 @@ state directory and survive everything.
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackling.deploy.embedded.command import CommandFailed, run, succeeds
@@ -174,9 +175,16 @@ def unplug(paths: OvnPaths, device: str) -> None:
 
 
 def _database(paths: OvnPaths, name: str, database: str, netns: str | None) -> ProcessSpec:
-    socket = paths.socket(database)
-    argv = ("ovsdb-server", str(paths.database(database)), f"--remote=punix:{socket}")
-    return _daemon(paths, name, argv, netns, (), socket)
+    socket, file = paths.socket(database), paths.database(database)
+    argv = ("ovsdb-server", str(file), f"--remote=punix:{socket}")
+    spec = _daemon(paths, name, argv, netns, (), socket)
+    return spec if database == "conf" else replace(spec, before=_made_anew(file, _SCHEMAS[database]))
+
+
+def _made_anew(file: Path, schema: Path) -> str:
+    """Shell that makes a database that has vanished: all that OVN's hold is put there again."""
+    old, new = shlex.quote(str(file)), shlex.quote(str(file.with_suffix(".new")))
+    return f"[ -e {old} ] || {{ rm -f {new}; ovsdb-tool create {new} {shlex.quote(str(schema))} && mv {new} {old}; }}"
 
 
 def _daemon(paths: OvnPaths, name: str, argv: tuple[str, ...], netns: str | None, after: tuple[str, ...],

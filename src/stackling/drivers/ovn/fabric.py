@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -54,6 +54,7 @@ log = logging.getLogger(__name__)
 FENCES = "Copp"
 REMOVED_AT = "stackling:removed_at"
 KEEP_FENCES = 3600.0        # seconds
+MOST_TOLD = 500             # objects at a time
 
 
 class OvnFabric:
@@ -64,7 +65,7 @@ class OvnFabric:
 
     def __init__(self, northbound: str, timeout: float = 10.0) -> None:
         self._link = Link(northbound, timeout, self._hear)
-        self._watchers: list[Callable[[FabricKind, str], None]] = []
+        self._watchers: list[Callable[[Sequence[tuple[FabricKind, str]]], None]] = []
         self._heard: queue.SimpleQueue[Key | None] = queue.SimpleQueue()
         self._teller: threading.Thread | None = None
 
@@ -99,7 +100,7 @@ class OvnFabric:
             self._link.submit(DropFences())
         return found
 
-    def watch(self, changed: Callable[[FabricKind, str], None]) -> None:
+    def watch(self, changed: Callable[[Sequence[tuple[FabricKind, str]]], None]) -> None:
         self._watchers.append(changed)
         if self._teller is None:
             self._teller = threading.Thread(target=self._tell, name="ovn-watch", daemon=True)
@@ -117,11 +118,15 @@ class OvnFabric:
 
     def _tell(self) -> None:
         while (key := self._heard.get()) is not None:
-            if key[0] not in ANCHOR:
-                continue
-            for changed in self._watchers:
+            keys = {key}
+            while len(keys) < MOST_TOLD and not self._heard.empty():
+                if (key := self._heard.get()) is None:
+                    return
+                keys.add(key)
+            known = [(FabricKind(kind), id) for kind, id in sorted(keys) if kind in ANCHOR]
+            for changed in self._watchers if known else ():
                 try:
-                    changed(FabricKind(key[0]), key[1])
+                    changed(known)
                 except Exception:
                     log.exception("a watcher of the fabric failed")
 

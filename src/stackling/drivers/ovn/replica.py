@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from ovsdbapp.backend.ovs_idl import connection
 from stackling.drivers.ovn.rows import GENERATION, ID, KIND, Plain
 from stackling.drivers.ovn.schema import SHARED, TABLES, schema_json
 
+log = logging.getLogger(__name__)
 Key = tuple[str, str]
 CLOUD = "cloud"             # the kind of what belongs to no object but to all
 
@@ -20,7 +22,8 @@ class Replica(connection.OvsdbIdl):
     """The rows as they are (``rows.Actual``). Everything here is called under the link's lock.
 
     ``told`` is called with the kind and id of an object of ours whose rows were altered or deleted, by whomever.
-    The index may name rows that are gone (a reconnection clears the copy silently), so it is checked when read.
+    A reconnection clears the copy silently, so the index may name rows that are gone: it is checked when read, and
+    once the copy is complete again ``told`` is called for whatever was lost meanwhile.
     """
 
     def __init__(self, remote: str, told: Callable[[str, str], None]) -> None:
@@ -42,6 +45,22 @@ class Replica(connection.OvsdbIdl):
     def backlog(self) -> bool:
         """Whether something is still to be sent."""
         return self._session.get_backlog() > 0
+
+    def run(self) -> bool:
+        """Read what has come (called by the link's thread)."""
+        before = self.state
+        changed = super().run()
+        if before != self.state == idl.Idl.IDL_S_MONITORING:
+            self._tell_what_is_lost()
+        return bool(changed)
+
+    def _tell_what_is_lost(self) -> None:
+        lost = [key for key, rows in self._owned.items()
+                if any(uuid not in self.tables[table].rows for uuid, table in rows.items())]
+        if lost:
+            log.warning("OVN's northbound database came back without %d objects; they are put there again", len(lost))
+        for kind, id in lost:
+            self._told(kind, id)
 
     # -- rows.Actual
 

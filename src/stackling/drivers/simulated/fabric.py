@@ -7,7 +7,7 @@ several processes see one fabric.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class SimulatedFabric:
         self.faults = Faults("the simulated fabric")
         self._held: dict[Key, Held] = {}
         self._lock = threading.Lock()
-        self._watchers: list[Callable[[FabricKind, str], None]] = []
+        self._watchers: list[Callable[[Sequence[Key]], None]] = []
         self._journal = SharedJournal(path / "fabric.jsonl", self._take, self._whole) if path is not None else None
 
     # -- ports.fabric.Fabric
@@ -118,7 +118,7 @@ class SimulatedFabric:
             return {held.desired.id: held.desired.generation for (of, _), held in self._held.items()
                     if of is kind and held.desired is not None}
 
-    def watch(self, changed: Callable[[FabricKind, str], None]) -> None:
+    def watch(self, changed: Callable[[Sequence[Key]], None]) -> None:
         self._watchers.append(changed)
 
     def close(self) -> None:
@@ -158,7 +158,7 @@ class SimulatedFabric:
 
     def _tell(self, kind: FabricKind, id: str) -> None:
         for changed in self._watchers:
-            changed(kind, id)
+            changed([(kind, id)])
 
     def _catch_up(self) -> None:
         if self._journal is not None:
