@@ -7,6 +7,7 @@ import sys
 
 from stackling.deploy.embedded import configuration, credentials
 from stackling.deploy.embedded.directory import StateDirectory
+from stackling.main import embedded
 from stackling.main.wiring import Plant
 
 
@@ -14,7 +15,8 @@ def main() -> None:
     """Work until SIGTERM."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     directory = StateDirectory.at(sys.argv[1])
-    plant = Plant(directory, configuration.read(directory.configuration), credentials.read(directory))
+    plant = Plant(embedded.deployment(
+        directory, configuration.read(directory.configuration), credentials.read(directory)))
     stop = plant.start_engine("second")
     print("works", flush=True)
     signal.sigwait({signal.SIGTERM})

@@ -14,6 +14,7 @@ from typing import Any
 from stackling.deploy.embedded import configuration, credentials
 from stackling.deploy.embedded.directory import StateDirectory
 from stackling.engine.worker import Worker
+from stackling.main import embedded
 from stackling.main.wiring import Plant
 from stackling.network import kinds as network
 from stackling.ports.fabric import Refused
@@ -51,7 +52,8 @@ class Sleeper:
 def main() -> None:
     """Work until the sleep is over."""
     directory = StateDirectory.at(sys.argv[1])
-    plant = Plant(directory, configuration.read(directory.configuration), credentials.read(directory))
+    plant = Plant(embedded.deployment(
+        directory, configuration.read(directory.configuration), credentials.read(directory)))
     fabric = Sleeper(plant._fabric(), sys.argv[2])  # pyright: ignore[reportPrivateUsage]
     worker = Worker(SqlWorkQueue(plant.database), network.kinds(fabric), lease=LEASE)  # type: ignore[arg-type]
     print("ready", flush=True)

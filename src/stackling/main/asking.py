@@ -1,19 +1,38 @@
-"""Asking an agent on its own socket, which one machine's control processes may use."""
+"""Asking an agent: on its own socket, which one machine's control processes may use, or over mutual TLS."""
 
 from __future__ import annotations
 
+import ssl
+
 from stackling.agent.wire import ControlUnreachable, Endpoint, Lane
+from stackling.main import tls
+from stackling.main.deployment import Tls
 
 TIMEOUT = 10.0
 
 
-async def ask_agent(address: str, method: str, path: str) -> tuple[int, bytes]:
-    """(status, body) from the agent at *address*; raises ``OSError`` when it doesn't answer."""
-    lane = Lane([Endpoint.parse(address)], {})
-    try:
-        answer = await lane.request(method, path, timeout=TIMEOUT)
-    except ControlUnreachable as error:
-        raise ConnectionError(str(error)) from None
-    finally:
-        await lane.close()
-    return answer.status, answer.body
+class Asking:
+    """``await ask(address, method, path)`` gives (status, body); raises ``OSError`` when nobody answers there."""
+
+    def __init__(self, own: Tls | None = None) -> None:
+        self._own = own
+        self._context: ssl.SSLContext | None = None
+
+    async def __call__(self, address: str, method: str, path: str) -> tuple[int, bytes]:
+        """(status, body) from the agent at *address*, a socket's path or a URL."""
+        endpoint = Endpoint.parse(address)
+        lane = Lane([endpoint], {}, self._tls() if endpoint.tls else None)
+        try:
+            answer = await lane.request(method, path, timeout=TIMEOUT)
+        except ControlUnreachable as error:
+            raise ConnectionError(str(error)) from None
+        finally:
+            await lane.close()
+        return answer.status, answer.body
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            if self._own is None:
+                raise ConnectionError("this cloud has no certificates, by which to know an agent")
+            self._context = tls.client(self._own)
+        return self._context

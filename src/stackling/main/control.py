@@ -1,7 +1,8 @@
-"""The control process: ``python -m stackling.main.control --state-dir DIR --role api`` or ``engine,stream``.
+"""The control process: ``python -m stackling.main.control --state-dir DIR --role api`` or ``engine,stream``; on a
+machine of a cluster ``--cluster`` instead of the directory.
 
 ``api`` answers the public APIs on TCP. ``engine`` runs the workers that converge; ``stream``, on a unix socket that
-only we may use, is where agents ask for documents and images and report.
+only we may use or over mutual TLS, is where agents ask for documents and images and report.
 """
 
 from __future__ import annotations
@@ -10,81 +11,87 @@ import argparse
 import gc
 import logging
 import os
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stackling.deploy.embedded import configuration as configurations
-from stackling.deploy.embedded import credentials
-from stackling.deploy.embedded.configuration import Configuration
-from stackling.deploy.embedded.credentials import Credentials
-from stackling.deploy.embedded.directory import StateDirectory
 from stackling.main import log as logs
+
+if TYPE_CHECKING:
+    from stackling.main.deployment import Deployment
 
 log = logging.getLogger("stackling.main.control")
 API, ENGINE, STREAM = "api", "engine", "stream"
 ROLES = ({API}, {ENGINE, STREAM}, {API, ENGINE, STREAM})
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """All that a control process is told: where its cloud is, what that cloud is like, and what to be in it."""
-
-    directory: StateDirectory
-    configuration: Configuration
-    credentials: Credentials
-    roles: frozenset[str]
-
-    @property
-    def name(self) -> str:
-        """The process's name among the cloud's."""
-        return "control-api" if API in self.roles else "control-engine"
-
-
 def main() -> None:
     """Run until SIGTERM."""
     os.umask(0o077)
-    settings = _settings()
-    logs.configure(settings.directory.log_file(settings.name), settings.configuration.log_level)
-    log.info("%s starts", settings.name)
+    roles, deployment = _told()
+    name = "control-api" if API in roles else "control-engine"
+    logs.configure(deployment.log_directory and deployment.log_directory / f"{name}.log", deployment.log_level)
+    log.info("%s starts", name)
     try:
-        _run(settings)
+        _run(name, roles, deployment)
     except Exception:
-        log.exception("%s fails", settings.name)
+        log.exception("%s fails", name)
         raise
-    log.info("%s has stopped", settings.name)
+    log.info("%s has stopped", name)
 
 
-def _settings() -> Settings:
+def _told() -> tuple[frozenset[str], Deployment]:
     parser = argparse.ArgumentParser(prog="stackling control", description=__doc__)
-    parser.add_argument("--state-dir", required=True, help="the cloud's state directory")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--state-dir", help="the cloud's state directory")
+    where.add_argument("--cluster", action="store_true", help="this machine is one of a cluster")
+    parser.add_argument("--root", type=Path, default=Path("/"), help="above etc/stackling and its like (for tests)")
     parser.add_argument("--role", required=True, help="api, or engine,stream, or all three")
     options = parser.parse_args()
     roles = frozenset(options.role.split(","))
     if roles not in ROLES:
         parser.error("--role is api, or engine,stream, or api,engine,stream")
-    directory = StateDirectory.at(options.state_dir)
-    return Settings(directory, configurations.read(directory.configuration), credentials.read(directory), roles)
+    return roles, _of_cluster(options.root) if options.cluster else _of_directory(options.state_dir)
 
 
-def _run(settings: Settings) -> None:
+def _of_directory(path: str) -> Deployment:
+    from stackling.deploy.embedded import configuration, credentials
+    from stackling.deploy.embedded.directory import StateDirectory
+    from stackling.main import embedded
+
+    directory = StateDirectory.at(path)
+    return embedded.deployment(directory, configuration.read(directory.configuration), credentials.read(directory))
+
+
+def _of_cluster(root: Path) -> Deployment:
+    from stackling.deploy.cluster.description import ClusterError
+    from stackling.deploy.cluster.paths import Paths
+    from stackling.main import cluster
+
+    try:
+        return cluster.deployment(Paths(root))
+    except ClusterError as error:
+        sys.exit(f"stackling control: {error}")
+
+
+def _run(name: str, roles: frozenset[str], deployment: Deployment) -> None:
     from stackling.main import server, wiring
 
-    plant = wiring.Plant(settings.directory, settings.configuration, settings.credentials)
+    plant = wiring.Plant(deployment)
     closers: list[Callable[[], None]] = [plant.close]
-    ready = settings.directory.run / "ready" / settings.name
+    ready = deployment.directory / "ready" / name
     try:
         plant.first_start()
-        if ENGINE in settings.roles:
+        if ENGINE in roles:
             closers.append(plant.start_engine())
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)        # a page of 1000 rows is 30,000 objects: don't look at them 40 times
-        if API in settings.roles:
-            address, port = settings.configuration.listen, settings.configuration.port
-            server.serve(plant.public_app(), server.listening(address, port), ready, plant.wakeups.close)
+        if API in roles:
+            server.serve(plant.public_app(), deployment.public, ready, plant.wakeups.close)
         else:
-            path = settings.directory.run / "internal.sock"
-            server.serve(plant.internal_app(), server.listening_unix(path), ready, plant.wakeups.close)
+            server.serve(plant.internal_app(), deployment.internal, ready, plant.wakeups.close)
     finally:
         for close in reversed(closers):
             close()

@@ -1,14 +1,18 @@
-"""What a cloud starts with: one transaction, so that it is made wholly or, after an interruption, made again."""
+"""What a cloud starts with: one transaction, so that it is made wholly or, after an interruption, made again.
+
+Theory of operation. Several control nodes may start for the first time at once. The tables are made under a lock that
+the database holds (``store.schema``); what is in them, in one transaction that guards ``first_start`` and looks again:
+of two such transactions one waits or is run again, and then finds that it is done.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stackling.compute import facade as compute
-from stackling.deploy.embedded.configuration import Configuration
 from stackling.identity import facade as identity
+from stackling.main.deployment import Registered
 from stackling.network import facade as network
 from stackling.store import schema
 from stackling.store.transaction import Tx
@@ -18,42 +22,43 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 DONE, FLEET = "first_start", "fleet"
-PHYSICAL_NETWORK = "public"
 
 
 def first_start(plant: Plant) -> None:
-    """Make the tables, the administrator, the catalog, the external network, flavors, and this machine's hosts."""
+    """Make the tables, the administrator, the catalog, the external network, flavors, and the machines with hosts."""
     schema.prepare(plant.database)
-    fleet = [compute.credential_hash(plant.credentials.machine), *plant.configuration.host_names]
+    fleet = _fleet(plant.deployment.machines)
     done, known = plant.database.read(lambda tx: (tx.setting(DONE), tx.setting(FLEET)))
     if not done:
-        password = identity.hash_password(plant.credentials.admin_password)
-        plant.database.write(_make, plant, password)
-        log.info("first start is done")
+        password = identity.hash_password(plant.deployment.admin_password)
+        if plant.database.write(_make, plant, password):
+            log.info("first start is done")
     if known != fleet:
-        plant.database.write(_register, fleet)
-        log.info("%d hosts are registered", len(fleet) - 1)
+        plant.database.write(_register, plant.deployment.machines)
+        log.info("%d hosts are registered", len(fleet))
 
 
-def _make(tx: Tx, plant: Plant, password: str) -> None:
-    identity.bootstrap(tx, plant.identity, password, region=plant.configuration.region)
+def _make(tx: Tx, plant: Plant, password: str) -> bool:
+    tx.guard(DONE)
+    if tx.setting(DONE):
+        return False
+    identity.bootstrap(tx, plant.identity, password, region=plant.deployment.region)
     project = identity.project_named(tx, "admin")
     assert project is not None
-    network.bootstrap(tx, project, external=external(plant.configuration))
+    network.bootstrap(tx, project, external=plant.deployment.external)
     compute.bootstrap(tx)
     network.lift_quotas(tx, project)
     compute.lift_quotas(tx, project)
     tx.set_setting(DONE, True)
+    return True
 
 
-def _register(tx: Tx, fleet: list[str]) -> None:
-    credential, *names = fleet
-    for name in names:
-        compute.register_machine(tx, name, credential, name)
-    tx.set_setting(FLEET, fleet)
+def _register(tx: Tx, machines: tuple[Registered, ...]) -> None:
+    tx.guard(DONE)
+    for machine in machines:
+        compute.register_machine(tx, machine.name, machine.credential_hash, machine.host)
+    tx.set_setting(FLEET, _fleet(machines))
 
 
-def external(configuration: Configuration) -> network.External:
-    """The external network as the configuration describes it."""
-    cidr = str(ipaddress.IPv4Network(configuration.floating_range))
-    return network.External(cidr, configuration.gateway, configuration.pool, PHYSICAL_NETWORK)
+def _fleet(machines: tuple[Registered, ...]) -> list[Any]:
+    return [[machine.name, machine.credential_hash, machine.host] for machine in machines]

@@ -10,7 +10,10 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from stackling.main import tls
+
 LARGEST_HEAD = 64 * 1024    # bytes of all header fields of a request
+PEER = "stackling.peer"     # in a scope's extensions: the common name in the client's certificate
 SLOWEST_HEAD = 30.0         # seconds from a request's first byte (a connection's start) to the end of its head
 
 
@@ -26,9 +29,12 @@ class BoundedHttp(HttpToolsProtocol):
     _fields = 0
     _too_large = False
     _deadline: asyncio.TimerHandle | None = None
+    _peer: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:    # type: ignore[override]
         super().connection_made(transport)
+        if (secured := transport.get_extra_info("ssl_object")) is not None:
+            self._peer = tls.name_in(secured.getpeercert())
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -46,6 +52,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        if self._peer is not None:
+            self.scope["extensions"] = {PEER: self._peer}       # type: ignore[typeddict-item]
         self._in_head, self._fields = True, 0
         if self._deadline is None:
             self._wait()

@@ -26,10 +26,14 @@ class OneLine(logging.Formatter):
         return super().format(record).replace("\r", "").replace("\n", " ⏎ ")
 
 
-def configure(path: Path, level: str) -> None:
-    """Send everything from *level* up to *path* (readable by its owner only)."""
-    path.touch(mode=0o600, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LARGEST, backupCount=KEPT, encoding="utf-8")
+def configure(path: Path | None, level: str) -> None:
+    """Send everything from *level* up to *path* (readable by its owner only); None: to standard error."""
+    handler: logging.Handler
+    if path is None:
+        handler = logging.StreamHandler()
+    else:
+        path.touch(mode=0o600, exist_ok=True)
+        handler = logging.handlers.RotatingFileHandler(path, maxBytes=LARGEST, backupCount=KEPT, encoding="utf-8")
     handler.setFormatter(OneLine())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in NOISY:

@@ -1,7 +1,8 @@
-"""An ASGI application on a socket, until SIGTERM."""
+"""An ASGI application on a socket, plain or with TLS, until SIGTERM."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import uvicorn
 
+from stackling.main import notify, tls
+from stackling.main.deployment import Listener
 from stackling.main.http import BoundedHttp
 
 App = Callable[..., Awaitable[None]]
@@ -22,27 +25,33 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ready: Path | None, ending: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready, self._ending = ready, ending
+        self._feeding: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self._ready is not None:
             self._ready.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._ready.touch()
+        self._feeding = asyncio.create_task(notify.feed())
+        notify.tell("READY=1")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify.tell("STOPPING=1")
         self._ending()
         await super().shutdown(sockets)
 
 
-def listening(address: str, port: int) -> socket.socket:
+def listening(listener: Listener) -> socket.socket:
     """The socket that the supervisor holds for us, or one of our own."""
+    if listener.path is not None:
+        return _listening_unix(listener.path)
     inherited = os.environ.pop("STACKLING_LISTEN_FD", None)
     if inherited is not None:
         return socket.socket(fileno=int(inherited))
-    return socket.create_server((address, port), backlog=1024)
+    return socket.create_server((listener.address, listener.port), backlog=1024)
 
 
-def listening_unix(path: Path) -> socket.socket:
+def _listening_unix(path: Path) -> socket.socket:
     """A unix socket at *path*, which only we may use; one that a dead process left is replaced."""
     path.unlink(missing_ok=True)
     server = socket.socket(socket.AF_UNIX)
@@ -52,9 +61,12 @@ def listening_unix(path: Path) -> socket.socket:
     return server
 
 
-def serve(app: App, server_socket: socket.socket, ready: Path | None, ending: Callable[[], None]) -> None:
+def serve(app: App, listener: Listener, ready: Path | None, ending: Callable[[], None]) -> None:
     """Answer until SIGTERM or SIGINT; running requests get ``GRACE`` seconds after *ending* was called."""
     config = uvicorn.Config(
         app, loop="uvloop", http=BoundedHttp, ws="none", lifespan="off", interface="asgi3", access_log=False,
         log_config=None, server_header=False, timeout_keep_alive=IDLE, timeout_graceful_shutdown=GRACE, backlog=1024)
-    Server(config, ready, ending).run(sockets=[server_socket])
+    config.load()
+    if listener.tls is not None:
+        config.ssl = tls.server(listener.tls, mutual=listener.mutual)
+    Server(config, ready, ending).run(sockets=[listening(listener)])

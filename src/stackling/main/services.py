@@ -27,7 +27,7 @@ def public(plant: Plant) -> list[Service]:
 
 def images(plant: Plant) -> ImageSettings:
     """What the configuration says about images."""
-    if plant.configuration.web_download:
+    if plant.deployment.web_download:
         return ImageSettings(import_methods=("glance-direct", "web-download"))
     return ImageSettings()
 

@@ -1,4 +1,4 @@
-"""What a control process is made of: the database, the bus, the services, the drivers that the configuration names."""
+"""What a control process is made of: the database, the bus, the services, the drivers that the deployment names."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Any
 from stackling.api.app import build_app
 from stackling.api.cloud import Cloud
 from stackling.api.internal.service import Wakeups
-from stackling.deploy.embedded.configuration import Configuration
-from stackling.deploy.embedded.credentials import Credentials
-from stackling.deploy.embedded.directory import StateDirectory
 from stackling.drivers.local.bus import LocalBus
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.engine.kinds import Kind
-from stackling.identity.facade import Identity, IdentityConfig, SecurityCompliance
-from stackling.main import services
-from stackling.main.asking import ask_agent
+from stackling.identity.facade import Identity
+from stackling.main import health, peers, services
+from stackling.main.asking import Asking
+from stackling.main.deployment import BrokerWakeups, Deployment, LocalWakeups, SimulatedNetwork
+from stackling.ports.bus import Bus
 from stackling.ports.fabric import Fabric
 from stackling.ports.web import Web
 from stackling.store.database import Database
@@ -31,12 +30,12 @@ App = Callable[..., Awaitable[None]]
 class Plant:
     """One control process's parts. What needs a thread or a connection comes when it is asked for."""
 
-    def __init__(self, directory: StateDirectory, configuration: Configuration, credentials: Credentials) -> None:
-        self.directory, self.configuration, self.credentials = directory, configuration, credentials
-        self.database = Database(f"sqlite:///{directory.database}", durable=configuration.durable)
-        self.identity = Identity(bytes.fromhex(credentials.cluster_key), _identity(configuration))
-        self.image_store = LocalImageStore(directory.images)
-        self.bus = LocalBus(directory.run / "bus")
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.database = Database(deployment.database_url, durable=deployment.durable)
+        self.identity = Identity(deployment.cluster_key, deployment.identity)
+        self.image_store = LocalImageStore(deployment.images.directory)
+        self.bus = _bus(deployment.wakeups)
         self.wakeups = Wakeups()
         self.database.on_nudge = self.bus.send
 
@@ -49,15 +48,17 @@ class Plant:
 
     def public_app(self) -> App:
         """The APIs that clients use."""
-        return build_app(self._cloud(), services.public(self))
+        return health.answering(build_app(self._cloud(), services.public(self)), self.database)
 
     def internal_app(self) -> App:
         """What agents use; never on the public port."""
         self.bus.listen(self.wakeups.woken)
-        return build_app(self._cloud(), services.internal(self))
+        app = build_app(self._cloud(), services.internal(self))
+        return peers.checked(app) if self.deployment.internal.mutual else app
 
-    def start_engine(self, owner: str = "engine") -> Callable[[], None]:
-        """Start the workers; returns what stops them. *owner* is its name among engines, the same in each life."""
+    def start_engine(self, owner: str | None = None) -> Callable[[], None]:
+        """Start the workers; returns what stops them. *owner* is its name among engines, the same in each life:
+        that of the machine, which has one engine."""
         from stackling.engine.worker import Worker
         from stackling.network import facade as network
         from stackling.store.work import SqlWorkQueue
@@ -65,8 +66,8 @@ class Plant:
         fabric = self._fabric()
         fabric.watch(lambda keys: self.database.write(network.fabric_changed, keys))
         audited = self._audited(fabric)
-        worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *audited], audits=audited, owner=owner,
-                        lease=self.configuration.engine_lease)
+        worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *audited], audits=audited,
+                        owner=owner or self.deployment.node, lease=self.deployment.engine_lease)
         self.bus.listen(lambda _keys: worker.wake())
         worker.start()
 
@@ -91,21 +92,21 @@ class Plant:
         return [*network.kinds(fabric), *image.kinds(self.image_store)]
 
     def _fabric(self) -> Fabric:
-        if self.configuration.simulated:
+        network = self.deployment.network
+        if isinstance(network, SimulatedNetwork):
             from stackling.drivers.simulated.fabric import SimulatedFabric
 
-            return SimulatedFabric(self.directory.root / "fabric")
-        from stackling.deploy.embedded import network
+            return SimulatedFabric(network.directory)
         from stackling.drivers.ovn.fabric import OvnFabric
 
-        return OvnFabric(network.paths(self.directory).northbound)
+        return OvnFabric(network.remote)
 
     def _cloud(self) -> Cloud:
-        return Cloud(self.database, self.identity.authenticate, public_url=self.configuration.public_url,
-                     image_store=self.image_store, ask_agent=ask_agent, web=self._web())
+        return Cloud(self.database, self.identity.authenticate, public_url=self.deployment.public_url,
+                     image_store=self.image_store, ask_agent=Asking(self.deployment.agents), web=self._web())
 
     def _web(self) -> Web | None:
-        if not self.configuration.web_download:
+        if not self.deployment.web_download:
             return None
         from stackling.drivers.local.web import CheckedWeb
 
@@ -113,16 +114,16 @@ class Plant:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with (self.directory.run / "first-start.lock").open("w") as lock:
+        if self.deployment.first_start_lock is None:
+            yield
+            return
+        with self.deployment.first_start_lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 
-def _identity(configuration: Configuration) -> IdentityConfig:
-    return IdentityConfig(security=SecurityCompliance(
-        lockout_failure_attempts=configuration.lockout_failure_attempts or None,
-        lockout_duration=configuration.lockout_duration,
-        unique_last_password_count=configuration.unique_last_password_count))
+def _bus(wakeups: LocalWakeups | BrokerWakeups) -> Bus:
+    return LocalBus(wakeups.directory)
 
 
 def _compute_kinds() -> list[Kind]:

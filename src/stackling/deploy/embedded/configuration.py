@@ -94,15 +94,7 @@ class Configuration:
     @property
     def pool(self) -> tuple[str, str]:
         """The first and the last floating IP."""
-        if self.floating_pool:
-            first, _, last = self.floating_pool.partition("-")
-            return first.strip(), last.strip()
-        network = ipaddress.IPv4Network(self.floating_range)
-        inside = [network[1], network[-2]]
-        gateway = ipaddress.IPv4Address(self.gateway)
-        if gateway in inside:
-            inside[inside.index(gateway)] += 1 if gateway == inside[0] else -1
-        return str(inside[0]), str(inside[1])
+        return pool(ipaddress.IPv4Network(self.floating_range), self.gateway, self.floating_pool)
 
     def changed(self, **changes: Any) -> Configuration:
         """A copy with *changes*; raises ``ConfigurationError``."""
@@ -152,6 +144,18 @@ def _check(configuration: Configuration) -> None:
                 inside = False
             if not inside:
                 raise ConfigurationError(f"{name}: {address!r} is not an address in {network}")
+
+
+def pool(network: ipaddress.IPv4Network, gateway: str, written: str) -> tuple[str, str]:
+    """The first and the last floating IP: as *written* (``FIRST-LAST``), or all of *network* but the gateway."""
+    if written:
+        first, _, last = written.partition("-")
+        return first.strip(), last.strip()
+    inside = [network[1], network[-2]]
+    address = ipaddress.IPv4Address(gateway)
+    if address in inside:
+        inside[inside.index(address)] += 1 if address == inside[0] else -1
+    return str(inside[0]), str(inside[1])
 
 
 def read(path: Path) -> Configuration:

@@ -1,0 +1,62 @@
+"""A control machine of a cluster as a ``Deployment``: its description, which machine this is, and its secrets."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from stackling.deploy.cluster import description, secrets
+from stackling.deploy.cluster.description import INTERNAL_PORT, PUBLIC_PORT, Cluster, ClusterError
+from stackling.deploy.cluster.paths import Paths
+from stackling.deploy.cluster.secrets import Secrets
+from stackling.deploy.embedded.configuration import pool
+from stackling.main.deployment import (
+    PHYSICAL_NETWORK,
+    Deployment,
+    Listener,
+    LocalImages,
+    LocalWakeups,
+    Northbound,
+    Registered,
+    Tls,
+)
+from stackling.network.facade import External
+
+NORTHBOUND_PORT = 6641
+ENGINE_LEASE = 15.0
+"""Seconds after which another engine takes over what a lost machine's had begun."""
+
+
+def deployment(paths: Paths) -> Deployment:
+    """What this machine's files say. Raises ``ClusterError``."""
+    cluster, known = description.read(paths.cluster), secrets.read(paths)
+    machine = cluster.machine(paths.name)
+    if not machine.control or not known.cluster_key:
+        raise ClusterError(f"{machine.name} is no control machine of cluster {cluster.name}")
+    own = Tls(paths.pki / "machine.crt", paths.pki / "machine.key", paths.pki / "ca.crt")
+    return Deployment(
+        node=machine.name, directory=paths.run, database_url=database_url(paths, known),
+        cluster_key=bytes.fromhex(known.cluster_key), admin_password=known.admin_password,
+        public_url=cluster.public_url, region=cluster.region,
+        public=Listener(address="0.0.0.0", port=PUBLIC_PORT, tls=own),
+        internal=Listener(address=machine.address, port=INTERNAL_PORT, tls=own, mutual=True),
+        wakeups=LocalWakeups(paths.run / "bus"),
+        network=Northbound(",".join(f"ssl:{one.address}:{NORTHBOUND_PORT}" for one in cluster.control), own),
+        images=LocalImages(paths.state / "images"), external=_external(cluster), machines=_machines(cluster, known),
+        engine_lease=ENGINE_LEASE, agents=own, log_level=cluster.log_level)
+
+
+def database_url(paths: Paths, known: Secrets) -> str:
+    """The local Galera node, by its socket."""
+    return (f"mysql+pymysql://stackling:{known.database_password}@localhost/stackling"
+            f"?unix_socket={paths.run / 'database.sock'}&charset=utf8mb4")
+
+
+def _machines(cluster: Cluster, known: Secrets) -> tuple[Registered, ...]:
+    return tuple(Registered(machine.name, known.credentials[machine.name], machine.name)
+                 for machine in cluster.compute if machine.name in known.credentials)
+
+
+def _external(cluster: Cluster) -> External:
+    network = ipaddress.IPv4Network(cluster.external.range)
+    gateway = cluster.external.gateway or str(network[1])
+    return External(str(network), gateway, pool(network, gateway, cluster.external.pool), PHYSICAL_NETWORK)

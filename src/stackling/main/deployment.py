@@ -1,0 +1,126 @@
+"""What a process is part of, as one value: everything that its composition needs to know, wherever it was read.
+
+``embedded.deployment`` makes it of one machine's state directory, ``cluster.deployment`` of a cluster's description and
+a machine's secrets. What is chosen here is data; ``wiring`` makes the drivers of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stackling.identity.facade import IdentityConfig
+from stackling.network.facade import External
+
+PHYSICAL_NETWORK = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files. *ca* signs the clients that may connect (mutual) or the servers that we connect to."""
+
+    certificate: Path
+    key: Path
+    ca: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where an API listens: a unix socket, or an address and port. *mutual*: every client must show a certificate.
+
+    A TCP socket that the supervisor holds open is taken over instead of a new one (``server.listening``).
+    """
+
+    path: Path | None = None
+    address: str = ""
+    port: int = 0
+    tls: Tls | None = None
+    mutual: bool = False
+
+
+# -- wake-ups
+
+@dataclass(frozen=True, slots=True)
+class LocalWakeups:
+    """Unix datagrams in a directory."""
+
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerWakeups:
+    """RabbitMQ at any of *addresses*; between the processes of this machine also *directory*, which needs no broker."""
+
+    addresses: tuple[str, ...]
+    password: str = field(repr=False)
+    directory: Path = Path()
+
+
+# -- the network
+
+@dataclass(frozen=True, slots=True)
+class SimulatedNetwork:
+    """The simulated fabric, with its journal in a directory."""
+
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Northbound:
+    """OVN's northbound database: remotes as OVSDB writes them, comma-separated."""
+
+    remote: str
+    tls: Tls | None = None
+
+
+# -- images
+
+@dataclass(frozen=True, slots=True)
+class LocalImages:
+    """A directory."""
+
+    directory: Path
+
+
+# -- who there is
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A machine that the database must know: its name, the SHA-256 of its credential, and the host that it holds."""
+
+    name: str
+    credential_hash: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Everything. ``node`` is this machine's name among those that run control, ``directory`` is where processes of
+    this machine find each other (ready files); the secrets are not shown.
+
+    ``first_start_lock`` is a file by which processes of one machine wait for each other at the first start; in a
+    cluster (None) the database does it.
+    """
+
+    node: str
+    directory: Path
+    database_url: str = field(repr=False)
+    cluster_key: bytes = field(repr=False)
+    admin_password: str = field(repr=False)
+    public_url: str
+    region: str
+    public: Listener
+    internal: Listener
+    wakeups: LocalWakeups | BrokerWakeups
+    network: SimulatedNetwork | Northbound
+    images: LocalImages
+    external: External
+    machines: tuple[Registered, ...] = ()
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
+    durable: bool = True
+    engine_lease: float = 60.0
+    web_download: bool = False
+    first_start_lock: Path | None = None
+    agents: Tls | None = None               # how we show ourselves when we ask an agent
+    log_directory: Path | None = None       # None: standard error, which systemd keeps
+    log_level: str = "info"

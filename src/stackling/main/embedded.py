@@ -1,0 +1,60 @@
+"""One machine's cloud as a ``Deployment``: everything lies in its state directory."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from stackling.compute import facade as compute
+from stackling.deploy.embedded.configuration import Configuration
+from stackling.deploy.embedded.credentials import Credentials
+from stackling.deploy.embedded.directory import StateDirectory
+from stackling.identity.facade import IdentityConfig, SecurityCompliance
+from stackling.main.deployment import (
+    PHYSICAL_NETWORK,
+    Deployment,
+    Listener,
+    LocalImages,
+    LocalWakeups,
+    Northbound,
+    Registered,
+    SimulatedNetwork,
+)
+from stackling.network.facade import External
+
+
+def deployment(directory: StateDirectory, configuration: Configuration, credentials: Credentials) -> Deployment:
+    """What the state directory says."""
+    credential = compute.credential_hash(credentials.machine)
+    return Deployment(
+        node=configuration.machine, directory=directory.run,
+        database_url=f"sqlite:///{directory.database}", durable=configuration.durable,
+        cluster_key=bytes.fromhex(credentials.cluster_key), admin_password=credentials.admin_password,
+        public_url=configuration.public_url, region=configuration.region,
+        public=Listener(address=configuration.listen, port=configuration.port),
+        internal=Listener(path=directory.run / "internal.sock"),
+        wakeups=LocalWakeups(directory.run / "bus"), network=_network(directory, configuration),
+        images=LocalImages(directory.images), external=_external(configuration), identity=_identity(configuration),
+        machines=tuple(Registered(name, credential, name) for name in configuration.host_names),
+        engine_lease=configuration.engine_lease, web_download=configuration.web_download,
+        first_start_lock=directory.run / "first-start.lock", log_directory=directory.logs,
+        log_level=configuration.log_level)
+
+
+def _network(directory: StateDirectory, configuration: Configuration) -> SimulatedNetwork | Northbound:
+    if configuration.simulated:
+        return SimulatedNetwork(directory.root / "fabric")
+    from stackling.deploy.embedded import network
+
+    return Northbound(network.paths(directory).northbound)
+
+
+def _external(configuration: Configuration) -> External:
+    cidr = str(ipaddress.IPv4Network(configuration.floating_range))
+    return External(cidr, configuration.gateway, configuration.pool, PHYSICAL_NETWORK)
+
+
+def _identity(configuration: Configuration) -> IdentityConfig:
+    return IdentityConfig(security=SecurityCompliance(
+        lockout_failure_attempts=configuration.lockout_failure_attempts or None,
+        lockout_duration=configuration.lockout_duration,
+        unique_last_password_count=configuration.unique_last_password_count))
