@@ -79,6 +79,12 @@ def issue(authority: Pair, cluster: Cluster, machine: Machine) -> Pair:
     return Pair(_pem(builder.sign(signing, hashes.SHA256())), _private(key))
 
 
+def make_identity(cluster_name: str) -> str:
+    """A self-signed certificate and its key, as one text: what the control machines show each other and trust alone."""
+    pair = make_authority(f"{cluster_name} control")
+    return (pair.certificate + pair.key).decode()
+
+
 def for_machine(authority: Pair, cluster: Cluster, machine: Machine) -> Pki:
     """All that *machine* has: on a control machine also the authority's key, so that each of them can let others join.
     """

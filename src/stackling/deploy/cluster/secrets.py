@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from stackling.deploy.cluster import pki
 from stackling.deploy.cluster.description import Cluster, ClusterError, Machine
 from stackling.deploy.cluster.paths import ConfigFile, Paths
 
@@ -26,7 +27,9 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     database. ``database_password`` is that of ``stackling`` in MariaDB, ``replication_password`` that by which
     nodes copy the database to each other. ``rabbitmq_cookie`` joins the brokers, ``rabbitmq_password`` is that of the
     account ``stackling``. ``credentials`` holds, for control, the SHA-256 of each machine's credential. ``fence`` holds
-    what the fence agent needs and nobody else may see (as ``{"password" = …}``).
+    what the fence agent needs and nobody else may see (as ``{"password" = …}``). ``control_identity`` is a certificate
+    and its key (PEM), the same on all control machines and on no other: whoever shows it belongs to the control plane,
+    which a certificate of the cluster's authority doesn't say (each machine has one).
     """
 
     credential: str
@@ -38,6 +41,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     replication_password: str = ""
     rabbitmq_cookie: str = ""
     rabbitmq_password: str = ""
+    control_identity: str = ""
     credentials: dict[str, str] = {}
     fence: dict[str, str] = {}
 
@@ -46,9 +50,9 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 CONTROL_ONLY = ("corosync_key", "cluster_key", "admin_password", "database_password", "replication_password",
-                "rabbitmq_cookie", "rabbitmq_password", "credentials", "fence")
+                "rabbitmq_cookie", "rabbitmq_password", "control_identity", "credentials", "fence")
 _TEXT = frozenset(("credential", "cluster_key", "admin_password", "database_password", "replication_password",
-                   "rabbitmq_cookie", "rabbitmq_password"))
+                   "rabbitmq_cookie", "rabbitmq_password", "control_identity"))
 
 
 def make(cluster: Cluster, fence: dict[str, str] | None = None) -> dict[str, Secrets]:
@@ -59,6 +63,7 @@ def make(cluster: Cluster, fence: dict[str, str] | None = None) -> dict[str, Sec
         cluster_key=secrets.token_hex(32), admin_password=secrets.token_urlsafe(18),
         database_password=secrets.token_urlsafe(24), replication_password=secrets.token_urlsafe(24),
         rabbitmq_cookie=secrets.token_hex(20), rabbitmq_password=secrets.token_urlsafe(24),
+        control_identity=pki.make_identity(cluster.name),
         credentials={name: digest(value) for name, value in credentials.items()}, fence=fence or {})
     return {machine.name: for_machine(everything, machine, credentials[machine.name]) for machine in cluster.machines}
 
