@@ -188,6 +188,8 @@ async def _read_body(call: Call) -> None:
         data += chunk
         if len(data) > route.limit:
             raise TooLarge(f"The body is larger than {route.limit} bytes.")
+    if length is not None and len(data) < length:       # Falcon's stream ends silently where the client went away
+        raise Invalid(f"The body has {len(data)} bytes and not the {length} of its Content-Length.")
     if not data:
         _require_body(route, None)
         return

@@ -1,7 +1,8 @@
-"""HTTP/1.1 for uvicorn, with bounds on a request's head.
+"""HTTP/1.1 for uvicorn, with bounds on a request's head and on how slowly its body may come.
 
 httptools bounds the request line and nothing else: without this a client may send headers for ever, all of which are
-kept, or open connections and send nothing on them.
+kept, open connections and send nothing on them, or announce a body and let everybody wait for it. While it is we who
+don't read (a disk that is slow takes an upload), nobody's time runs out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from stackling.main import tls
 LARGEST_HEAD = 64 * 1024    # bytes of all header fields of a request
 PEER = "stackling.peer"     # in a scope's extensions: the common name in the client's certificate
 SLOWEST_HEAD = 30.0         # seconds from a request's first byte (a connection's start) to the end of its head
+SLOWEST_BODY = 8 * 1024     # bytes that must come in each BODY_WINDOW while we read, or the rest of the body
+BODY_WINDOW = 65.0          # seconds; longer than an upload may stall, which is then told in better words
 
 
 class HeadTooLarge(Exception):
@@ -22,13 +25,16 @@ class HeadTooLarge(Exception):
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Answers 431 to a head that is too large, and closes a connection whose request doesn't come."""
+    """Answers 431 to a head that is too large and 408 to a body that doesn't come; closes a connection whose request
+    doesn't come."""
 
     _in_head = True
     _unfinished = 0         # bytes that came since the head began and that no callback has told of
     _fields = 0
     _too_large = False
     _deadline: asyncio.TimerHandle | None = None
+    _window: asyncio.TimerHandle | None = None
+    _came = 0               # bytes of the body in this window
     _peer: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:    # type: ignore[override]
@@ -39,6 +45,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_window()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -69,6 +76,15 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head, self._unfinished = False, 0
         self._stop_waiting()
         super().on_headers_complete()
+        self._open_window()
+
+    def on_body(self, body: bytes) -> None:
+        self._came += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._stop_window()
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         if not self._too_large:
@@ -94,3 +110,30 @@ class BoundedHttp(HttpToolsProtocol):
         self._deadline = None
         if not self.transport.is_closing():
             self.transport.close()
+
+    def _open_window(self) -> None:
+        self._came = 0
+        self._window = self.loop.call_later(BODY_WINDOW, self._end_window)
+
+    def _stop_window(self) -> None:
+        if self._window is not None:
+            self._window.cancel()
+            self._window = None
+
+    def _end_window(self) -> None:
+        """Go on with a body that comes, or that we don't read yet; give one up that is too slow."""
+        self._window = None
+        cycle = self.cycle
+        if self.transport.is_closing():
+            return
+        unread = not cycle.response_complete and (cycle.body or cycle.waiting_for_100_continue)
+        if self._came >= SLOWEST_BODY or self.flow.read_paused or unread:
+            self._open_window()
+            return
+        if not cycle.response_started:
+            text = f"The body came too slowly: {self._came} bytes in {BODY_WINDOW:g} seconds.".encode()
+            self.transport.write(
+                b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\n"
+                b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(text), text))
+        cycle.disconnected = True
+        self.transport.close()
