@@ -40,7 +40,7 @@ unit: setup-test ## the quick tests, which need no root and start nothing
 
 test: lint ## everything that this machine can run
 	$(PYTEST) -n 2 -m "not root and not e2e and not crash" $(PYTEST_ARGS)
-	$(PYTEST) -m "root or e2e or crash" $(PYTEST_ARGS) || $(PYTEST) -m "root or e2e or crash" --last-failed $(PYTEST_ARGS)
+	$(PYTEST) -m "root or e2e or crash" $(PYTEST_ARGS)
 
 test-all: test bench ## the tests and the benchmarks
 
