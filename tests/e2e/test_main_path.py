@@ -136,6 +136,7 @@ def test_the_server_is_what_was_asked_for(world: World) -> None:
         world.fixed_ip, world.floating_ip]
     assert world.fixed_ip in world.web("ip -4 -o address show dev eth0")
     assert "stackling-guest: ready" in run_console(world)
+    assert shown["OS-EXT-SRV-ATTR:instance_name"] in outside.servers_left(world.cloud)["domains"], "virsh list"
 
 
 def run_console(world: World) -> str:

@@ -10,6 +10,12 @@ from typing import Protocol
 from stackling.ports.document import Inventory, Nic, Power, ServerDesired
 
 
+def instance_name(server_id: str) -> str:
+    """A server's name at the hypervisor, which the compute API shows as ``OS-EXT-SRV-ATTR:instance_name`` (Nova's
+    with ``instance_name_template = instance-%(uuid)s``: its default needs a counter of the whole cloud)."""
+    return f"instance-{server_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Guest:
     """A guest as found. ``generation`` is that of the definition it was made from (0 when it carries none)."""

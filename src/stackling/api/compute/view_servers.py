@@ -12,6 +12,7 @@ import msgspec
 from stackling.api.call import Call
 from stackling.api.compute.parts import Json, link_base
 from stackling.core.clock import seconds_z
+from stackling.ports.hypervisor import instance_name
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -167,7 +168,3 @@ class ServerView:
         if version >= 100:
             shown["scheduler_hints"] = _raw(row.scheduler_hints)
 
-
-def instance_name(id: str) -> str:
-    """The guest's name at the hypervisor, as Nova would call it."""
-    return f"instance-{id[:8]}"

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from stackling.drivers.libvirt.hardware import Hardware, choose
 from stackling.ports.document import Nic, ServerDesired
-from stackling.ports.hypervisor import GuestDisks, GuestRefused
+from stackling.ports.hypervisor import GuestDisks, GuestRefused, instance_name
 
 NAMESPACE = "https://stackling.dev/xmlns/server/1"
 SPARE_PORTS = 12        # PCI Express ports free for devices that are plugged in while the guest runs
@@ -37,11 +37,6 @@ class Platform:
     emulator: str = "/usr/bin/qemu-system-x86_64"
 
 
-def domain_name(server_id: str) -> str:
-    """The domain's name; its UUID is the server's id."""
-    return f"instance-{server_id}"
-
-
 def tap_name(port_id: str) -> str:
     """The name of a port's interface on the machine, as Neutron names it."""
     return f"tap{port_id[:TAP_DIGITS]}"
@@ -54,7 +49,7 @@ def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Pl
         raise GuestRefused("The image wants UEFI (hw_firmware_type), and this host has no firmware for it: the "
                            "administrator can install the package ovmf.")
     domain = Element("domain", type="kvm" if platform.kvm else "qemu")
-    _text(domain, "name", domain_name(server.id))
+    _text(domain, "name", instance_name(server.id))
     _text(domain, "uuid", server.id)
     _metadata(domain, server)
     _text(domain, "memory", str(server.memory_mib), unit="MiB")
