@@ -1,0 +1,1 @@
+"""Pacemaker: its configuration out of the cluster's description, how that is applied, and its resource agents."""

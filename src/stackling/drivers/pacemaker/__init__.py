@@ -1,0 +1,1 @@
+"""Pacemaker as the cluster's membership and its fencer, asked through its own programs."""
