@@ -26,7 +26,7 @@ def _shape(connection: Connection) -> dict[str, Any]:
             sorted((i["name"] or "", tuple(i["column_names"]), bool(i["unique"])) for i in found.get_indexes(table)),
             sorted(tuple(u["column_names"]) for u in found.get_unique_constraints(table)),
             sorted((tuple(f["constrained_columns"]), f["referred_table"]) for f in found.get_foreign_keys(table)),
-        ) for table in found.get_table_names() if table != "alembic_version"
+        ) for table in found.get_table_names() if table not in ("alembic_version", "schema_lock")
     }
 
 

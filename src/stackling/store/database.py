@@ -2,10 +2,16 @@
 
 Theory of operation. A use-case is a plain function ``f(tx, …)`` that is run as a whole and, on a conflict that
 the database reports (SQLite busy, MariaDB deadlock or Galera certification, PostgreSQL serialization), run again
-from its start; ids are chosen outside, so a second run makes the same rows. On a networked database every
-writing transaction also inserts a request row: if the connection is lost while the answer to COMMIT is on its
-way, that row tells whether the commit happened. Nudges collected by the transaction are sent after the commit;
-losing them costs only the time until the next poll.
+from its start; ids are chosen outside, so a second run makes the same rows. Nudges collected by the transaction are
+sent after the commit; losing them costs only the time until the next poll.
+
+On a networked database every writing transaction also inserts a request row, whose id stays the same when it is run
+again. If the answer to COMMIT is lost, that row tells whether the commit happened, as soon as the database answers
+again; until that is known nothing is run again. If the first commit is still under way then, the second one's request
+row meets it (its insertion waits, or its certification fails), and the row is looked for once more.
+
+A database that isn't there (restarting, a Galera node without its cluster) is waited for: a reader for a moment, a
+writer for longer, since a lost node is found and the others go on within seconds. After that it is ``Unavailable``.
 """
 
 from __future__ import annotations
@@ -21,10 +27,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Engine, create_engine, event, insert, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
 from stackling.core.errors import Conflict, Invalid, Unavailable
 from stackling.core.ids import new_id
+from stackling.store.faults import is_absent, is_conflict, is_too_much, mixes_collations, plain
 from stackling.store.tables.engine import requests
 from stackling.store.transaction import Tx
 
@@ -35,10 +43,23 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 12
 RACES = 3
 """How often a use-case that met a row which it hadn't seen looks again, to refuse in its own words."""
-_MYSQL_CONFLICTS = {1205, 1213, 1020, 1047}     # lock wait, deadlock, record changed, Galera not ready
-_MYSQL_TOO_MUCH = {1390, 1436}                  # too many placeholders, thread stack overrun
-_PG_TOO_MUCH = {"54000", "54001", "54011", "54023"}
-_PG_CONFLICTS = {"40001", "40P01", "55P03"}
+READERS_WAIT, WRITERS_WAIT = 2.0, 10.0          # seconds for a database that isn't there
+PAUSE = (0.05, 0.5)                             # seconds between two looks
+AWAY = "The database isn't available; try again."
+UNSURE = "The database is away, and didn't say whether the change was made; look before you try again."
+_MARIADB = {
+    "connect_timeout": 3, "read_timeout": 30, "write_timeout": 30,      # seconds; one that hangs is one that is gone
+    # A reader sees what was committed anywhere before it asked; a lock is waited for no longer than is worth it.
+    "init_command": "SET SESSION wsrep_sync_wait = 1, innodb_lock_wait_timeout = 5",
+}
+
+
+class _AnswerLost(Exception):
+    """COMMIT was sent and nothing came back: it may have happened. Carries what it would have returned."""
+
+    def __init__(self, tx: Tx, result: Any, cause: DBAPIError) -> None:
+        super().__init__(plain(cause))
+        self.tx, self.result = tx, result
 
 
 class Database:
@@ -58,6 +79,7 @@ class Database:
             event.listen(self.engine, "connect", _sqlite_pragmas("FULL" if durable else "NORMAL"))
         else:
             self.engine = create_engine(url, pool_size=pool, max_overflow=pool, pool_pre_ping=True, pool_recycle=3600,
+                                        pool_timeout=WRITERS_WAIT, connect_args=_MARIADB if "mysql" in url else {},
                                         isolation_level="REPEATABLE READ" if "postgresql" in url else "READ COMMITTED")
         self.dialect = self.engine.dialect.name
         self._local = threading.local()
@@ -69,7 +91,10 @@ class Database:
         return self._run(False, use_case, args, kwargs)
 
     def write(self, use_case: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run *use_case* in one transaction, again as a whole after a conflict; commits unless it raises."""
+        """Run *use_case* in one transaction, again as a whole after a conflict; commits unless it raises.
+
+        Raises ``Unavailable`` when the database is away for long or too busy.
+        """
         return self._run(True, use_case, args, kwargs)
 
     def close(self) -> None:
@@ -85,29 +110,49 @@ class Database:
 
     def _run(self, writing: bool, use_case: Callable[..., T], args: Any, kwargs: Any) -> T:
         request = new_id() if writing and not self.is_sqlite else None
-        for attempt in range(1, ATTEMPTS + 1):
+        lost: _AnswerLost | None = None
+        patience, attempt = _Patience(WRITERS_WAIT if writing else READERS_WAIT), 0
+        while True:
+            attempt += 1
             try:
+                if lost is not None and self._is_settled(request):
+                    self._send(lost.tx)
+                    return lost.result
                 return (self._sqlite if self.is_sqlite else self._networked)(writing, request, use_case, args, kwargs)
+            except _AnswerLost as answer:
+                lost = answer
+                log.warning("the answer to a commit is lost: %s", answer)
+                if attempt >= ATTEMPTS:
+                    raise Unavailable(UNSURE) from None
             except (DataError, OverflowError) as error:
-                log.info("a value that can't be stored: %s", _plain(error))
+                log.info("a value that can't be stored: %s", plain(error))
                 raise Invalid("A value in the request is out of range: no such number or text can be stored.") from None
             except IntegrityError as error:
-                if attempt >= RACES:
-                    log.warning("lost a race %d times: %s", attempt, _plain(error))
+                if attempt >= (RACES if lost is None else ATTEMPTS):
+                    log.warning("lost a race %d times: %s", attempt, plain(error))
                     raise Conflict("Somebody else changed the same thing at the same time; try again.") from None
+            except PoolTimeout:
+                raise Unavailable("The database is too busy; try again.") from None
             except DBAPIError as error:
-                if _mixes_collations(error):
-                    raise Invalid("A value in the request has characters that it can't have.") from None
-                if _is_too_much(error):
-                    raise Invalid("The request asks for too much at once, such as too many filters.") from None
-                if not _is_conflict(error):
-                    raise
-                if attempt == ATTEMPTS:
-                    log.warning("transaction conflict, %d attempts: %s", attempt, _plain(error))
-                    break
-                log.debug("transaction conflict, attempt %d: %s", attempt, error.orig)
-                time.sleep(random.uniform(0, min(0.5, 0.005 * 2**attempt)))
-        raise Unavailable("The database is too busy; try again.")
+                if not self._bear(error, attempt, patience):
+                    raise Unavailable(AWAY if lost is None else UNSURE) from None
+
+    def _bear(self, error: DBAPIError, attempt: int, patience: _Patience) -> bool:
+        """Wait as long as is right before the next try; False when it is enough. Raises what isn't to be borne."""
+        if mixes_collations(error):
+            raise Invalid("A value in the request has characters that it can't have.") from None
+        if is_too_much(error):
+            raise Invalid("The request asks for too much at once, such as too many filters.") from None
+        if is_conflict(error):
+            if attempt >= ATTEMPTS:
+                log.warning("transaction conflict, %d attempts: %s", attempt, plain(error))
+                raise Unavailable("The database is too busy; try again.") from None
+            log.debug("transaction conflict, attempt %d: %s", attempt, error.orig)
+            time.sleep(random.uniform(0, min(0.5, 0.005 * 2**attempt)))
+            return True
+        if self.is_sqlite or not is_absent(error):
+            raise error
+        return patience.wait(error)
 
     def _sqlite(self, writing: bool, _request: str | None, use_case: Callable[..., T], args: Any, kwargs: Any) -> T:
         connection = self._thread_connection()
@@ -137,8 +182,7 @@ class Database:
         return connection
 
     def _networked(self, writing: bool, request: str | None, use_case: Callable[..., T], args: Any, kwargs: Any) -> T:
-        connection = self.engine.connect()
-        with connection:
+        with self.engine.connect() as connection:
             tx = Tx(connection, writing=writing)
             if request is not None:
                 connection.execute(insert(requests), {"id": request, "at": tx.time})
@@ -147,8 +191,9 @@ class Database:
                 try:
                     connection.commit()
                 except DBAPIError as error:
-                    if not error.connection_invalidated or not self._is_settled(request):
-                        raise
+                    if is_absent(error):
+                        raise _AnswerLost(tx, result, error) from None
+                    raise
         self._send(tx)
         return result
 
@@ -171,39 +216,23 @@ def _sqlite_pragmas(synchronous: str) -> Callable[[sqlite3.Connection, Any], Non
     return connect
 
 
-def _plain(error: Exception) -> str:
-    """What the database said, without the statement and its parameters, which may be secret."""
-    return str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+class _Patience:
+    """How long a database that isn't there is waited for."""
 
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._end, self._pause = seconds, 0.0, PAUSE[0]
 
-def _mixes_collations(error: DBAPIError) -> bool:
-    """MariaDB's way of saying that an ASCII column was compared with something else."""
-    cause = error.orig
-    return bool(cause is not None and cause.args and cause.args[0] in {1267, 1270, 1271})
-
-
-def _is_too_much(error: DBAPIError) -> bool:
-    """Whether the statement that a request led to is larger than the database takes."""
-    cause = error.orig
-    if isinstance(cause, sqlite3.OperationalError):
-        return str(cause).startswith(("Expression tree is too large", "too many SQL variables", "parser stack overflow",
-                                      "LIKE or GLOB pattern too complex"))
-    if getattr(cause, "sqlstate", None) in _PG_TOO_MUCH:
+    def wait(self, error: DBAPIError) -> bool:
+        """Pause; False when it has been long enough. The time runs from the first call."""
+        now = time.monotonic()
+        if not self._end:
+            self._end = now + self._seconds
+            log.warning("the database isn't there: %s", plain(error))
+        if now >= self._end:
+            return False
+        time.sleep(min(self._pause, self._end - now))
+        self._pause = min(PAUSE[1], self._pause * 2)
         return True
-    return bool(cause is not None and cause.args and cause.args[0] in _MYSQL_TOO_MUCH)
-
-
-def _is_conflict(error: DBAPIError) -> bool:
-    cause = error.orig
-    if error.connection_invalidated:
-        return True
-    if isinstance(cause, sqlite3.OperationalError):
-        return "locked" in str(cause) or "busy" in str(cause)
-    state = getattr(cause, "sqlstate", None)
-    if state is not None:
-        return state in _PG_CONFLICTS
-    number = cause.args[0] if cause is not None and cause.args else None
-    return number in _MYSQL_CONFLICTS
 
 
 def engine_of(database: Database) -> Engine:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.schema import CreateIndex, CreateTable
 
+from stackling.store.alone import alone
 from stackling.store.database import Database, engine_of
 from stackling.store.tables import metadata
 
@@ -22,15 +24,18 @@ NEWEST = "0001"
 def prepare(database: Database) -> bool:
     """Make or migrate the tables; whether there was anything to do. Raises ``UnknownVersion``.
 
-    SQLite does it in one transaction, which also makes a second process that starts now wait.
+    Whoever else starts now waits. SQLite does it in one transaction; MariaDB can't, so that every step can be taken
+    again after an interruption.
     """
     with engine_of(database).connect() as connection:
         if _version(connection) == NEWEST:
             return False
         if not database.is_sqlite:
-            _bring(connection)
-            connection.commit()
-            return True
+            connection.rollback()
+            with alone(engine_of(database)):
+                changed = _bring(connection)
+                connection.commit()
+            return changed
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
             changed = _bring(connection)
@@ -67,15 +72,28 @@ def _bring(connection: Connection) -> bool:
     if version == NEWEST:
         return False
     if version is None:
-        metadata.create_all(connection, checkfirst=False)
-        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
-        connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": NEWEST})
+        _make(connection)
         return True
     if version > NEWEST:
         raise UnknownVersion(f"the database is at version {version}, this program knows up to {NEWEST}; "
                              "install the newer Stackling again")
     migrate(connection)
     return True
+
+
+def _make(connection: Connection) -> None:
+    """Every table, and the version last; what an interrupted start has made already is left alone."""
+    if connection.dialect.name == "sqlite":
+        metadata.create_all(connection, checkfirst=False)       # in one transaction
+    for table in metadata.sorted_tables if connection.dialect.name != "sqlite" else ():
+        connection.execute(CreateTable(table, if_not_exists=True))
+        there = {index["name"] for index in inspect(connection).get_indexes(table.name)}
+        for index in sorted(table.indexes, key=lambda one: str(one.name)):
+            if index.name not in there:
+                connection.execute(CreateIndex(index))
+    connection.execute(text(
+        "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": NEWEST})
 
 
 def _version(connection: Connection) -> str | None:

@@ -50,6 +50,8 @@ _BURIED = select(tombstones.c.id, tombstones.c.generation).where(
     tombstones.c.kind == bindparam("k"), tombstones.c.id.in_(bindparam("ids", expanding=True)))
 TOMBSTONES_KEPT = 30 * 86400.0
 REQUESTS_KEPT = 3600.0
+PRUNED_EVERY = 30.0         # seconds, by whichever engine comes first
+SWEPT_AT_ONCE = 1000
 
 
 class _Moved(Exception):
@@ -91,7 +93,13 @@ class SqlWorkQueue:
         return self._database.read(_next_due, kinds)
 
     def sweep(self, kinds: Sequence[str], older_than: float, limit: int) -> int:
-        return self._database.write(_sweep, kinds, older_than, limit)
+        before, found = clock.wall() - older_than, 0
+        while found < limit:            # in several transactions: a long one loses against every short one
+            some = self._database.write(_sweep, kinds, before, min(SWEPT_AT_ONCE, limit - found))
+            found += some
+            if some < SWEPT_AT_ONCE:
+                break
+        return found
 
     def standing(self, kind: str, ids: Sequence[str]) -> dict[str, int | None]:
         found: dict[str, int | None] = {}
@@ -134,8 +142,8 @@ def _next_due(tx: Tx, kinds: Sequence[str]) -> float | None:
     return None if at is None else max(0.0, at - tx.time)
 
 
-def _sweep(tx: Tx, kinds: Sequence[str], older_than: float, limit: int) -> int:
-    rows = tx.all(_OLD, kinds=list(kinds), before=tx.time - older_than, most=limit)
+def _sweep(tx: Tx, kinds: Sequence[str], before: float, limit: int) -> int:
+    rows = tx.all(_OLD, kinds=list(kinds), before=before, most=limit)
     if rows:
         tx.execute(_MAKE_DUE, [{"k": row.kind, "i": row.id, "now": tx.time} for row in rows])
     return len(rows)
@@ -148,5 +156,8 @@ def _standing(tx: Tx, kind: str, ids: Sequence[str]) -> dict[str, int | None]:
 
 
 def _prune(tx: Tx) -> None:
+    if 0 <= tx.time - float(tx.setting("pruned_at") or 0) < PRUNED_EVERY:
+        return
+    tx.set_setting("pruned_at", tx.time)
     tx.execute(delete(tombstones).where(tombstones.c.deleted_at < clock.instant(tx.time - TOMBSTONES_KEPT)))
     tx.execute(delete(requests).where(requests.c.at < tx.time - REQUESTS_KEPT))

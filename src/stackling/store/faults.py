@@ -1,0 +1,67 @@
+"""What a database's errors mean: a conflict to run again after, an absence to wait out, a value that can't be, more.
+
+MariaDB's numbers are its own; PostgreSQL's are SQLSTATEs; SQLite's are texts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError
+
+_MYSQL_CONFLICTS = {1205, 1213, 1020}           # lock wait, deadlock or certification failure, record changed
+_MYSQL_ABSENT = {
+    1040, 1047, 1053,                           # too many connections, Galera not ready, shutting down
+    1129, 1130, 1180, 1290, 1317, 1927,         # host blocked or unknown, no commit, read-only, interrupted, killed
+    2002, 2003, 2006, 2013, 2055,               # can't connect, gone, lost in the middle
+}
+_MYSQL_TOO_MUCH = {1390, 1436}                  # too many placeholders, thread stack overrun
+_PG_TOO_MUCH = {"54000", "54001", "54011", "54023"}
+_PG_CONFLICTS = {"40001", "40P01", "55P03"}
+_PG_ABSENT = {"57P01", "57P02", "57P03", "53300", "25006"}      # shutting down, starting, full, read-only
+
+
+def plain(error: Exception) -> str:
+    """What the database said, without the statement and its parameters, which may be secret."""
+    return str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+
+
+def mixes_collations(error: DBAPIError) -> bool:
+    """MariaDB's way of saying that an ASCII column was compared with something else."""
+    return _number(error) in {1267, 1270, 1271}
+
+
+def is_too_much(error: DBAPIError) -> bool:
+    """Whether the statement that a request led to is larger than the database takes."""
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return str(error.orig).startswith(("Expression tree is too large", "too many SQL variables",
+                                           "parser stack overflow", "LIKE or GLOB pattern too complex"))
+    return _state(error) in _PG_TOO_MUCH or _number(error) in _MYSQL_TOO_MUCH
+
+
+def is_conflict(error: DBAPIError) -> bool:
+    """Whether somebody else was quicker: nothing of the transaction is kept, and it may be run again."""
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return "locked" in str(error.orig) or "busy" in str(error.orig)
+    return _state(error) in _PG_CONFLICTS or (_state(error) is None and _number(error) in _MYSQL_CONFLICTS)
+
+
+def is_absent(error: DBAPIError) -> bool:
+    """Whether the database isn't there now, or is there and can't serve (a Galera node without its cluster)."""
+    if error.connection_invalidated:
+        return True
+    state = _state(error)
+    if state is not None:
+        return state in _PG_ABSENT or state.startswith("08")
+    if _number(error) in _MYSQL_ABSENT:
+        return True
+    return type(error.orig).__module__.startswith("psycopg") and "connection" in str(error.orig)
+
+
+def _number(error: DBAPIError) -> object:
+    cause = error.orig
+    return cause.args[0] if cause is not None and cause.args else None
+
+
+def _state(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
