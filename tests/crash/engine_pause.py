@@ -41,8 +41,8 @@ class Paused:
         return clients.connect(self.cloud.directory)
 
     def stop_engine_in_a_turn(self) -> set[str]:
-        """SIGSTOP it while it holds claims; the ids that it holds. Not inside of a transaction: one machine's SQLite
-        has one writer at a time, and everybody waits for one that is stopped."""
+        """SIGSTOP it while it holds claims; the ids that it holds. Not inside of a transaction, which is why we hold
+        the one that writes: everybody waits for a writer of SQLite that is stopped."""
         pid, busy = self.cloud.pid("control-engine"), threading.Event()
         with ThreadPoolExecutor(3) as pool:
             for number in range(3):
@@ -51,9 +51,10 @@ class Paused:
             try:
                 while time.monotonic() < deadline:
                     time.sleep(0.05)
-                    os.kill(pid, signal.SIGSTOP)
-                    held = self.held("engine")
-                    if held & set(self.networks) and self.writable():
+                    with self._alone():
+                        os.kill(pid, signal.SIGSTOP)
+                        held = self.held("engine")
+                    if held & set(self.networks):
                         return held
                     os.kill(pid, signal.SIGCONT)
             finally:
@@ -80,16 +81,14 @@ class Paused:
             client.put("network", f"/networks/{id}", {"network": {"name": f"renamed-{id}"}})
             self.networks[id] = f"renamed-{id}"
 
-    def writable(self) -> bool:
-        """Whether nobody is in the middle of a transaction that writes (or another one's is over in a second)."""
-        database = sqlite3.connect(self.cloud.directory.database, timeout=1, isolation_level=None)
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else is in the middle of a transaction that writes."""
+        database = sqlite3.connect(self.cloud.directory.database, timeout=30, isolation_level=None)
         with contextlib.closing(database):
-            try:
-                database.execute("BEGIN IMMEDIATE")
-                database.execute("ROLLBACK")
-            except sqlite3.OperationalError:
-                return False
-            return True
+            database.execute("BEGIN IMMEDIATE")
+            yield
+            database.execute("ROLLBACK")
 
     def held(self, owner: str) -> set[str]:
         """The ids that *owner* has claimed and hasn't settled."""
