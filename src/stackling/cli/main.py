@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import errno
 import sys
 from typing import Any
 
@@ -21,6 +22,7 @@ COMMANDS = {
     "ip": ("stackling.cli.ip", "Attach, detach and list floating IPs."),
     "explain": ("stackling.cli.explain", "Say what happened to a resource, and why."),
     "doctor": ("stackling.cli.doctor", "Check what this machine can do."),
+    "lab": ("stackling.cli.lab", "Several machines on this one: switch them off, cut them off, and watch."),
     "purge": ("stackling.cli.purge", "Stop the cloud and delete its data."),
 }
 EPILOG = """\b
@@ -74,10 +76,24 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return FAILED
-    except Exception as error:
-        click.echo(f"stackling: unexpected {type(error).__name__}: {error} (details: {_report()}); please report it",
-                   err=True)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return _unexpected(error)
+        place = f" ({error.filename})" if error.filename else ""
+        click.echo(f"stackling: the disk is full{place}: free some space and run the same command again", err=True)
         return FAILED
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    """Say it in one line, with the place of the rest."""
+    try:
+        details = f" (details: {_report()})"
+    except OSError:
+        details = ""
+    click.echo(f"stackling: unexpected {type(error).__name__}: {error}{details}; please report it", err=True)
+    return FAILED
 
 
 def _report() -> str:
