@@ -289,6 +289,9 @@ def test_a_full_disk_under_the_servers_holds_them_up_with_a_reason() -> None:
                             45)
             assert broken.server(KEPT)["status"] == "BUILD"
             assert broken.qemus() == {}
+            said = made.run("launch", KEPT, "--no-ip", check=False)
+            assert said.returncode == 1
+            assert f"MiB are free in {small}: make room there and it goes on by itself" in said.stderr.splitlines()[-1]
             filler.unlink()
             made.eventually(lambda: broken.server(KEPT)["status"], lambda status: status == "ACTIVE", 90)
         finally:

@@ -137,3 +137,16 @@ def test_launch_makes_what_it_needs_and_is_idempotent(simulated: TestCloud) -> N
     assert done.returncode == 1
     assert "floating IP" in done.stderr
     assert simulated.run("ssh", "nobody", check=False).returncode == 3
+
+
+def test_launch_says_what_to_do_where_the_image_does_not_fit(simulated: TestCloud) -> None:
+    simulated.openstack("image", "set", "--min-disk", "1000", "small")
+    try:
+        for options in ((), ("--flavor", "m1.tiny")):
+            done = simulated.run("launch", "huge", "--image", "small", *options, check=False)
+            assert done.returncode == 1
+            assert "image small needs 1000 GiB of disk" in done.stderr.splitlines()[-1]
+            assert "openstack flavor create --disk 1000" in done.stderr.splitlines()[-1]
+    finally:
+        simulated.openstack("image", "set", "--min-disk", "0", "small")
+    assert simulated.run("explain", "huge", check=False).returncode == 3

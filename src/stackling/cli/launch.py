@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from stackling.cli import client as clients
-from stackling.cli import options, output, servers
+from stackling.cli import options, output, room, servers
 from stackling.cli.client import Client, Refused, escaped
 from stackling.cli.problem import FAILED, NOT_FOUND, Problem
 from stackling.deploy.embedded.directory import StateDirectory
@@ -59,7 +59,7 @@ def launch(client: Client, directory: StateDirectory, name: str, steps: output.S
             made = _made(client, body)
             found = client.get("compute", f"/servers/{made['id']}")["server"]
     if wait:
-        found = _until_active(client, found, steps)
+        found = _until_active(client, directory, found, steps)
     return found
 
 
@@ -74,12 +74,18 @@ def _made(client: Client, body: dict[str, Any]) -> dict[str, Any]:
         raise Problem(f"there are several networks; choose one with --network: {names}") from None
 
 
-def _until_active(client: Client, server: dict[str, Any], steps: output.Steps) -> dict[str, Any]:
+def _until_active(client: Client, directory: StateDirectory, server: dict[str, Any],
+                  steps: output.Steps) -> dict[str, Any]:
+    watch = room.Watch(client, server, directory)
+
     def look() -> dict[str, Any] | None:
         found = client.get("compute", f"/servers/{server['id']}")["server"]
         servers.require_no_fault(found)
         steps.note(f"{found['status']} {found.get('OS-EXT-STS:task_state') or ''}")
-        return None if found["status"] == "BUILD" else found
+        if found["status"] != "BUILD":
+            return found
+        watch.look()
+        return None
 
     if server["status"] != "BUILD":
         servers.require_no_fault(server)
@@ -103,17 +109,9 @@ def _image(client: Client, wanted: str | None) -> dict[str, Any]:
 
 def _flavor(client: Client, wanted: str | None, image: dict[str, Any]) -> str:
     flavors = client.get("compute", "/flavors/detail")["flavors"]
-    if wanted is not None:
-        found = [flavor["id"] for flavor in flavors if wanted in (flavor["name"], flavor["id"])]
-        if not found:
-            raise Problem(f"there is no flavor {wanted}; there are {', '.join(f['name'] for f in flavors)}", NOT_FOUND)
-        return found[0]
-    gib = max(image["min_disk"], -(-(image.get("virtual_size") or 0) // 2**30))
-    fits = [flavor for flavor in flavors
-            if flavor["ram"] >= max(image["min_ram"], 1) and (flavor["disk"] == 0 or flavor["disk"] >= gib)]
-    if not fits:
-        raise Problem(f"no flavor is large enough for {image['name']} ({gib} GiB of disk, {image['min_ram']} MiB)")
-    return min(fits, key=lambda flavor: (flavor["ram"], flavor["vcpus"], flavor["disk"]))["id"]
+    if wanted is not None and not any(wanted in (flavor["name"], flavor["id"]) for flavor in flavors):
+        raise Problem(f"there is no flavor {wanted}; there are {', '.join(f['name'] for f in flavors)}", NOT_FOUND)
+    return room.flavor_that_fits(flavors, wanted, image)["id"]
 
 
 def _network(client: Client, wanted: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from stackling.cli import client as clients
-from stackling.cli import launch, options, output, servers
+from stackling.cli import launch, options, output, room, servers
 from stackling.cli.client import Client, Refused
 from stackling.cli.images import IMAGE, ensure_image
 from stackling.cli.problem import TIMED_OUT, Problem
@@ -30,6 +30,8 @@ SSH_WITHIN = 180.0
 def command(directory: StateDirectory, name: str, style: str, **chosen: Any) -> None:
     """Start the cloud, and a first server that can be logged in to on its floating IP. What is there is left alone."""
     steps = output.Steps(quiet=style == "json")
+    if not directory.database.exists():
+        room.require_disk(directory)
     configuration = start(directory, chosen, steps)
     client = clients.connect(directory)
     ensure_image(client, steps, simulated=configuration.simulated)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stackling.cli import room
 from stackling.cli.client import Client, escaped
 from stackling.cli.problem import FAILED, NOT_FOUND, Problem
 from stackling.deploy.embedded.directory import StateDirectory
@@ -57,7 +58,9 @@ def require_no_fault(server: dict[str, Any]) -> None:
     """A server in ERROR is a problem with its reason."""
     if server["status"] == "ERROR":
         why = (server.get("fault") or {}).get("message", "no reason is known")
-        raise Problem(f"{server['name']} has failed: {why} (`stackling explain {server['name']}` tells more)", FAILED)
+        todo = room.advice(why)
+        raise Problem(f"{server['name']} has failed: {why}{'; ' + todo if todo else ''} (`stackling explain "
+                      f"{server['name']}` tells more)", FAILED)
 
 
 @dataclass(frozen=True, slots=True)
