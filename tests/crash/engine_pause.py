@@ -53,7 +53,7 @@ class Paused:
                     time.sleep(0.05)
                     with self._alone():
                         os.kill(pid, signal.SIGSTOP)
-                        held = self.held("engine")
+                        held = self.held()
                     if held & set(self.networks):
                         return held
                     os.kill(pid, signal.SIGCONT)
@@ -90,9 +90,9 @@ class Paused:
             yield
             database.execute("ROLLBACK")
 
-    def held(self, owner: str) -> set[str]:
-        """The ids that *owner* has claimed and hasn't settled."""
-        return self._ids("SELECT id FROM work WHERE owner = ?", owner)
+    def held(self) -> set[str]:
+        """The ids that the shipped engine has claimed and hasn't settled."""
+        return self._ids("SELECT id FROM work WHERE owner <> ?", second_engine.OWNER)
 
     def unfinished(self) -> set[str]:
         """Everything that is due or claimed."""
@@ -145,7 +145,7 @@ def sleep_past_the_lease(cloud: TestCloud, lease: float, backend: Callable[[], d
             assert not paused.gone & set(before)
             os.kill(pid, signal.SIGCONT)
             cloud.eventually(paused.engine_log, lambda text: TAKEN_OVER in text, 30)
-            cloud.eventually(lambda: paused.held("engine"), lambda left: not left, 30)
+            cloud.eventually(paused.held, lambda left: not left, 30)
             assert before.items() <= backend().items(), "what woke up changed nothing that is wanted"
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -10,6 +10,8 @@ from stackling.deploy.embedded.directory import StateDirectory
 from stackling.main import embedded
 from stackling.main.wiring import Plant
 
+OWNER = "second"
+
 
 def main() -> None:
     """Work until SIGTERM."""
@@ -17,7 +19,7 @@ def main() -> None:
     directory = StateDirectory.at(sys.argv[1])
     plant = Plant(embedded.deployment(
         directory, configuration.read(directory.configuration), credentials.read(directory)))
-    stop = plant.start_engine("second")
+    stop = plant.start_engine(OWNER)
     print("works", flush=True)
     signal.sigwait({signal.SIGTERM})
     stop()
