@@ -7,7 +7,6 @@ import asyncio
 import gc
 import logging
 import os
-import resource
 import signal
 import ssl
 import sys
@@ -17,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from stackling.agent.boot import boot_id
-from stackling.agent.control import ControlSocket
+from stackling.agent.control import ControlSocket, Remote
 from stackling.agent.host import HostAgent, Timing
 from stackling.agent.images import ImageSend
-from stackling.agent.ledger import Ledger, MachineHeld, MachineLock
-from stackling.agent.run import Run, inline
+from stackling.agent.ledger import MachineHeld, MachineLock
 from stackling.agent.wire import Endpoint, Lane
-from stackling.main import agent_settings
+from stackling.main import agent_settings, notify, tls
 from stackling.main import log as logs
 from stackling.main.agent_settings import AgentSettings, SettingsError
 from stackling.ports.hypervisor import Hypervisor
@@ -68,7 +66,9 @@ class Wiring:
         crowd = settings.hosts > MANY
         self.timing = Timing(settings.wait, settings.heartbeat * (2 if crowd else 1), settings.sweep)
         self.socket = settings.socket or settings.state_dir / "agent.sock"
+        self.address = settings.listen or str(self.socket)
         self.agents: list[HostAgent] = []
+        self.led = False        # whether something in ``more`` runs the agents
         self.more: list[Coroutine[Any, Any, None]] = []
 
     def lanes(self) -> tuple[Lane, Lane]:
@@ -100,14 +100,16 @@ async def _run(settings: AgentSettings, credential: str) -> None:
     async with AsyncExitStack() as stack:
         wiring = Wiring(settings, credential, stack)
         if settings.driver == "simulated":
-            run = _simulated(wiring)
+            from stackling.main import agent_simulated
+            run = await agent_simulated.wire(wiring)
         else:
             from stackling.main import agent_libvirt
             run = await agent_libvirt.wire(wiring)
-        control = ControlSocket(wiring.socket, settings.machine, wiring.find, run)
+        control = ControlSocket(wiring.socket, settings.machine, wiring.find, run, _remote(settings))
         await control.open()
         stack.push_async_callback(control.close)
-        tasks = [asyncio.create_task(work) for work in (*(agent.run() for agent in wiring.agents), *wiring.more)]
+        tasks = [asyncio.create_task(work) for work in (
+            *(agent.run() for agent in wiring.agents if not wiring.led), *wiring.more)]
         stop = asyncio.create_task(stopped.wait())
         gc.collect()
         gc.freeze()
@@ -132,44 +134,15 @@ async def _tell_ready(file: Path | None, agents: list[HostAgent]) -> None:
         file.touch()
 
 
-def _simulated(wiring: Wiring) -> Run:
-    from stackling.drivers.simulated.disks import SimulatedDisks
-    from stackling.drivers.simulated.hypervisor import DEFAULT, SimulatedHypervisor
-    from stackling.ports.document import Inventory
-
-    settings = wiring.settings
-    _allow_files(settings.hosts * 5 + 64)
-    pretended = settings.simulated
-    inventory = Inventory(
-        vcpus=pretended.vcpus, memory_mib=pretended.memory_mib, disk_gib=pretended.disk_gib,
-        hypervisor_type=DEFAULT.hypervisor_type, hypervisor_version=DEFAULT.hypervisor_version,
-        cpu_info=DEFAULT.cpu_info)
-    for machine, host in settings.names():
-        state = settings.state_dir / "hosts" / host
-        ledger = Ledger(state / "ledger", host, durable=False)
-        kept = state if pretended.persistent else None
-        hypervisor = SimulatedHypervisor(kept, inventory)
-        wiring.agents.append(HostAgent(
-            machine=machine, host=host, ledger=ledger, hypervisor=hypervisor, disks=SimulatedDisks(kept),
-            lanes=wiring.lanes(), hand_over=wiring.sender(), boot_id=wiring.boot_id, run=inline,
-            inventory=hypervisor.inventory, address=str(wiring.socket), timing=wiring.timing))
-        wiring.stack.callback(hypervisor.close)
-        wiring.stack.callback(ledger.close)
-    return inline
-
-
-def _allow_files(number: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < number:
-        limit = number if hard == resource.RLIM_INFINITY else min(number, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-
-
 def _tls(settings: AgentSettings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.ca_file)
-    if settings.certificate_file:
-        context.load_cert_chain(settings.certificate_file, settings.key_file)
-    return context
+    return tls.client(settings.own) if settings.own else ssl.create_default_context(cafile=settings.ca_file)
+
+
+def _remote(settings: AgentSettings) -> Remote | None:
+    if not settings.listen or settings.own is None:
+        return None
+    endpoint = Endpoint.parse(settings.listen)
+    return Remote(endpoint.host, endpoint.port, tls.server(settings.own, mutual=True), settings.callers)
 
 
 if __name__ == "__main__":

@@ -40,12 +40,14 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SimulatedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[simulated]``: what each host pretends to have; ``persistent``: guests survive the process."""
+    """``[simulated]``: what each host pretends to have; ``persistent``: guests survive the process; ``cluster``: the
+    file that says which machines have power and a network (all of them where there is none)."""
 
     vcpus: int = 64
     memory_mib: int = 262_144
     disk_gib: int = 10_000
     persistent: bool = True
+    cluster: Path | None = None
 
 
 class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

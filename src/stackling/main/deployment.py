@@ -9,19 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stackling.ha.model import Settings
 from stackling.identity.facade import IdentityConfig
+from stackling.main.tls import Tls
 from stackling.network.facade import External
 
 PHYSICAL_NETWORK = "public"
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """PEM files. *ca* signs the clients that may connect (mutual) or the servers that we connect to."""
-
-    certificate: Path
-    key: Path
-    ca: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +75,24 @@ class LocalImages:
     directory: Path
 
 
+# -- who is alive
+
+@dataclass(frozen=True, slots=True)
+class SimulatedMembership:
+    """Machines that have power and a network when *file* says so."""
+
+    file: Path
+    machines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PacemakerMembership:
+    """This machine's Pacemaker. ``machines`` are all of the cluster's; ``fencing``: whether there are fence devices."""
+
+    machines: tuple[str, ...]
+    fencing: bool
+
+
 # -- who there is
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,9 @@ class Deployment:
     images: LocalImages
     external: External
     machines: tuple[Registered, ...] = ()
+    membership: SimulatedMembership | PacemakerMembership | None = None
+    """Where the lives of machines are known; None: there is no high availability."""
+    availability: Settings = field(default_factory=Settings)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     durable: bool = True
     engine_lease: float = 60.0

@@ -17,6 +17,7 @@ from stackling.main.deployment import (
     LocalWakeups,
     Northbound,
     Registered,
+    SimulatedMembership,
     SimulatedNetwork,
 )
 from stackling.network.facade import External
@@ -35,9 +36,17 @@ def deployment(directory: StateDirectory, configuration: Configuration, credenti
         wakeups=LocalWakeups(directory.run / "bus"), network=_network(directory, configuration),
         images=LocalImages(directory.images), external=_external(configuration), identity=_identity(configuration),
         machines=tuple(Registered(name, credential, name) for name in configuration.host_names),
-        engine_lease=configuration.engine_lease, web_download=configuration.web_download,
-        first_start_lock=directory.run / "first-start.lock", log_directory=directory.logs,
-        log_level=configuration.log_level)
+        membership=_membership(directory, configuration), engine_lease=configuration.engine_lease,
+        web_download=configuration.web_download,
+        first_start_lock=directory.run / "first-start.lock", mark_file=directory.database.with_suffix(".mark"),
+        log_directory=directory.logs, log_level=configuration.log_level)
+
+
+def _membership(directory: StateDirectory, configuration: Configuration) -> SimulatedMembership | None:
+    """Simulated machines fail when they are told to; one or two of them can't tell who is cut off."""
+    if not configuration.fails_over:
+        return None
+    return SimulatedMembership(directory.simulated_cluster, configuration.host_names)
 
 
 def _network(directory: StateDirectory, configuration: Configuration) -> SimulatedNetwork | Northbound:

@@ -70,9 +70,16 @@ class Plant:
                         owner=owner or self.deployment.node, lease=self.deployment.engine_lease)
         self.bus.listen(lambda _keys: worker.wake())
         worker.start()
+        keeper = era.Keeper(self.database, self.deployment.mark_file) if self.deployment.mark_file else None
+        if keeper is not None:
+            keeper.start()
+        stop_watching = self._watch_machines(worker.owner)
 
         def stop() -> None:
+            stop_watching()
             worker.stop()
+            if keeper is not None:
+                keeper.stop()
             fabric.close()
 
         return stop
@@ -90,6 +97,14 @@ class Plant:
         from stackling.network import kinds as network
 
         return [*network.kinds(fabric), *image.kinds(self.image_store)]
+
+    def _watch_machines(self, owner: str) -> Callable[[], None]:
+        """High availability, where somebody knows who is alive."""
+        if self.deployment.membership is None:
+            return lambda: None
+        from stackling.main import availability
+
+        return availability.start(self.database, self.bus, self.deployment, f"{owner}-ha")
 
     def _fabric(self) -> Fabric:
         network = self.deployment.network

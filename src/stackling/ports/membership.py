@@ -10,6 +10,10 @@ from enum import StrEnum
 from typing import Protocol
 
 
+BY_HAND = "by hand"
+"""The ``device`` of a fencing that an operator confirmed, where no device was asked."""
+
+
 class MembershipUnknown(Exception):
     """The engine doesn't answer, or this side has no quorum."""
 

@@ -35,7 +35,11 @@ def write(directory: StateDirectory, configuration: Configuration) -> None:
     if configuration.simulated:
         prefix = "host" if configuration.hosts > 1 else configuration.host_names[0]
         settings.update(machine=prefix, host=prefix)
+    if configuration.fails_over:
+        settings["heartbeat"] = 2.0
     lines += [f"{name} = {toml(value)}" for name, value in settings.items()]
+    if configuration.fails_over:
+        lines += ["", "[simulated]", f"cluster = {toml(directory.simulated_cluster)}"]
     if not configuration.simulated:
         lines += ["", "[libvirt]", *(f"{name} = {toml(value)}" for name, value in _libvirt(directory).items())]
     replace_file(_file(directory), "\n".join(lines) + "\n", 0o600)

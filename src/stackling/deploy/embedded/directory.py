@@ -89,6 +89,11 @@ class StateDirectory:
         return self.root / "ovn"
 
     @property
+    def simulated_cluster(self) -> Path:
+        """Which simulated machines have power and a network."""
+        return self.root / "cluster" / "machines.json"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

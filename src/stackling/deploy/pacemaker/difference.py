@@ -37,7 +37,8 @@ def changes(running: Configuration, wanted: Configuration) -> list[Change]:
     Of the cluster's options only those that *wanted* names matter: others belong to Pacemaker or to the operator.
     """
     before, after = crm.blocks(_comparable(running, wanted)), crm.blocks(wanted)
-    return [Change(name, before.get(name, ""), after.get(name, "")) for name in [*after, *(name for name in before if name not in after)]
+    names = [*after, *(name for name in before if name not in after)]
+    return [Change(name, before.get(name, ""), after.get(name, "")) for name in names
             if before.get(name, "") != after.get(name, "")]
 
 

@@ -130,6 +130,77 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_guards")),
     )
     op.create_table(
+        "ha_evacuations",
+        sa.Column("server_id", types.Id, nullable=False),
+        sa.Column("generation", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("machine_id", types.Id, nullable=False),
+        sa.Column("host_id", types.Id, nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("disk", sa.String(length=8), nullable=False),
+        sa.Column("priority", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("position", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("reason", types.Long, nullable=True),
+        sa.Column("target_id", types.Id, nullable=True),
+        sa.Column("target", types.Name, nullable=True),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("moved_at", sa.Double(), nullable=True),
+        sa.Column("deadline_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("server_id", name=op.f("pk_ha_evacuations")),
+    )
+    with op.batch_alter_table("ha_evacuations", schema=None) as batch_op:
+        batch_op.create_index("ix_ha_evacuations_machine_id", ["machine_id"], unique=False)
+        batch_op.create_index("ix_ha_evacuations_state_target_id", ["state", "target_id"], unique=False)
+
+    op.create_table(
+        "ha_leases",
+        sa.Column("host_id", types.Id, nullable=False),
+        sa.Column("releasing_at", sa.Double(), nullable=True),
+        sa.Column("released_at", sa.Double(), nullable=True),
+        sa.Column("released_by", types.Id, nullable=True),
+        sa.Column("changes", BigId, server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("host_id", name=op.f("pk_ha_leases")),
+    )
+    op.create_table(
+        "ha_machines",
+        sa.Column("machine_id", types.Id, nullable=False),
+        sa.Column("generation", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("reason", types.Long, nullable=True),
+        sa.Column("alarm", types.Long, nullable=True),
+        sa.Column("standing", sa.String(length=16), nullable=True),
+        sa.Column("lost_at", sa.Double(), nullable=True),
+        sa.Column("lost_boot_id", sa.String(length=64), nullable=True),
+        sa.Column("asked_at", sa.Double(), nullable=True),
+        sa.Column("fenced_at", sa.Double(), nullable=True),
+        sa.Column("proof_id", types.Id, nullable=True),
+        sa.Column("returned_at", sa.Double(), nullable=True),
+        sa.Column("distrusted", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("planned_at", sa.Double(), nullable=True),
+        sa.Column("planned_until", sa.Double(), nullable=True),
+        sa.Column("planned_reason", types.Long, nullable=True),
+        sa.Column("planned_by", types.Id, nullable=True),
+        sa.Column("planned_gone", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("machine_id", name=op.f("pk_ha_machines")),
+    )
+    op.create_table(
+        "ha_proofs",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("machine_id", types.Id, nullable=False),
+        sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("strength", sa.String(length=16), nullable=False),
+        sa.Column("summary", types.Long, nullable=False),
+        sa.Column("evidence", types.Json(), nullable=False),
+        sa.Column("lost_at", sa.Double(), nullable=True),
+        sa.Column("proven_at", sa.Double(), nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ha_proofs")),
+    )
+    with op.batch_alter_table("ha_proofs", schema=None) as batch_op:
+        batch_op.create_index("ix_ha_proofs_machine_id", ["machine_id", "proven_at"], unique=False)
+
+    op.create_table(
         "hosts",
         sa.Column("id", types.Id, nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
@@ -1377,6 +1448,17 @@ def downgrade() -> None:
         batch_op.drop_index("ix_hosts_machine_id")
 
     op.drop_table("hosts")
+    with op.batch_alter_table("ha_proofs", schema=None) as batch_op:
+        batch_op.drop_index("ix_ha_proofs_machine_id")
+
+    op.drop_table("ha_proofs")
+    op.drop_table("ha_machines")
+    op.drop_table("ha_leases")
+    with op.batch_alter_table("ha_evacuations", schema=None) as batch_op:
+        batch_op.drop_index("ix_ha_evacuations_state_target_id")
+        batch_op.drop_index("ix_ha_evacuations_machine_id")
+
+    op.drop_table("ha_evacuations")
     op.drop_table("guards")
     with op.batch_alter_table("floating_ips", schema=None) as batch_op:
         batch_op.drop_index("ix_floating_ips_settled")

@@ -1,0 +1,46 @@
+"""``ocf:stackling:agent``: what servers of this machine need: Open vSwitch, or Stackling's agent. Watched only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import machine, services
+from .resource import Agent, Call, Failed, Parameter
+
+UNITS = {"ovs": "stackling-ovs-db.service stackling-ovs-switch.service stackling-ovn-controller.service",
+         "agent": "stackling-agent.service"}
+_ECHO = b'{"id":"echo","method":"echo","params":["stackling"]}'
+
+
+def check(call: Call, limit: float) -> None:
+    """The agent answers on its socket; Open vSwitch's database answers an echo (RFC 7047, 4.1.11)."""
+    if call["service"] == "ovs":
+        machine.converse(Path(call["socket"] or machine.RUN / "ovs/conf.sock"), limit, send=_ECHO, expect=b"stackling")
+        return
+    status, _ = machine.ask(machine.UnixConnection(agent_socket(call), limit), "GET", "/")
+    if status != 200:
+        raise Failed(f"the agent answers {status}")
+
+
+def agent_socket(call: Call) -> Path:
+    """Where the agent answers."""
+    return Path(call["socket"] or machine.RUN / "agent.sock")
+
+
+def _units(call: Call) -> tuple[str, ...]:
+    return tuple((call["units"] or UNITS[call["service"]]).split())
+
+
+SERVICE = services.Service(_units, check, limit=5.0, patience=20.0)
+
+AGENT = Agent(
+    "agent", "Watches what servers need: Open vSwitch, or the agent",
+    "Watches Open vSwitch with ovn-controller (ovs), or the agent that runs the servers of this machine (agent). "
+    "systemd starts them. This resource starts again what has ended or doesn't answer, and never stops anything: "
+    "servers go on running whatever happens to the cluster.",
+    lambda call: services.watch(SERVICE, call, revive=True), services.unwatch,
+    lambda call: services.look(SERVICE, call),
+    (Parameter("service", "what", "What is watched.", required=True, choices=("ovs", "agent")),
+     Parameter("units", "systemd units", "Instead of the service's own, separated by blanks."),
+     Parameter("socket", "socket", "Where Open vSwitch's database, or the agent, answers.")),
+    seconds=(30, 10, 20))

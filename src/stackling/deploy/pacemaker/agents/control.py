@@ -1,0 +1,55 @@
+"""``ocf:stackling:control``: a control process on this machine, ``api`` or ``engine``."""
+
+from __future__ import annotations
+
+import http.client
+from typing import Any
+from urllib.parse import urlsplit
+
+from . import machine, services
+from .resource import Agent, Call, Failed, Parameter
+
+HEALTH = f"https://127.0.0.1:{machine.PUBLIC_PORT}/healthz"
+
+
+def health(url: str, limit: float) -> tuple[int, Any]:
+    """(status, answer) of a health check on this machine. Raises ``OSError``."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "127.0.0.1", parts.port
+    if parts.scheme == "https":
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            host, port, timeout=limit, context=machine.anybody())
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=limit)
+    return machine.ask(connection, "GET", parts.path or "/")
+
+
+def check(call: Call, limit: float) -> None:
+    """It answers. That it can't use the database is no failure of its own: a restart wouldn't help."""
+    if call["service"] == "api" or call["url"]:
+        health(call["url"] or HEALTH, limit)
+        return
+    connection = http.client.HTTPSConnection(
+        machine.address(), machine.INTERNAL_PORT, timeout=limit, context=machine.identity())
+    status, _ = machine.ask(connection, "GET", "/healthz")
+    if status >= 500 and status != 503:
+        raise Failed(f"the engine answers {status}")
+
+
+def _units(call: Call) -> tuple[str, ...]:
+    return (call["unit"] or f"stackling-{call['service']}.service",)
+
+
+SERVICE = services.Service(_units, check, limit=4.0, patience=15.0)
+
+AGENT = Agent(
+    "control", "A control process: the APIs, or the engine",
+    "Runs the control process of this machine that serves the APIs (api) or the one that converges resources and "
+    "answers agents (engine), as the systemd units stackling-api and stackling-engine. It fails when the process "
+    "doesn't answer; that the database can't be used is no failure of this resource. A failure never fences.",
+    lambda call: services.start(SERVICE, call), lambda call: services.stop(SERVICE, call),
+    lambda call: services.monitor(SERVICE, call),
+    (Parameter("service", "which process", "The control process.", required=True, choices=("api", "engine")),
+     Parameter("unit", "systemd unit", "Instead of stackling-<service>.service."),
+     Parameter("url", "health check", f"What is asked instead of {HEALTH}, or of the engine's internal listener.")),
+    seconds=(40, 30, 15), interval=3)

@@ -1,0 +1,217 @@
+"""The kinds "machine" and "evacuation" of the engine.
+
+A machine's turn looks (membership, heartbeat, fencer), judges (``rules``) and writes down what follows. The only thing
+that it does to the world is to ask the fencer, and only for a loss that stands in the database already. An
+evacuation's turn moves one server; its backend is the compute service's own state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from stackling.core import clock
+from stackling.engine.kinds import Blocked, Fence, Key, Kind, Outcome
+from stackling.ha import evacuations, machines, plan, rows, rules
+from stackling.ha.evacuations import Full
+from stackling.ha.model import (
+    AskFencer,
+    Behind,
+    BlockStorage,
+    Evacuation,
+    Look,
+    Move,
+    Record,
+    Sense,
+    Settings,
+    Starting,
+    State,
+    Step,
+    Strength,
+    Verdict,
+)
+from stackling.ha.watch import Transactions, Watch
+from stackling.ports.membership import Fence as Fencer
+from stackling.ports.membership import MembershipUnknown
+from stackling.ports.storage_fence import StorageFence, StorageFenceDown
+from stackling.store.transaction import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredMachine:
+    """A machine and what is concluded of the others."""
+
+    generation: int
+    record: Record
+    others: dict[str, Record]
+
+
+class MachineKind:
+    """``engine.kinds.Kind`` for machines. *fencer* None: there is no fencing."""
+
+    name = rows.MACHINE
+
+    def __init__(self, watch: Watch, fencer: Fencer | None, settings: Settings,
+                 storage: StorageFence | None = None) -> None:
+        self._watch, self._fencer, self._settings, self._storage = watch, fencer, settings, storage
+        self._asked: dict[str, float] = {}
+        self._problems: dict[str, str] = {}
+
+    def load(self, tx: Tx, id: str) -> DesiredMachine | None:
+        """The machine's record."""
+        record = machines.record_of(tx, id)
+        return None if record is None else DesiredMachine(record.generation, record, machines.records(tx))
+
+    def generation(self, tx: Tx, id: str) -> int | None:
+        """The row's generation now."""
+        return rows.generation(tx, id)
+
+    def observe(self, desired: DesiredMachine) -> Sense:
+        """All that can be seen of the machine; asks the fencer only where that matters."""
+        record, now = desired.record, clock.wall()
+        beat, age = self._watch.heartbeats.beat(record.id, clock.monotonic())
+        member_at, member_boot = self._watch.member_at(record.name)
+        try:
+            standings, unknown = self._watch.standings(), None
+        except MembershipUnknown as error:
+            standings, unknown = {}, str(error)
+        standing = standings.get(record.name)
+        if standing is None and unknown is None:
+            unknown = "the cluster's membership doesn't know this machine; nothing is concluded"
+        sense = Sense(
+            now, standing, rules.crowd(desired.others, standings, now), beat, age, member_at, member_boot, unknown,
+            fencing=self._fencer is not None, asked_at=self._asked.get(record.id),
+            standings={name: found.value for name, found in standings.items()})
+        if self._fencer is not None:
+            sense = self._ask_history(self._fencer, record, sense)
+        return self._ask_storage(record, sense)
+
+    def plan(self, desired: DesiredMachine, observed: Sense) -> Sequence[Step]:
+        """What the rules say."""
+        return self._judge(desired, observed).steps
+
+    def apply(self, fence: Fence, desired: DesiredMachine, step: Step) -> None:
+        """Ask the fencer, or wait."""
+        record = desired.record
+        if isinstance(step, AskFencer):
+            assert self._fencer is not None
+            try:
+                self._fencer.off(record.name, self._settings.fence_timeout)
+                self._problems.pop(record.id, None)
+            except MembershipUnknown as error:
+                self._problems[record.id] = str(error)
+            self._asked[record.id] = clock.wall()
+        elif isinstance(step, BlockStorage):
+            if self._storage is not None:
+                try:
+                    self._storage.block(record.name)
+                except StorageFenceDown as error:
+                    self._problems[record.id] = str(error)
+        else:
+            raise Blocked(Key("fence", record.id), step.reason)
+
+    def settle(self, tx: Tx, desired: DesiredMachine, observed: Sense | None, outcome: Outcome) -> None:
+        """Write the conclusion down."""
+        if observed is not None:
+            machines.conclude(tx, desired.record, observed, self._judge(desired, observed), self._settings)
+
+    # -- how
+
+    def _judge(self, desired: DesiredMachine, sense: Sense) -> Verdict:
+        return rules.judge(desired.record, sense, self._settings)
+
+    def _ask_history(self, fencer: Fencer, record: Record, sense: Sense) -> Sense:
+        if rules.needs_history(record, sense):
+            problem = self._problems.get(record.id)
+            try:
+                history = tuple(fencer.history(record.name))
+            except MembershipUnknown as error:
+                return replace(sense, fencer_problem=f"the fencer can't be asked: {error}")
+            since = (record.lost_at or sense.member_at or 0.0) - self._settings.clock_margin
+            off = _is_off(fencer, record.name) if rules.success(history, since) else None
+            return replace(sense, history=history, power_off=off, fencer_problem=problem)
+        if record.state is State.FENCED and record.strength is Strength.POWER:
+            return replace(sense, power_off=_is_off(fencer, record.name))
+        return sense
+
+    def _ask_storage(self, record: Record, sense: Sense) -> Sense:
+        if self._storage is None or record.state is not State.LOST:
+            return sense
+        try:
+            return replace(sense, blocked_since=self._storage.blocked_since(record.name))
+        except StorageFenceDown:
+            return sense
+
+
+def _is_off(fencer: Fencer, machine: str) -> bool | None:
+    try:
+        return fencer.is_off(machine)
+    except MembershipUnknown:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredMove:
+    """The row as it was when the turn began."""
+
+    generation: int
+    server_id: str
+
+
+class EvacuationKind:
+    """``engine.kinds.Kind`` for evacuations; the id is the server's."""
+
+    name = rows.EVACUATION
+
+    def __init__(self, database: Transactions, settings: Settings) -> None:
+        self._database, self._settings = database, settings
+
+    def load(self, tx: Tx, id: str) -> DesiredMove | None:
+        """The row."""
+        row = rows.evacuation(tx, id)
+        return None if row is None else DesiredMove(row.generation, id)
+
+    def generation(self, tx: Tx, id: str) -> int | None:
+        """The row's generation now."""
+        row = rows.evacuation(tx, id)
+        return None if row is None else int(row.generation)
+
+    def observe(self, desired: DesiredMove) -> Look | None:
+        """How it stands now."""
+        return self._database.read(evacuations.look, desired.server_id)
+
+    def plan(self, desired: DesiredMove, observed: Look | None) -> Sequence[plan.Step]:
+        """At most one step."""
+        return () if observed is None else plan.steps(observed)
+
+    def apply(self, fence: Fence, desired: DesiredMove, step: plan.Step) -> None:
+        """Move it, or wait for what must happen first."""
+        id = desired.server_id
+        match step:
+            case Move():
+                try:
+                    refusal = self._database.write(evacuations.move, id, desired.generation, self._settings)
+                except Full as full:
+                    raise Blocked(Key("room", "host"), str(full)) from None
+                if refusal is not None:
+                    raise Blocked(Key("room", "host"), refusal)
+            case Behind(other):
+                raise Blocked(Key(rows.EVACUATION, other), "servers of higher priority go first")
+            case Starting(reason):
+                raise Blocked(Key("server", id), reason)
+
+    def settle(self, tx: Tx, desired: DesiredMove, observed: Look | None, outcome: Outcome) -> None:
+        """Write down how it stands; who waits for a start to end may go on."""
+        before = rows.evacuation(tx, desired.server_id)
+        evacuations.conclude(tx, desired.server_id, outcome.error, overdue=outcome.overdue)
+        after = rows.evacuation(tx, desired.server_id)
+        if before is not None and after is not None and after.state == Evacuation.DONE != before.state:
+            tx.wake_blocked("room", "host")
+
+
+def kinds(database: Transactions, watch: Watch, fencer: Fencer | None, settings: Settings,
+          storage: StorageFence | None = None) -> list[Kind]:
+    """What the engine must know of high availability. Raises ``ValueError`` for settings that can't work."""
+    settings.check()
+    return [MachineKind(watch, fencer, settings, storage), EvacuationKind(database, settings)]
+

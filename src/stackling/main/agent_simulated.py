@@ -1,0 +1,167 @@
+"""The agent's parts on simulated machines, any number of them in one process.
+
+With a file of the simulated cluster, each machine runs only while it has power and a network there: without power its
+guests are off and its agent is gone, without a network its guests go on and nobody hears its agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stackling.agent.host import HostAgent
+from stackling.agent.ledger import Ledger
+from stackling.agent.run import Run, inline
+from stackling.drivers.simulated.disks import SimulatedDisks
+from stackling.drivers.simulated.hypervisor import DEFAULT, SimulatedHypervisor
+from stackling.drivers.simulated.membership import SimulatedCluster, SimulatedMachine
+from stackling.ports.document import Inventory
+
+if TYPE_CHECKING:
+    from stackling.main.agent import Wiring
+
+log = logging.getLogger(__name__)
+LOOK = 0.2              # seconds between two looks at the file
+
+
+async def wire(wiring: Wiring) -> Run:
+    """Put together every machine of this process; what runs blocking calls."""
+    settings = wiring.settings
+    _allow_files(settings.hosts * 5 + 64)
+    pretended = settings.simulated
+    inventory = Inventory(
+        vcpus=pretended.vcpus, memory_mib=pretended.memory_mib, disk_gib=pretended.disk_gib,
+        hypervisor_type=DEFAULT.hypervisor_type, hypervisor_version=DEFAULT.hypervisor_version,
+        cpu_info=DEFAULT.cpu_info)
+    cluster = None if pretended.cluster is None else SimulatedCluster(
+        pretended.cluster, [machine for machine, _ in settings.names()])
+    irons: list[Iron] = []
+    for machine, host in settings.names():
+        state = settings.state_dir / "hosts" / host
+        iron = Iron(wiring, machine, host, state, state if pretended.persistent else None, inventory)
+        wiring.stack.callback(iron.close)
+        if cluster is None:
+            wiring.agents.append(iron.agent(wiring.boot_id))
+        else:
+            irons.append(iron)
+    if cluster is not None:
+        lives = Lives(wiring, cluster, irons)
+        lives.look()
+        wiring.led = True
+        wiring.more.append(lives.run())
+    return inline
+
+
+@dataclass(slots=True)
+class Iron:
+    """One simulated machine: what outlives its agent."""
+
+    wiring: Wiring
+    machine: str
+    host: str
+    state: Path
+    kept: Path | None
+    inventory: Inventory
+    hypervisor: SimulatedHypervisor | None = None
+    disks: SimulatedDisks | None = None
+    ledger: Ledger | None = None
+
+    def agent(self, boot_id: str) -> HostAgent:
+        """An agent that has just been started, in this boot of the machine."""
+        wiring = self.wiring
+        if self.hypervisor is None or self.disks is None:
+            self.hypervisor, self.disks = SimulatedHypervisor(self.kept, self.inventory), SimulatedDisks(self.kept)
+        if self.ledger is not None:
+            self.ledger.close()
+        self.ledger = Ledger(self.state / "ledger", self.host, durable=False)
+        return HostAgent(
+            machine=self.machine, host=self.host, ledger=self.ledger, hypervisor=self.hypervisor, disks=self.disks,
+            lanes=wiring.lanes(), hand_over=wiring.sender(), boot_id=boot_id, run=inline,
+            inventory=self.hypervisor.inventory, address=str(wiring.socket), timing=wiring.timing)
+
+    def lose_power(self) -> None:
+        """Whatever ran is off."""
+        if self.hypervisor is not None:
+            self.hypervisor.reboot_machine()
+
+    def close(self) -> None:
+        """Let go of its files."""
+        if self.ledger is not None:
+            self.ledger.close()
+        if self.hypervisor is not None:
+            self.hypervisor.close()
+
+
+class Lives:
+    """Starts and ends the agents of machines as the file says."""
+
+    def __init__(self, wiring: Wiring, cluster: SimulatedCluster, irons: list[Iron]) -> None:
+        self._wiring, self._cluster, self._irons = wiring, cluster, irons
+        self._running: dict[str, tuple[HostAgent, str]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stamp: tuple[int, int] | None = None
+
+    def look(self) -> list[str]:
+        """Compare with the file; the machines that changed."""
+        stat = self._cluster.path.stat()
+        if self._stamp == (stat.st_mtime_ns, stat.st_ino):
+            return []
+        self._stamp = (stat.st_mtime_ns, stat.st_ino)
+        changed: list[str] = []
+        for iron in self._irons:
+            machine = self._cluster.machine(iron.machine)
+            running = self._running.get(iron.machine)
+            if running is not None and not (_answers(machine) and running[1] == machine.boot_id):
+                del self._running[iron.machine]
+                self._wiring.agents.remove(running[0])
+                changed.append(iron.machine)
+            if not machine.power or (running is not None and running[1] != machine.boot_id):
+                iron.lose_power()
+            if _answers(machine) and iron.machine not in self._running:
+                agent = iron.agent(machine.boot_id)
+                self._running[iron.machine] = (agent, machine.boot_id)
+                self._wiring.agents.append(agent)
+                changed.append(iron.machine)
+        return changed
+
+    async def run(self) -> None:
+        """Follow the file until cancelled."""
+        changed = [iron.machine for iron in self._irons]
+        try:
+            while True:
+                for name in dict.fromkeys(changed):
+                    await self._end(name)
+                    if running := self._running.get(name):
+                        self._tasks[name] = asyncio.create_task(running[0].run())
+                for task in self._tasks.values():
+                    if task.done():
+                        task.result()
+                await asyncio.sleep(LOOK)
+                changed = self.look()
+                if changed:
+                    log.info("the lives of these machines have changed: %s", ", ".join(sorted(set(changed))))
+        finally:
+            for name in list(self._tasks):
+                await self._end(name)
+
+    async def _end(self, name: str) -> None:
+        if task := self._tasks.pop(name, None):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def _answers(machine: SimulatedMachine) -> bool:
+    return machine.power and machine.network
+
+
+def _allow_files(number: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < number:
+        limit = number if hard == resource.RLIM_INFINITY else min(number, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
