@@ -12,6 +12,8 @@ from typing import Any, Literal
 Driver = Literal["simulated", "libvirt"]
 Access = Literal["isolated", "host", "nat", "uplink"]
 DEFAULT_PORT = 8700
+MOST_WATCHED = 64
+"""Simulated machines above which nobody watches their lives: they are there for their number."""
 
 HELP = {
     "driver": 'what runs servers: "libvirt" (real ones) or "simulated"',
@@ -78,6 +80,11 @@ class Configuration:
     def simulated(self) -> bool:
         """Whether nothing outside of our processes is touched."""
         return self.driver == "simulated"
+
+    @property
+    def fails_over(self) -> bool:
+        """Whether servers of a simulated machine that is lost are moved."""
+        return self.simulated and 3 <= self.hosts <= MOST_WATCHED
 
     @property
     def host_names(self) -> tuple[str, ...]:
