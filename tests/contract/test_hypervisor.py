@@ -127,6 +127,12 @@ def test_an_older_definition_is_refused(place: Place) -> None:
     guest = place.hypervisor.guest(desired.id)
     assert guest is not None
     assert guest.generation == 6
+    place.hypervisor.define(desired, disks, era=2)
+    with pytest.raises(HypervisorError, match="newer"):
+        place.hypervisor.define(ServerDesired(id=desired.id, generation=7, memory_mib=32), disks)
+    guest = place.hypervisor.guest(desired.id)
+    assert guest is not None
+    assert guest.generation == desired.generation
 
 
 def test_interfaces_of_a_guest_that_is_off(place: Place) -> None:

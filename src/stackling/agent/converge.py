@@ -205,7 +205,7 @@ class Converger:
                 case p.ForgetKept():
                     await run(self._disks.forget_kept, desired)
                 case p.Define():
-                    await run(hypervisor.define, desired, self._disks.paths(desired))
+                    await run(hypervisor.define, desired, self._disks.paths(desired), self._ledger.head.era or 1)
                 case p.Start(cold):
                     await run(hypervisor.start, server_id)
                     if cold:

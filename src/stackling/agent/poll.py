@@ -54,6 +54,7 @@ class Poller:
                 failures = 0
             except (ControlUnreachable, Refused, StaleDocument, OSError, msgspec.MsgspecError) as error:
                 failures += 1
+                self._fresh = self._fresh and not isinstance(error, StaleDocument)      # another era: all of it anew
                 if failures in (1, 5) or failures % 50 == 0:
                     log.warning("no document for %s (try %d): %s", self._host, failures, error)
                 pause = min(BACKOFF[1], BACKOFF[0] * 2 ** min(failures, 8))

@@ -135,6 +135,8 @@ class Deployment:
     engine_lease: float = 60.0
     web_download: bool = False
     first_start_lock: Path | None = None
+    mark_file: Path | None = None
+    """Follows the database, to notice an older one (``store.era``); None where others keep the database."""
     agents: Tls | None = None               # how we show ourselves when we ask an agent
     log_directory: Path | None = None       # None: standard error, which systemd keeps
     log_level: str = "info"

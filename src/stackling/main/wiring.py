@@ -21,6 +21,7 @@ from stackling.main.deployment import BrokerWakeups, Deployment, LocalWakeups, S
 from stackling.ports.bus import Bus
 from stackling.ports.fabric import Fabric
 from stackling.ports.web import Web
+from stackling.store import era
 from stackling.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class Plant:
 
         with self._alone():
             first_start(self)
+            if self.deployment.mark_file is not None:
+                era.check(self.database, self.deployment.mark_file)
 
     def public_app(self) -> App:
         """The APIs that clients use."""
@@ -73,11 +76,16 @@ class Plant:
         keeper = era.Keeper(self.database, self.deployment.mark_file) if self.deployment.mark_file else None
         if keeper is not None:
             keeper.start()
+        keeper = era.Keeper(self.database, self.deployment.mark_file) if self.deployment.mark_file else None
+        if keeper is not None:
+            keeper.start()
         stop_watching = self._watch_machines(worker.owner)
 
         def stop() -> None:
             stop_watching()
             worker.stop()
+            if keeper is not None:
+                keeper.stop()
             if keeper is not None:
                 keeper.stop()
             fabric.close()

@@ -69,11 +69,11 @@ class Hypervisor(Protocol):
         """What the machine has."""
         ...
 
-    def define(self, server: ServerDesired, disks: GuestDisks) -> None:
+    def define(self, server: ServerDesired, disks: GuestDisks, era: int = 1) -> None:
         """Make or replace the guest's definition, not starting it. Disks exist already.
 
         Raises ``GuestRefused`` for what this hypervisor can't do, and ``HypervisorError`` when the definition
-        in place is of a newer generation.
+        in place is of a newer *era* (that of the document) and generation.
         """
         ...
 

@@ -42,7 +42,7 @@ def tap_name(port_id: str) -> str:
     return f"tap{port_id[:TAP_DIGITS]}"
 
 
-def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Platform) -> str:
+def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Platform, era: int = 1) -> str:
     """The definition of *server*. Raises ``GuestRefused`` for hardware that isn't offered."""
     hardware = choose(server)
     if hardware.uefi and not platform.uefi:
@@ -51,7 +51,7 @@ def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Pl
     domain = Element("domain", type="kvm" if platform.kvm else "qemu")
     _text(domain, "name", instance_name(server.id))
     _text(domain, "uuid", server.id)
-    _metadata(domain, server)
+    _metadata(domain, server, era)
     _text(domain, "memory", str(server.memory_mib), unit="MiB")
     _text(domain, "vcpu", str(server.vcpus))
     _system(domain, server, hardware)
@@ -88,9 +88,9 @@ def _text(parent: Element, tag: str, text: str, **attributes: str) -> Element:
     return element
 
 
-def _metadata(domain: Element, server: ServerDesired) -> None:
+def _metadata(domain: Element, server: ServerDesired, era: int) -> None:
     mark = SubElement(SubElement(domain, "metadata"), f"{{{NAMESPACE}}}server",
-                      {"id": server.id, "generation": str(server.generation)})
+                      {"id": server.id, "era": str(era), "generation": str(server.generation)})
     _text(mark, f"{{{NAMESPACE}}}name", _printable(server.name))
     _text(mark, f"{{{NAMESPACE}}}project", server.project_id)
 

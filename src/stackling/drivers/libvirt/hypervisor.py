@@ -45,10 +45,10 @@ class LibvirtHypervisor:
                       "features": found["features"], "topology": found["topology"]},
             facts={"libvirt_version": found["libvirt"], "accelerator": "kvm" if self._platform.kvm else "tcg"})
 
-    def define(self, server: ServerDesired, disks: GuestDisks) -> None:
+    def define(self, server: ServerDesired, disks: GuestDisks, era: int = 1) -> None:
         log_file = self._instances / server.id / CONSOLE_LOG
-        xml = domain_xml(server, disks, log_file, self._platform)
-        self.client.call("define", id=server.id, generation=server.generation, xml=xml)
+        xml = domain_xml(server, disks, log_file, self._platform, era)
+        self.client.call("define", id=server.id, era=era, generation=server.generation, xml=xml)
 
     def start(self, server_id: str) -> None:
         self.client.call("start", START, id=server_id)

@@ -156,7 +156,8 @@ def describe(domain: Any) -> dict[str, Any]:
     tree = ElementTree.fromstring(domain.XMLDesc())
     mark = tree.find(f"metadata/{NAMESPACE}server")
     return {"id": domain.UUIDString(), "power": power(domain, state, reason), "ours": mark is not None,
-            "generation": int(mark.get("generation", "0")) if mark is not None else 0, "nics": ports(tree)}
+            "generation": int(mark.get("generation", "0")) if mark is not None else 0,
+            "era": int(mark.get("era", "1")) if mark is not None else 0, "nics": ports(tree)}
 
 
 def power(domain: Any, state: int, reason: int) -> str:
@@ -187,10 +188,10 @@ def inventory(connection: Any) -> dict[str, Any]:
             "topology": {"sockets": info[5], "cores": info[6], "threads": info[7]}}
 
 
-def define(connection: Any, id: str, generation: int, xml: str) -> None:
+def define(connection: Any, id: str, era: int, generation: int, xml: str) -> None:
     found = guest(connection, id)
-    if found and found["generation"] > generation:
-        raise Failure("failed", f"the definition in place is newer ({found['generation']}) than {generation}")
+    if found and (there := (found["era"], found["generation"])) > (era, generation):
+        raise Failure("failed", f"the definition in place is newer {there} than {(era, generation)}")
     domain = connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
     if domain.autostart():
         domain.setAutostart(0)

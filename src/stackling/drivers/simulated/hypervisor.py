@@ -35,6 +35,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     ours: bool = True
     log: tuple[str, ...] = ()
     gone: bool = False
+    era: int = 1
 
 
 class SimulatedHypervisor:
@@ -76,13 +77,13 @@ class SimulatedHypervisor:
         self._may_fail("inventory")
         return self._inventory
 
-    def define(self, server: ServerDesired, disks: GuestDisks) -> None:
+    def define(self, server: ServerDesired, disks: GuestDisks, era: int = 1) -> None:
         self._may_fail("define")
         old = self._guests.get(server.id)
-        if old is not None and old.generation > server.generation:
-            raise HypervisorError(f"the definition in place is newer ({old.generation}) than {server.generation}")
+        if old is not None and (there := (old.era, old.generation)) > (era, server.generation):
+            raise HypervisorError(f"the definition in place is newer {there} than {(era, server.generation)}")
         self._put(State(server.id, old.power if old else Power.STOPPED, server.generation,
-                        tuple(nic.port_id for nic in server.nics), log=old.log if old else ()))
+                        tuple(nic.port_id for nic in server.nics), log=old.log if old else (), era=era))
 
     def start(self, server_id: str) -> None:
         self._may_fail("start")
