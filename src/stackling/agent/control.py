@@ -1,12 +1,18 @@
-"""The agent's own socket: what control asks of a machine besides documents. Only the owner may connect (0600)."""
+"""The agent's own sockets: what control asks of a machine besides documents.
+
+Only the owner may connect to the unix socket (0600). The one for control on other machines speaks mutual TLS; who calls
+must be a control machine by the name in its certificate.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import re
+import ssl
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,15 +26,26 @@ MAX_LINES = 100_000
 _CONSOLE = re.compile(r"/servers/([0-9a-f-]{36})/console-output\Z")
 
 
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The TLS socket: where, with which context, and the names of the machines that may call."""
+
+    address: str
+    port: int
+    context: ssl.SSLContext
+    callers: Collection[str]
+
+
 class ControlSocket:
     """``GET /servers/{id}/console-output?lines=N`` → ``{"output": text}``; ``GET /`` → ``{"machine": name}``.
 
     *find* gives the hypervisor that runs a server of this machine's documents, or None.
     """
 
-    def __init__(self, path: Path, machine: str, find: Callable[[str], Hypervisor | None], run: Run) -> None:
-        self._path, self._machine, self._find, self._run = path, machine, find, run
-        self._server: asyncio.Server | None = None
+    def __init__(self, path: Path, machine: str, find: Callable[[str], Hypervisor | None], run: Run,
+                 remote: Remote | None = None) -> None:
+        self._path, self._machine, self._find, self._run, self._remote = path, machine, find, run, remote
+        self._servers: list[asyncio.Server] = []
 
     async def open(self) -> None:
         """Listen. Replaces what an agent that was killed has left."""
@@ -37,15 +54,19 @@ class ControlSocket:
             self._path.unlink()
         mask = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(
-                Server().connected(self._answer, "control"), path=self._path, limit=MAX_HEAD)
+            self._servers.append(await asyncio.start_unix_server(
+                Server().connected(self._answer, "control"), path=self._path, limit=MAX_HEAD))
         finally:
             os.umask(mask)
+        if (remote := self._remote) is not None:
+            self._servers.append(await asyncio.start_server(
+                Server(remote.callers).connected(self._answer, "control"), remote.address, remote.port,
+                ssl=remote.context, limit=MAX_HEAD))
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         self._path.unlink(missing_ok=True)
 
     async def _answer(self, request: Request) -> Response:

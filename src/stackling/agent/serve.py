@@ -11,7 +11,7 @@ import contextlib
 import logging
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -58,9 +58,13 @@ class BadRequest(Exception):
 
 
 class Server:
-    """Serves connections of any number of listening sockets with one handler each."""
+    """Serves connections of any number of listening sockets with one handler each.
 
-    def __init__(self) -> None:
+    *callers*: the common names of the certificates whose holders are served; None: anybody is.
+    """
+
+    def __init__(self, callers: Collection[str] | None = None) -> None:
+        self._callers = callers
         self._clients: Counter[str] = Counter()
         self._open = 0
 
@@ -70,6 +74,10 @@ class Server:
             peer = writer.get_extra_info("peername")
             client = str(peer[0]) if isinstance(peer, tuple) and peer else "local"
             key = f"{where} {client}"
+            if self._callers is not None and common_name(writer.get_extra_info("peercert")) not in self._callers:
+                log.warning("refused a caller from %s: its certificate isn't that of a control machine", client)
+                writer.transport.abort()
+                return
             if self._open >= CONNECTIONS or (client != "local" and self._clients[key] >= CONNECTIONS_A_CLIENT):
                 writer.transport.abort()
                 return
@@ -83,6 +91,14 @@ class Server:
                 if not self._clients[key]:
                     del self._clients[key]
         return serve
+
+
+def common_name(certificate: object) -> str | None:
+    """The common name in what ``getpeercert`` gave; None when there is none, or more than one."""
+    if not isinstance(certificate, dict):
+        return None
+    names = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
+    return names[0] if len(names) == 1 else None
 
 
 async def _serve(handler: Handler, client: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -21,6 +21,8 @@ COMMANDS = {
     "ssh": ("stackling.cli.ssh", "Log in to a server."),
     "ip": ("stackling.cli.ip", "Attach, detach and list floating IPs."),
     "explain": ("stackling.cli.explain", "Say what happened to a resource, and why."),
+    "cluster": ("stackling.cli.cluster", "Make several machines one cloud."),
+    "install": ("stackling.cli.install", "Have systemd start this machine's cloud at boot."),
     "ha": ("stackling.cli.ha", "Plan, apply and show what Pacemaker does."),
     "doctor": ("stackling.cli.doctor", "Check what this machine can do."),
     "lab": ("stackling.cli.lab", "Several machines on this one: switch them off, cut them off, and watch."),

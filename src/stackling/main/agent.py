@@ -113,9 +113,12 @@ async def _run(settings: AgentSettings, credential: str) -> None:
         stop = asyncio.create_task(stopped.wait())
         gc.collect()
         gc.freeze()
+        stack.callback(asyncio.create_task(notify.feed()).cancel)
+        notify.tell("READY=1")
         tasks.append(asyncio.create_task(_tell_ready(settings.ready_file, wiring.agents)))
         log.info("agent of %s runs (%s, boot %s)", settings.machine, settings.driver, wiring.boot_id)
         ended, _ = await asyncio.wait([*tasks[:-1], stop], return_when=asyncio.FIRST_COMPLETED)
+        notify.tell("STOPPING=1")
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from stackling.agent.ledger import Ledger
 from stackling.agent.metadata.service import MetadataService
 from stackling.agent.metadata.wiring import Plant
 from stackling.agent.run import Run, in_threads
+from stackling.deploy.embedded import command
 from stackling.deploy.embedded.probe import probe
 from stackling.drivers.libvirt.domain import Platform
 from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
@@ -23,6 +26,7 @@ from stackling.main.agent_settings import LibvirtSettings
 if TYPE_CHECKING:
     from stackling.main.agent import Wiring
 
+log = logging.getLogger(__name__)
 THREADS = 12
 FIRMWARE = Path("/usr/share/qemu/firmware")
 ACCOUNT, GROUP = "libvirt-qemu", "kvm"
@@ -35,11 +39,12 @@ async def wire(wiring: Wiring) -> Run:
     run = in_threads(ThreadPoolExecutor(THREADS, thread_name_prefix="driver"))
     writing = in_threads(ThreadPoolExecutor(1, thread_name_prefix="ledger"))
     kvm = await run(_kvm, wiring, libvirt)
+    netdev = await _netdev(libvirt, run)
     fetch = ImageFetch(wiring.endpoints, wiring.headers, wiring.tls)
     cache = ImageCache(libvirt.images, fetch, Limits(libvirt.image_days, libvirt.image_gib), group=GROUP)
     disks = LocalDisks(libvirt.instances, cache, account=ACCOUNT)
     hypervisor = LibvirtHypervisor(libvirt.uri, libvirt.instances, Platform(
-        kvm=kvm, sockets=libvirt.consoles, bridge=libvirt.bridge, netdev=libvirt.datapath == "netdev",
+        kvm=kvm, sockets=libvirt.consoles, bridge=libvirt.bridge, netdev=netdev,
         uefi=any(FIRMWARE.glob("*.json")), direct=takes_direct_io(libvirt.instances)),
         consoles=libvirt.consoles_here)
     wiring.stack.callback(hypervisor.close)
@@ -50,13 +55,27 @@ async def wire(wiring: Wiring) -> Run:
                                ledger.servers.get)
     wiring.agents.append(HostAgent(
         machine=machine, host=host, ledger=ledger, hypervisor=hypervisor, disks=disks, lanes=wiring.lanes(),
-        hand_over=wiring.sender(), boot_id=wiring.boot_id, run=run, address=str(wiring.socket), timing=wiring.timing,
+        hand_over=wiring.sender(), boot_id=wiring.boot_id, run=run, address=wiring.address, timing=wiring.timing,
         inventory=lambda: inventory.measure(hypervisor.inventory(), libvirt.instances,
                                             reserved_mib=libvirt.reserved_memory_mib),
         networks_changed=metadata.set_networks))
     if libvirt.ovs_socket:
         wiring.more.append(metadata.run())
     return run
+
+
+async def _netdev(libvirt: LibvirtSettings, run: Run) -> bool:
+    """Whether Open vSwitch forwards in user space; waits for it where that is to be asked."""
+    while libvirt.datapath == "probe":
+        try:
+            said = await run(lambda: command.run(
+                "ovs-vsctl", f"--db=unix:{libvirt.ovs_socket}", "--timeout=5", "get", "Bridge", libvirt.bridge,
+                "datapath_type"))
+            return said.strip().strip('"') == "netdev"
+        except command.CommandFailed as error:
+            log.warning("Open vSwitch isn't there yet: %s", error)
+            await asyncio.sleep(2.0)
+    return libvirt.datapath == "netdev"
 
 
 def _kvm(wiring: Wiring, libvirt: LibvirtSettings) -> bool:

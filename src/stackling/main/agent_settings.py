@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from stackling.main.tls import Tls
+
 
 class SettingsError(Exception):
     """The file can't be used; the message says why."""
@@ -17,7 +19,8 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[libvirt]``: where libvirtd answers, and how guests are plugged in.
 
     ``uri`` may name a socket; ``netns`` is the cloud's network namespace ("" for the machine's own); ``instance`` is
-    the prefix of what is visible on the machine; ``datapath`` is Open vSwitch's, ``netdev`` or ``system``;
+    the prefix of what is visible on the machine; ``datapath`` is Open vSwitch's, ``netdev`` or ``system``, or
+    ``probe``: what its bridge has;
     ``accelerator`` is ``probe``, ``kvm`` or ``tcg``; ``consoles`` is the directory in which guests' consoles listen, as
     libvirtd sees it; ``ovs_socket`` is where Open vSwitch's database answers, for
     the interfaces of the metadata service ("" turns the service off).
@@ -29,7 +32,7 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     netns: str = ""
     instance: str = "stackling"
     bridge: str = "br-int"
-    datapath: Literal["netdev", "system"] = "netdev"
+    datapath: Literal["netdev", "system", "probe"] = "netdev"
     accelerator: Literal["probe", "kvm", "tcg"] = "probe"
     consoles: Path = Path("/run/guests")
     consoles_here: Path | None = None       # the same directory as the agent sees it
@@ -54,8 +57,9 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. Times are in seconds.
 
     ``control`` lists URLs (``http+unix:///path``, ``http://…``, ``https://…``), tried in turn. ``credential_file``
-    holds one line. With ``hosts`` above 1 (simulated only) the process is that many machines, named
-    ``<machine>-1`` and so on, with hosts ``<host>-1`` and so on, all with the same credential.
+    holds one line. ``listen`` (``https://address:port``) is where control on other machines asks this agent, those
+    named ``callers`` in their certificates. With ``hosts`` above 1 (simulated only) the process is that many machines,
+    named ``<machine>-1`` and so on, with hosts ``<host>-1`` and so on, all with the same credential.
     """
 
     state_dir: Path
@@ -66,6 +70,8 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     driver: Literal["libvirt", "simulated"]
     hosts: int = 1
     socket: Path | None = None              # <state_dir>/agent.sock
+    listen: str = ""
+    callers: tuple[str, ...] = ()
     pid_file: Path | None = None            # <state_dir>/agent.pid
     ready_file: Path | None = None          # made when the agent runs
     boot_id_file: Path | None = None        # instead of the kernel's boot id
@@ -79,6 +85,13 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_file: Path | None = None
     libvirt: LibvirtSettings | None = None
     simulated: SimulatedSettings = SimulatedSettings()
+
+    @property
+    def own(self) -> Tls | None:
+        """This machine's certificate, where it has one."""
+        if self.certificate_file and self.key_file and self.ca_file:
+            return Tls(self.certificate_file, self.key_file, self.ca_file)
+        return None
 
     def names(self) -> list[tuple[str, str]]:
         """(machine, host) of each agent in this process."""
@@ -103,6 +116,8 @@ def read(path: Path) -> AgentSettings:
         raise SettingsError(f"{path}: hosts must be 1, or more with driver = \"simulated\"")
     if settings.driver == "libvirt" and settings.libvirt is None:
         raise SettingsError(f"{path}: driver = \"libvirt\" needs a section [libvirt] with instances and images")
+    if settings.listen and settings.own is None:
+        raise SettingsError(f"{path}: listen needs certificate_file, key_file and ca_file")
     if not settings.control:
         raise SettingsError(f"{path}: control must list at least one URL")
     return settings

@@ -82,7 +82,7 @@ class Iron:
         return HostAgent(
             machine=self.machine, host=self.host, ledger=self.ledger, hypervisor=self.hypervisor, disks=self.disks,
             lanes=wiring.lanes(), hand_over=wiring.sender(), boot_id=boot_id, run=inline,
-            inventory=self.hypervisor.inventory, address=str(wiring.socket), timing=wiring.timing)
+            inventory=self.hypervisor.inventory, address=wiring.address, timing=wiring.timing)
 
     def lose_power(self) -> None:
         """Whatever ran is off."""

@@ -6,7 +6,7 @@ import ssl
 
 from stackling.agent.wire import ControlUnreachable, Endpoint, Lane
 from stackling.main import tls
-from stackling.main.deployment import Tls
+from stackling.main.tls import Tls
 
 TIMEOUT = 10.0
 

@@ -17,8 +17,8 @@ from stackling.main.deployment import (
     LocalWakeups,
     Northbound,
     Registered,
-    Tls,
 )
+from stackling.main.tls import Tls
 from stackling.network.facade import External
 
 NORTHBOUND_PORT = 6641

@@ -11,7 +11,7 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from stackling.main import tls
+from stackling.agent.serve import common_name
 
 LARGEST_HEAD = 64 * 1024    # bytes of all header fields of a request
 PEER = "stackling.peer"     # in a scope's extensions: the common name in the client's certificate
@@ -40,7 +40,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:    # type: ignore[override]
         super().connection_made(transport)
         if (secured := transport.get_extra_info("ssl_object")) is not None:
-            self._peer = tls.name_in(secured.getpeercert())
+            self._peer = common_name(secured.getpeercert())
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
+from pathlib import Path
 
-from stackling.main.deployment import Tls
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files. *ca* signs the clients that may connect (mutual) or the servers that we connect to."""
+
+    certificate: Path
+    key: Path
+    ca: Path
 
 
 def server(own: Tls, *, mutual: bool) -> ssl.SSLContext:
@@ -26,14 +35,6 @@ def client(own: Tls) -> ssl.SSLContext:
     _common(context, own)
     context.load_verify_locations(own.ca)
     return context
-
-
-def name_in(certificate: object) -> str | None:
-    """The common name in what ``getpeercert`` gave; None when there is none, or more than one."""
-    if not isinstance(certificate, dict):
-        return None
-    names = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
-    return names[0] if len(names) == 1 else None
 
 
 def _common(context: ssl.SSLContext, own: Tls) -> None:

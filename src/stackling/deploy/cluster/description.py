@@ -81,7 +81,10 @@ class Storage(Struct, frozen=True):
 
 
 class Cluster(Struct, frozen=True):
-    """The whole file. ``virtual_ip`` is in CIDR form, on the management network."""
+    """The whole file. ``virtual_ip`` is in CIDR form, on the management network.
+
+    ``driver`` "simulated" runs no real servers and needs no libvirt and no OVN: to try the control plane alone.
+    """
 
     name: str
     virtual_ip: str
@@ -90,6 +93,7 @@ class Cluster(Struct, frozen=True):
     external: External = External()
     fencing: Fencing = Fencing()
     storage: Storage = Storage()
+    driver: Literal["libvirt", "simulated"] = "libvirt"
     take_over: Literal["evacuate", "identity"] = "evacuate"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

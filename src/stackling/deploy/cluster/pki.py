@@ -82,7 +82,7 @@ def issue(authority: Pair, cluster: Cluster, machine: Machine) -> Pair:
 def make_identity(cluster_name: str) -> str:
     """A self-signed certificate and its key, as one text: what the control machines show each other and trust alone."""
     pair = make_authority(f"{cluster_name} control")
-    return (pair.certificate + pair.key).decode()
+    return (pair.certificate + pair.key).decode().strip()
 
 
 def for_machine(authority: Pair, cluster: Cluster, machine: Machine) -> Pki:

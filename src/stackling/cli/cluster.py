@@ -1,0 +1,113 @@
+"""``stackling cluster``: several machines as one cloud."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from stackling.cli import options, output
+from stackling.cli.problem import Problem
+from stackling.deploy.cluster import bundle, description, member, setup
+from stackling.deploy.cluster.description import Cluster, ClusterError, Machine
+from stackling.deploy.cluster.paths import Paths
+from stackling.deploy.embedded.command import CommandFailed
+
+root_option = click.option("--root", type=click.Path(path_type=Path), default=Path("/"), hidden=True,
+                           help="Above etc/stackling and its like; systemd isn't told then.")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Failures as one line."""
+    try:
+        yield
+    except (ClusterError, CommandFailed) as error:
+        raise Problem(str(error)) from None
+    except OSError as error:
+        raise Problem(f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")) from None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Make several machines one cloud."""
+
+
+@command.command()
+@click.option("--from", "source", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+              help="The description of the cluster (cluster.toml), with every machine.")
+@click.option("--machine", "name", metavar="NAME", help="Which of them this is.  [default: this machine's name]")
+@click.option("--name", "cluster_name", metavar="NAME", help="Without --from: the cluster's name.")
+@click.option("--address", metavar="IP", help="Without --from: this machine's address on the management network.")
+@click.option("--virtual-ip", metavar="IP/LEN", help="Without --from: the address of the APIs.")
+@click.option("--fence-secrets", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+              help="JSON object of what the fence agent needs and nobody else may see.")
+@click.option("--no-start", is_flag=True, help="Only write files.")
+@root_option
+def init(source: Path | None, name: str | None, cluster_name: str | None, address: str | None, virtual_ip: str | None,
+         fence_secrets: Path | None, no_start: bool, root: Path) -> None:
+    """Make a cluster, with this machine as its first one.
+
+    Secrets and certificates are made for every machine of the description; each of the others takes its own with
+    "stackling cluster join BUNDLE".
+    """
+    name = name or socket.gethostname().partition(".")[0]
+    with explained():
+        cluster = description.read(source) if source else _alone(name, cluster_name, address, virtual_ip)
+        fence = json.loads(fence_secrets.read_text()) if fence_secrets else None
+        others = member.init(cluster, name, Paths(root), fence)
+        _set_up(Paths(root), start=not no_start)
+    click.echo(f"cluster {cluster.name} is made; this is {name}, the APIs will be at {cluster.public_url}")
+    for other, path in others.items():
+        click.echo(f"  {other}: bring {path} there (it holds secrets), and run `stackling cluster join FILE`")
+
+
+@command.command()
+@click.argument("ticket", metavar="BUNDLE|TOKEN")
+@click.option("--no-start", is_flag=True, help="Only write files.")
+@root_option
+def join(ticket: str, no_start: bool, root: Path) -> None:
+    """Make this machine one of a cluster."""
+    with explained():
+        found = bundle.read(Path(ticket))
+        member.join(found, Paths(root))
+        _set_up(Paths(root), start=not no_start)
+    click.echo(f"this is {found.machine} of cluster {found.cluster.name}")
+
+
+@command.command()
+@options.output_format
+@root_option
+def status(style: str, root: Path) -> None:
+    """Show the cluster's machines, and which of their control planes are ready."""
+    with explained():
+        cluster, here = description.read(Paths(root).cluster), Paths(root).name
+        rows = setup.healths(cluster, Paths(root))
+    value = {"name": cluster.name, "api": cluster.public_url, "machine": here, "machines": [
+        {"name": machine.name, "address": machine.address, "control": machine.control, "compute": machine.compute,
+         "ready": rows[machine.name].ready, "problem": rows[machine.name].problem} for machine in cluster.machines]}
+    if style == "table":
+        click.echo(f"{cluster.name}: {cluster.public_url}")
+    shown = [[machine.name + (" *" if machine.name == here else ""), machine.address,
+              "control" if machine.control else "", "compute" if machine.compute else "",
+              {True: "ready", False: "not ready", None: ""}[rows[machine.name].ready], rows[machine.name].problem]
+             for machine in cluster.machines]
+    output.show(style, value, (["machine", "address", "", "", "control plane", "problem"], shown))
+
+
+def _alone(name: str, cluster_name: str | None, address: str | None, virtual_ip: str | None) -> Cluster:
+    if not (cluster_name and address and virtual_ip):
+        raise click.UsageError("give --from FILE, or --name, --address and --virtual-ip")
+    return description.check(Cluster(name=cluster_name, virtual_ip=virtual_ip,
+                                     machines=(Machine(name=name, address=address),)))
+
+
+def _set_up(paths: Paths, *, start: bool) -> None:
+    if paths.root == Path("/") and os.geteuid() != 0:
+        raise Problem("only root can set up a machine of a cluster")
+    setup.set_up(paths, start=start)

@@ -1,0 +1,61 @@
+"""A machine of a cluster set up: its files in place, systemd told, what systemd starts itself enabled and started."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackling.deploy.cluster import description, layout, member, systemd
+from stackling.deploy.cluster.description import PUBLIC_PORT, Cluster, Machine
+from stackling.deploy.cluster.paths import Paths
+
+PATIENCE = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a control plane says of itself; None: it has none."""
+
+    ready: bool | None
+    problem: str | None = None
+
+
+def set_up(paths: Paths, *, start: bool) -> list[Path]:
+    """Bring this machine to what its description says; the files that were altered. Can be repeated.
+
+    Under another root than ``/`` only files are written. Raises ``ClusterError`` and ``CommandFailed``.
+    """
+    changed = member.install(paths)
+    if paths.root != Path("/") or not systemd.is_here():
+        return changed
+    systemd.make_directories(paths.root / "etc/tmpfiles.d/stackling.conf")
+    systemd.reload()
+    machine = description.read(paths.cluster).machine(paths.name)
+    systemd.enable(layout.started_by_systemd(machine), now=start)
+    return changed
+
+
+def healths(cluster: Cluster, paths: Paths) -> dict[str, Ready]:
+    """What each control plane says, by machine; all are asked at once."""
+    context = ssl.create_default_context(cafile=str(paths.pki / "ca.crt"))
+    with ThreadPoolExecutor(len(cluster.machines)) as pool:
+        return dict(zip((machine.name for machine in cluster.machines),
+                        pool.map(lambda machine: _health(machine, context), cluster.machines), strict=True))
+
+
+def _health(machine: Machine, context: ssl.SSLContext) -> Ready:
+    if not machine.control:
+        return Ready(None)
+    connection = http.client.HTTPSConnection(machine.address, PUBLIC_PORT, timeout=PATIENCE, context=context)
+    try:
+        connection.request("GET", "/healthz")
+        said = json.loads(connection.getresponse().read())
+        return Ready(bool(said.get("ready")), "; ".join(said.get("missing", ())) or None)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return Ready(False, str(error) or type(error).__name__)
+    finally:
+        connection.close()
