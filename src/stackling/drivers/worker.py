@@ -28,6 +28,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 log = logging.getLogger(__name__)
+PATIENCE = 2.0
 PYTHON = "/usr/bin/python3"
 DOWN = "down"
 """The kind of error when the worker or what it talks to doesn't answer."""
@@ -74,6 +75,17 @@ class _Process:
                 if left <= 0 or not poll.poll(left * 1000):
                     raise TimeoutError from None
 
+    def leave(self) -> None:
+        """Close its input, and wait for its end for up to ``PATIENCE`` seconds."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            if self.sending.acquire(timeout=PATIENCE):
+                try:
+                    if self.popen.stdin is not None:
+                        self.popen.stdin.close()
+                finally:
+                    self.sending.release()
+                self.popen.wait(PATIENCE)
+
     def end(self) -> None:
         """Reap it, its input being of no more use."""
         self.popen.wait()
@@ -99,11 +111,11 @@ class Worker:
         process = self._process
         return process.popen.pid if process else None
 
-    def ask(self, name: str, deadline: float, data: Bytes = b"", **arguments: Any) -> Any:
+    def ask(self, call: str, deadline: float, data: Bytes = b"", /, **arguments: Any) -> Any:
         """Run a call in the worker: its result, or the bytes that it answers. Raises ``WorkerError``."""
         until = time.monotonic() + deadline
         number = next(self._ids)
-        message = {"id": number, "call": name, "args": arguments, **({"bytes": len(data)} if data else {})}
+        message = {"id": number, "call": call, "args": arguments, **({"bytes": len(data)} if data else {})}
         future: Future[Any] = Future()
         with self._lock:
             process = self._running()
@@ -112,21 +124,23 @@ class Worker:
             process.send((json.dumps(message).encode() + b"\n", data), until)
             return future.result(max(0.0, until - time.monotonic()))
         except (TimeoutError, FutureTimeout):
-            log.error("%s: %s took more than %g s; the worker is killed", self._name, name, deadline)
+            log.error("%s: %s took more than %g s; the worker is killed", self._name, call, deadline)
             with self._lock:
                 self._waiting.pop(number, None)
                 self._abandon(process)
-            raise WorkerError(DOWN, f"{name} took more than {deadline:g} s") from None
+            raise WorkerError(DOWN, f"{call} took more than {deadline:g} s") from None
         except OSError:
             with self._lock:
                 self._abandon(process)
             raise WorkerError(DOWN, "its worker process ended") from None
 
     def close(self) -> None:
-        """End the worker."""
-        with self._lock:
-            if self._process:
-                self._abandon(self._process)
+        """End the worker; it gets a moment to let go of what it holds."""
+        process = self._process
+        if process is not None:
+            process.leave()
+            with self._lock:
+                self._abandon(process)
 
     # -- how
 

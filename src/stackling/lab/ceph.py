@@ -206,13 +206,15 @@ class Ceph:
         addresses = [word for name in self._monitors() for word in ("--addv", name, f"[{self._address_of(name)}]")]
         _run(("monmaptool", "--create", "--clobber", "--fsid", fsid, *addresses, str(monmap)))
         for name in self._monitors():
-            _run(("ceph-mon", "-c", str(conf), "--no-mon-config", "--mkfs", "-i", name, "--monmap", str(monmap), "--keyring", str(keys)))
+            _run(("ceph-mon", "-c", str(conf), "--no-mon-config", "--mkfs", "-i", name, "--monmap", str(monmap),
+                  "--keyring", str(keys)))
             _copy_secret(keys, self.directory / f"mon.{name}" / "keyring")
         makers = [subprocess.Popen(
             ("ceph-osd", "-c", str(conf), "-i", str(number), "--mkfs", "--osd-uuid", self._osd_uuid(number),
              "--monmap", str(monmap), "--no-mon-config"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             for number in range(self.osds)]
-        if any([maker.wait(READY_WITHIN) for maker in makers]):
+        failed = [maker.wait(READY_WITHIN) for maker in makers]
+        if any(failed):
             raise CephFailed(f"an OSD's store can't be made; see {self.directory}/log")
         conf.rename(self.conf)
 

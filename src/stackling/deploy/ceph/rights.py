@@ -1,0 +1,68 @@
+"""Pools and users that Stackling has in a Ceph cluster, and what each user may do. Pure.
+
+Who writes images can't write servers' disks, and no machine can write images. Whoever may use a pool may read every
+disk in it: a machine's key is as good as all disks of that pool, and can be taken away alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+IMAGES_USER = "stackling-images"
+_PG_EACH, _PG_LEAST, _PG_MOST = 32, 8, 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """The names of the two pools."""
+
+    images: str = "stackling-images"
+    disks: str = "stackling-disks"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A CephX user, without ``client.``, and its capabilities."""
+
+    name: str
+    mon: str
+    osd: str
+    mgr: str
+
+    @property
+    def entity(self) -> str:
+        """Its full name."""
+        return f"client.{self.name}"
+
+    @property
+    def caps(self) -> tuple[str, ...]:
+        """As the command ``ceph auth`` takes them."""
+        return ("mon", self.mon, "osd", self.osd, "mgr", self.mgr)
+
+
+def images_user(pools: Pools) -> User:
+    """Control's: writes images, reads disks (to make images of them), and shuts machines out."""
+    return User(IMAGES_USER, 'profile rbd, allow command "osd blocklist"',
+                f"profile rbd pool={pools.images}, profile rbd-read-only pool={pools.disks}",
+                f"profile rbd pool={pools.images}")
+
+
+def machine_user(machine: str, pools: Pools) -> User:
+    """A machine's: writes disks and clones images."""
+    return User(f"stackling-{machine}", "profile rbd",
+                f"profile rbd pool={pools.disks}, profile rbd-read-only pool={pools.images}",
+                f"profile rbd pool={pools.disks}")
+
+
+def placement_groups(osds: int) -> int:
+    """How many a pool begins with: a power of two (where Ceph scales by itself, it goes on from there)."""
+    wanted, found = max(_PG_LEAST, min(_PG_MOST, osds * _PG_EACH // 2)), _PG_LEAST
+    while found * 2 <= wanted:
+        found *= 2
+    return found
+
+
+def copies(osd_hosts: int) -> tuple[int, int]:
+    """(size, min_size) of a pool: three copies and two to go on, as far as there are hosts to hold them."""
+    size = max(1, min(3, osd_hosts))
+    return size, max(1, size - 1)

@@ -1,0 +1,78 @@
+"""A real Ceph cluster for tests, with the pools and users that Stackling makes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackling.deploy.ceph.rights import Pools, User, images_user, machine_user
+from stackling.drivers.ceph.client import CephAccess
+from stackling.lab.ceph import Ceph
+
+INSTALLED = shutil.which("ceph-osd") is not None and shutil.which("rbd") is not None
+POOLS = Pools()
+
+
+@dataclass(frozen=True)
+class RealCeph:
+    """A running cluster."""
+
+    ceph: Ceph
+
+    def access(self, user: User) -> CephAccess:
+        """A user with its keyring, made where it is missing."""
+        directory = self.ceph.directory / "clients"
+        directory.mkdir(exist_ok=True, mode=0o755)
+        keyring, conf = directory / f"{user.entity}.keyring", directory / f"{user.name}.conf"
+        keyring.touch(mode=0o600)
+        keyring.write_text(self.ceph.command("auth", "get-or-create", user.entity, *user.caps))
+        conf.write_text(f"{self.ceph.conf.read_text()}\n[{user.entity}]\nkeyring = {keyring}\n")
+        return CephAccess(conf, user.name, keyring)
+
+    @property
+    def images(self) -> CephAccess:
+        """Control's access."""
+        return self.access(images_user(POOLS))
+
+    def machine(self, name: str = "m1") -> CephAccess:
+        """A machine's access."""
+        return self.access(machine_user(name, POOLS))
+
+    def rbd(self, *words: str) -> str:
+        """``rbd`` as the administrator."""
+        import subprocess
+
+        ceph = self.ceph
+        return subprocess.run(["rbd", "-c", ceph.conf, "-k", ceph.admin_keyring, "--id", "admin", *words], check=True,
+                              capture_output=True, text=True, timeout=60).stdout
+
+    def left(self) -> list[str]:
+        """Every RBD image and object of ours in the pools, trash included; Ceph's own bookkeeping aside."""
+        found: list[str] = []
+        for pool in (POOLS.images, POOLS.disks):
+            found += [f"{pool}/{line}" for line in self.rbd("ls", pool).split()]
+            found += [f"{pool} trash {line}" for line in self.rbd("trash", "ls", "--all", pool).splitlines()]
+        return found
+
+
+@contextlib.contextmanager
+def real_ceph(address: str = "127.0.0.1", netns: str | None = None, osds: int = 1) -> Iterator[RealCeph]:
+    """A cluster in memory, with pools; several at once have ports of their own."""
+    port = 13000 + os.getpid() % 40 * 400
+    directory = Path(tempfile.mkdtemp(prefix="stk-ceph-", dir="/dev/shm"))
+    found = RealCeph(Ceph(directory, address, netns, osds=osds, port=port))
+    try:
+        found.ceph.start()
+        for pool in (POOLS.images, POOLS.disks):
+            found.ceph.command("osd", "pool", "create", pool, "8")
+            found.ceph.command("osd", "pool", "application", "enable", pool, "rbd")
+        yield found
+    finally:
+        found.ceph.signal("*", 18)      # SIGCONT: a test may have stopped them
+        found.ceph.stop(9)
+        shutil.rmtree(directory, ignore_errors=True)
