@@ -76,16 +76,11 @@ class Plant:
         keeper = era.Keeper(self.database, self.deployment.mark_file) if self.deployment.mark_file else None
         if keeper is not None:
             keeper.start()
-        keeper = era.Keeper(self.database, self.deployment.mark_file) if self.deployment.mark_file else None
-        if keeper is not None:
-            keeper.start()
         stop_watching = self._watch_machines(worker.owner)
 
         def stop() -> None:
             stop_watching()
             worker.stop()
-            if keeper is not None:
-                keeper.stop()
             if keeper is not None:
                 keeper.stop()
             fabric.close()
