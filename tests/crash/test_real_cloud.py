@@ -25,6 +25,7 @@ from stackling.deploy.embedded.directory import StateDirectory
 from tests.crash import zombie
 from tests.crash.engine_pause import sleep_past_the_lease
 from tests.crash.real_cloud import KEPT, OFF, Broken, boot_id, until
+from tests.crash.test_restore import back_up, era, put_back, waiting
 from tests.e2e.clouds import BIN, TestCloud, cloud
 
 pytestmark = [pytest.mark.crash, pytest.mark.e2e, pytest.mark.root, pytest.mark.slow]
@@ -216,6 +217,37 @@ def test_ovn_databases_that_are_lost_under_way_are_rebuilt(broken: Broken) -> No
     broken.cloud.eventually(lambda: lost - set(broken.generations()), lambda missing: not missing, 150)
     broken.cloud.eventually(lambda: broken.login().answers, bool, 60)
     assert broken.life() == life
+
+
+def test_an_older_database_is_put_back_alone(broken: Broken, tmp_path: Path) -> None:
+    """OVN, the agent's ledger and libvirt hold younger generations of everything; none of them refuses it."""
+    cloud, copy = broken.cloud, tmp_path / "copy"
+    client, server = broken.client, broken.server(KEPT)["id"]
+    network = client.get("network", "/ports", device_id=server)["ports"][0]["network_id"]
+    path, name = f"/networks/{network}", client.get("network", f"/networks/{network}")["network"]["name"]
+    back_up(cloud, copy)
+    for number in range(5):
+        client.put("network", path, {"network": {"name": f"younger-{number}"}})
+        client.put("compute", f"/servers/{server}/metadata", {"metadata": {"younger": str(number)}})
+    added = client.post("network", "/ports", {"port": {"network_id": network}})["port"]["id"]
+    client.post("compute", f"/servers/{server}/os-interface", {"interfaceAttachment": {"port_id": added}})
+    cloud.eventually(lambda: client.get("compute", f"/servers/{server}/os-interface")["interfaceAttachments"],
+                     lambda found: [one["port_state"] for one in found] == ["ACTIVE", "ACTIVE"])
+    broken.act(KEPT, "os-stop")
+    cloud.eventually(lambda: broken.server(KEPT)["status"], lambda status: status == "SHUTOFF")
+    cloud.eventually(lambda: switches(broken)[network], lambda found: found == "younger-4")
+    put_back(cloud, copy)
+    cloud.eventually(lambda: switches(broken)[network], lambda found: found == name, 30)
+    cloud.eventually(lambda: broken.login().answers, bool, 90)
+    cloud.eventually(lambda: waiting(cloud), lambda left: not left)
+    assert era(cloud) == 2
+    client = broken.client
+    client.put("network", path, {"network": {"name": "goes on"}})
+    cloud.eventually(lambda: switches(broken)[network], lambda found: found == "goes on", 30)
+    client.put("network", path, {"network": {"name": name}})
+    broken.act(KEPT, "pause")
+    cloud.eventually(lambda: broken.server(KEPT)["status"], lambda status: status == "PAUSED", 30)
+    broken.act(KEPT, "unpause")
 
 
 # -- libvirt
