@@ -7,6 +7,8 @@ either the server has left the machine's document before the machine gets that d
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy.engine import Row
 
 from stackling.compute import facade as compute
@@ -23,7 +25,7 @@ class Full(Exception):
         super().__init__(f"{number} evacuated servers are starting on {host}; this one waits for its turn")
 
 
-def queue(tx: Tx, machine: Row, strength: Strength, settings: Settings) -> tuple[int, int]:
+def queue(tx: Tx, machine: Row[Any], strength: Strength, settings: Settings) -> tuple[int, int]:
     """Queue what can be moved off *machine*, hold what can't; (queued, held) that are new. Idempotent."""
     queued = held = 0
     for host in rows.hosts_of(tx, machine.id):
@@ -51,7 +53,7 @@ def queue(tx: Tx, machine: Row, strength: Strength, settings: Settings) -> tuple
     return queued, held
 
 
-def _is_new(known: Row, machine_id: str, state: Evacuation) -> bool:
+def _is_new(known: Row[Any], machine_id: str, state: Evacuation) -> bool:
     """Whether the row is of an earlier loss, or was held and needn't be any more."""
     if known.machine_id != machine_id or known.state in (*plan.OVER, Evacuation.MOVING):
         return True
@@ -65,13 +67,15 @@ def look(tx: Tx, server_id: str) -> Look | None:
         return None
     machine = rows.machine(tx, row.machine_id)
     state = State.UP if machine is None or machine.state is None else State(machine.state)
+    if rows.holder(tx, row.host_id) != row.machine_id:
+        state = State.UP                # the identity has moved, with its servers
     strength = None if machine is None or machine.strength is None else Strength(machine.strength)
     found = rows.server(tx, server_id)
     return Look(Evacuation(row.state), row.host_id, row.disk, state, strength, _server(found),
                 rows.ahead(tx, row) if row.state == Evacuation.QUEUED else None)
 
 
-def _server(row: Row | None) -> Server:
+def _server(row: Row[Any] | None) -> Server:
     if row is None or row.deleted or row.deleting:
         return Server(None, None, settled=True, gone=True)
     settled = bool(row.observed_converged) and row.observed_generation >= row.generation

@@ -135,6 +135,11 @@ def _tell(tx: Tx, row: Row[Any], record: Record, verdict: Verdict) -> None:
 
 # -- a machine that is heard of again
 
+def is_fenced(tx: Tx, machine_id: str) -> bool:
+    """Whether a proof is in force, which must end (``heard_of``) before the machine gets any answer."""
+    return rows.state(tx, machine_id) is State.FENCED
+
+
 def heard_of(tx: Tx, machine_id: str) -> None:
     """Control takes a request from the machine: whatever proof there was ends before it is answered."""
     if rows.state(tx, machine_id) is not State.FENCED:

@@ -42,6 +42,7 @@ _HOSTS = select(
 ).order_by(hosts.c.number)
 _HOSTS_OF = _HOSTS.where(hosts.c.machine_id == bindparam("id"))
 _HOST_NAMED = _HOSTS.where(hosts.c.name == bindparam("name"))
+_HOLDER = select(hosts.c.machine_id).where(hosts.c.id == bindparam("id"))
 _DISABLE = update(hosts).where(hosts.c.id == bindparam("id_")).values(
     disabled=bindparam("off"), disabled_reason=bindparam("why"))
 _EVACUATION = select(ha_evacuations).where(_e.server_id == bindparam("id"))
@@ -180,6 +181,11 @@ def all_hosts(tx: Tx) -> Sequence[Row[Any]]:
 def host_named(tx: Tx, name: str) -> Row[Any] | None:
     """By name."""
     return tx.one(_HOST_NAMED, name=name)
+
+
+def holder(tx: Tx, host_id: str) -> str | None:
+    """The machine that holds a host."""
+    return tx.scalar(_HOLDER, id=host_id)
 
 
 def set_disabled(tx: Tx, host_id: str, reason: str | None) -> None:

@@ -235,10 +235,10 @@ def _power_proof(record: Record, sense: Sense, event: FenceEvent, lost_at: float
     device = f" by {event.device}" if event.device and event.device != BY_HAND else ""
     if strength is Strength.OPERATOR:
         device = ", as an operator told the fencer,"
-    return Proof("power", strength, f"switched off ({event.action}){device} at {_time(event.completed_at)}; {how}", sense.now,
-                 _evidence(record, sense, lost_at) | {"event": {
-                     "action": event.action, "status": event.status, "completed_at": event.completed_at,
-                     "device": event.device, "origin": event.origin, "detail": event.detail}})
+    summary = f"switched off ({event.action}){device} at {_time(event.completed_at)}; {how}"
+    return Proof("power", strength, summary, sense.now, _evidence(record, sense, lost_at) | {"event": {
+        "action": event.action, "status": event.status, "completed_at": event.completed_at, "device": event.device,
+        "origin": event.origin, "detail": event.detail}})
 
 
 def _storage_proof(record: Record, sense: Sense, lost_at: float, settings: Settings) -> Proof | None:

@@ -125,6 +125,21 @@ class Documents(Struct, frozen=True):
     documents: tuple[HostDocument, ...] = ()
 
 
+class HeldHost(Struct, frozen=True):
+    """A host identity that a machine holds. ``releasing``: it shall stop the host's guests and let go."""
+
+    host: str
+    epoch: int
+    releasing: bool = False
+
+
+class HeldHosts(Struct, frozen=True):
+    """Answer of ``GET /internal/machines/{machine}/hosts``; ``digest`` stands for the whole of it."""
+
+    hosts: tuple[HeldHost, ...] = ()
+    digest: str = ""
+
+
 class GuestReport(Struct, frozen=True):
     """What the agent sees of one server. ``error`` explains why ``generation`` isn't reached."""
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-
 BY_HAND = "by hand"
 """The ``device`` of a fencing that an operator confirmed, where no device was asked."""
 

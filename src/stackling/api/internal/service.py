@@ -1,27 +1,28 @@
 """``/internal``: documents down, reports up, image data.
 
-Theory of operation of the long poll. A request notes an event for its host, reads, and if nothing is new waits for the
-event or the end of its time, then reads again. The event is set by any wake-up that names the host; the note is made
-before the reading, so that a change committed in between isn't missed. A wake-up that is lost costs at most ``RECHECK``
-seconds.
+A machine that is taken for fenced and asks for something is alive: the proof ends, in a transaction of its own that is
+serialised with evacuations, before its documents are read (``hosts.back``). So whatever its documents say it may run
+will not be moved away on the old proof.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from stackling.api.call import Call, Reply
 from stackling.api.image.data import Data
+from stackling.api.internal import hosts
+from stackling.api.internal.hosts import Fenced
+from stackling.api.internal.wakeups import CREDENTIAL, RECHECK, Wakeups, integer, waiting_time
 from stackling.api.policy import Policy
 from stackling.api.route import Route, Service
 from stackling.compute import facade as compute
 from stackling.core import clock
 from stackling.core.errors import Forbidden, Invalid, NotFound, StacklingError, TooLarge, Unavailable
+from stackling.ha import facade as ha
 from stackling.image import facade as images
 from stackling.image.settings import ImageSettings
 from stackling.ports.document import Documents, HostDocument, Report
@@ -29,49 +30,9 @@ from stackling.ports.document import Documents, HostDocument, Report
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
-LONGEST_WAIT = 30.0
-RECHECK = 2.0
 MAX_REPORT = 64 << 20
-CREDENTIAL = "X-Machine-Credential"
 _decode_report = msgspec.json.Decoder(Report).decode
 _encode = msgspec.json.Encoder().encode
-
-
-class Wakeups:
-    """Events by key, set from any thread; ``woken`` is what listens to the bus."""
-
-    def __init__(self) -> None:
-        self.closing = False
-        self._waiting: defaultdict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def woken(self, keys: Sequence[tuple[str, str]]) -> None:
-        """Somebody changed *keys* (none: anything)."""
-        if self._loop is not None and self._waiting:
-            self._loop.call_soon_threadsafe(self._set, list(keys))
-
-    def close(self) -> None:
-        """The process is ending: nobody waits any more."""
-        self.closing = True
-        self.woken(())
-
-    def _set(self, keys: list[tuple[str, str]]) -> None:
-        for key in keys or list(self._waiting):
-            for event in self._waiting.get(key, ()):
-                event.set()
-
-    def note(self, key: tuple[str, str]) -> asyncio.Event:
-        """An event that is set when *key* changes, until ``forget``."""
-        self._loop = asyncio.get_running_loop()
-        event = asyncio.Event()
-        self._waiting[key].add(event)
-        return event
-
-    def forget(self, key: tuple[str, str], event: asyncio.Event) -> None:
-        """The event isn't waited for any more."""
-        self._waiting[key].discard(event)
-        if not self._waiting[key]:
-            del self._waiting[key]
 
 
 def _error(error: StacklingError, request_id: str) -> tuple[Any, str]:
@@ -85,8 +46,14 @@ def service(wakeups: Wakeups | None = None) -> Service:
     async def documents(call: Call) -> Reply:
         return await _documents(call, woken)
 
+    async def held(call: Call) -> Reply:
+        return await hosts.held(call, woken)
+
     return Service("internal", "/internal", [
         Route("GET", "/machines/{machine}/documents", documents, None, mode="stream"),
+        Route("GET", "/machines/{machine}/hosts", held, None, mode="stream"),
+        Route("POST", "/machines/{machine}/hosts/{host}/take", hosts.take, None, mode="stream"),
+        Route("POST", "/machines/{machine}/hosts/{host}/release", hosts.release, None, mode="stream"),
         Route("POST", "/machines/{machine}/report", report, None, mode="stream", limit=MAX_REPORT),
         Route("GET", "/images/{image}/file", image_file, None, mode="stream"),
         Route("PUT", "/images/{image}/file", take_snapshot, None, mode="stream"),
@@ -95,19 +62,12 @@ def service(wakeups: Wakeups | None = None) -> Service:
 
 # -- documents
 
-def _integer(call: Call, name: str) -> int | None:
-    text = call.query.last(name)
-    if text is None or text == "":
-        return None
-    if not text.isdecimal() or len(text) > 18:
-        raise Invalid(f"{name} must be a number.")
-    return int(text)
-
-
 def _look(tx: Tx, machine: str, credential: str | None, host: str, since: int, epoch: int | None,
           ) -> tuple[str, HostDocument | None]:
     """(host id, what is new)."""
     machine_id = compute.check_machine(tx, machine, credential)
+    if ha.is_fenced(tx, machine_id):
+        raise Fenced
     return compute.host_id(tx, host), compute.documents(tx, machine_id, host, since, epoch)
 
 
@@ -116,11 +76,14 @@ async def _documents(call: Call, wakeups: Wakeups) -> Reply:
     host = call.query.last("host")
     if not host:
         raise Invalid("host is missing.")
-    since, epoch = _integer(call, "since") or 0, _integer(call, "epoch")
-    wait = min(float(_integer(call, "wait") or 0), LONGEST_WAIT)
+    since, epoch = integer(call, "since") or 0, integer(call, "epoch")
     arguments = (call.params["machine"], call.header(CREDENTIAL), host, since, epoch)
-    end = clock.monotonic() + wait
-    host_id, found = await call.cloud.read(_look, *arguments)
+    end = clock.monotonic() + waiting_time(call)
+    try:
+        host_id, found = await call.cloud.read(_look, *arguments)
+    except Fenced:
+        await call.cloud.transact(hosts.back, *arguments[:2])
+        host_id, found = await call.cloud.read(_look, *arguments)
     while found is None and not wakeups.closing and (left := end - clock.monotonic()) > 0:
         key = ("host", host_id)
         event = wakeups.note(key)
@@ -162,7 +125,9 @@ async def report(call: Call) -> Reply:
 
 
 def _take(tx: Tx, machine: str, credential: str | None, received: Report) -> Any:
-    return compute.accept_report(tx, compute.check_machine(tx, machine, credential), received)
+    machine_id = compute.check_machine(tx, machine, credential)
+    ha.heard_of(tx, machine_id)
+    return compute.accept_report(tx, machine_id, received)
 
 
 # -- image data

@@ -2,6 +2,9 @@
 
 RULES = {
     "admin_or_owner": "role:admin or (role:reader and project_id:%(project_id)s)",
+    "admin": "role:admin",
     "stackling:any": "@",
     "stackling:explain": "rule:admin_or_owner",
+    "stackling:machines:show": "rule:admin",
+    "stackling:machines:action": "rule:admin",
 }

@@ -1,0 +1,111 @@
+"""``/internal/machines/{machine}/hosts``: which host identities a machine holds; taking one over and letting go.
+
+Taking and letting go is what the cluster's resource agent asks for (``ocf:stackling:host``); the answer to "let go"
+says ``released`` false until the machine's own agent has said that no guest runs any more (``stopped`` true). All of
+it may be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from stackling.api.call import Call, Reply
+from stackling.api.internal.wakeups import CREDENTIAL, RECHECK, Wakeups, waiting_time
+from stackling.compute import facade as compute
+from stackling.core import clock
+from stackling.core.errors import Invalid
+from stackling.ha import facade as ha
+from stackling.ports.document import HeldHost, HeldHosts
+
+if TYPE_CHECKING:
+    from stackling.store.transaction import Tx
+
+MAX_BODY = 4096
+_encode = msgspec.json.Encoder().encode
+
+
+class Fenced(Exception):
+    """The machine is taken for fenced, and is asking."""
+
+
+class _LetGo(msgspec.Struct, forbid_unknown_fields=True):
+    stopped: bool = False
+
+
+def _look(tx: Tx, machine: str, credential: str | None) -> tuple[str, HeldHosts]:
+    machine_id = compute.check_machine(tx, machine, credential)
+    if ha.is_fenced(tx, machine_id):
+        raise Fenced
+    held = ha.held(tx, machine_id)
+    return machine_id, HeldHosts(hosts=tuple(HeldHost(host=one.host, epoch=one.epoch, releasing=one.releasing)
+                                             for one in held), digest=ha.digest(held))
+
+
+def back(tx: Tx, machine: str, credential: str | None) -> None:
+    """A machine that was fenced asks for something: end the proof before it is answered."""
+    ha.heard_of(tx, compute.check_machine(tx, machine, credential))
+
+
+async def _held(call: Call) -> tuple[str, HeldHosts]:
+    arguments = (call.params["machine"], call.header(CREDENTIAL))
+    try:
+        return await call.cloud.read(_look, *arguments)
+    except Fenced:
+        await call.cloud.transact(back, *arguments)
+        return await call.cloud.read(_look, *arguments)
+
+
+async def held(call: Call, wakeups: Wakeups) -> Reply:
+    """GET …/hosts?known&wait: 204 when they are still those of the digest *known* after *wait* seconds."""
+    known, end = call.query.last("known"), clock.monotonic() + waiting_time(call)
+    machine_id, found = await _held(call)
+    while found.digest == known and not wakeups.closing and (left := end - clock.monotonic()) > 0:
+        key = ("machine", machine_id)
+        event = wakeups.note(key)
+        try:
+            machine_id, found = await _held(call)
+            if found.digest == known:
+                async with asyncio.timeout(min(left, RECHECK)):
+                    await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            wakeups.forget(key, event)
+        if found.digest == known:
+            machine_id, found = await _held(call)
+    return Reply(status=204) if found.digest == known else Reply(_encode(found))
+
+
+def _take(tx: Tx, machine: str, credential: str | None, host: str) -> dict[str, Any]:
+    machine_id = compute.check_machine(tx, machine, credential)
+    ha.heard_of(tx, machine_id)
+    return {"host": host, "epoch": ha.take_over(tx, host, machine_id)}
+
+
+async def take(call: Call) -> Reply:
+    """POST …/hosts/{host}/take: 200 with the epoch, 409 with the reason."""
+    return Reply(await call.cloud.transact(_take, call.params["machine"], call.header(CREDENTIAL), call.params["host"]))
+
+
+def _release(tx: Tx, machine: str, credential: str | None, host: str, stopped: bool) -> dict[str, Any]:
+    machine_id = compute.check_machine(tx, machine, credential)
+    ha.heard_of(tx, machine_id)
+    return {"host": host, "released": ha.release(tx, host, machine_id, stopped=stopped)}
+
+
+async def release(call: Call) -> Reply:
+    """POST …/hosts/{host}/release, with ``{"stopped": true}`` from the agent itself."""
+    data = bytearray()
+    async for chunk in call.request.stream:
+        data += chunk
+        if len(data) > MAX_BODY:
+            raise Invalid("The body is too large.")
+    try:
+        stopped = msgspec.json.decode(data, type=_LetGo).stopped if data.strip() else False
+    except msgspec.MsgspecError as error:
+        raise Invalid(f"The body can't be read: {error}") from None
+    return Reply(await call.cloud.transact(
+        _release, call.params["machine"], call.header(CREDENTIAL), call.params["host"], stopped))
