@@ -129,8 +129,9 @@ def test_what_the_older_database_says_wins(simulated: TestCloud, tmp_path: Path)
 
 
 def test_an_ordinary_restart_begins_no_era(simulated: TestCloud) -> None:
-    for _ in range(2):
-        rename(clients.connect(simulated.directory), prepare(clients.connect(simulated.directory))[0], "other")
+    network = prepare(clients.connect(simulated.directory))[0]
+    for number in range(2):
+        rename(clients.connect(simulated.directory), network, f"name-{number}")
         simulated.run("down")
         simulated.run("up")
         assert era(simulated) == 1
