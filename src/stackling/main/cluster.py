@@ -17,6 +17,7 @@ from stackling.main.deployment import (
     LocalWakeups,
     Northbound,
     Registered,
+    SimulatedNetwork,
 )
 from stackling.main.tls import Tls
 from stackling.network.facade import External
@@ -40,7 +41,7 @@ def deployment(paths: Paths) -> Deployment:
         public=Listener(address="0.0.0.0", port=PUBLIC_PORT, tls=own),
         internal=Listener(address=machine.address, port=INTERNAL_PORT, tls=own, mutual=True),
         wakeups=LocalWakeups(paths.run / "bus"),
-        network=Northbound(",".join(f"ssl:{one.address}:{NORTHBOUND_PORT}" for one in cluster.control), own),
+        network=_network(cluster, paths, own),
         images=LocalImages(paths.state / "images"), external=_external(cluster), machines=_machines(cluster, known),
         engine_lease=ENGINE_LEASE, agents=own, log_level=cluster.log_level)
 
@@ -49,6 +50,12 @@ def database_url(paths: Paths, known: Secrets) -> str:
     """The local Galera node, by its socket."""
     return (f"mysql+pymysql://stackling:{known.database_password}@localhost/stackling"
             f"?unix_socket={paths.run / 'database.sock'}&charset=utf8mb4")
+
+
+def _network(cluster: Cluster, paths: Paths, own: Tls) -> SimulatedNetwork | Northbound:
+    if cluster.driver == "simulated":
+        return SimulatedNetwork(paths.state / "fabric")
+    return Northbound(",".join(f"ssl:{one.address}:{NORTHBOUND_PORT}" for one in cluster.control), own)
 
 
 def _machines(cluster: Cluster, known: Secrets) -> tuple[Registered, ...]:

@@ -12,17 +12,22 @@ import gc
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stackling.core.errors import Unavailable
 from stackling.main import log as logs
+from stackling.main import notify
 
 if TYPE_CHECKING:
     from stackling.main.deployment import Deployment
+    from stackling.main.wiring import Plant
 
 log = logging.getLogger("stackling.main.control")
 API, ENGINE, STREAM = "api", "engine", "stream"
+LOOK, EXTENSION = 0.5, 10_000_000       # seconds between two looks for the database; microseconds, for systemd
 ROLES = ({API}, {ENGINE, STREAM}, {API, ENGINE, STREAM})
 
 
@@ -82,7 +87,7 @@ def _run(name: str, roles: frozenset[str], deployment: Deployment) -> None:
     closers: list[Callable[[], None]] = [plant.close]
     ready = deployment.directory / "ready" / name
     try:
-        plant.first_start()
+        _first_start(plant)
         if ENGINE in roles:
             closers.append(plant.start_engine())
         gc.collect()
@@ -95,6 +100,22 @@ def _run(name: str, roles: frozenset[str], deployment: Deployment) -> None:
     finally:
         for close in reversed(closers):
             close()
+
+
+def _first_start(plant: Plant) -> None:
+    """The first start, or a look that it was; waits for a database that isn't there yet."""
+    waiting = False
+    while True:
+        try:
+            plant.first_start()
+            return
+        except Unavailable as error:
+            if not waiting:
+                log.warning("waiting: %s", error.message)
+                notify.tell(f"STATUS={error.message}")
+            waiting = True
+            notify.tell(f"EXTEND_TIMEOUT_USEC={EXTENSION}")
+            time.sleep(LOOK)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -63,11 +64,10 @@ class Plant:
         """Start the workers; returns what stops them. *owner* is its name among engines, the same in each life:
         that of the machine, which has one engine."""
         from stackling.engine.worker import Worker
-        from stackling.network import facade as network
         from stackling.store.work import SqlWorkQueue
 
         fabric = self._fabric()
-        fabric.watch(lambda keys: self.database.write(network.fabric_changed, keys))
+        threading.Thread(target=self._follow, args=(fabric,), name="fabric-watch", daemon=True).start()
         audited = self._audited(fabric)
         worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *audited], audits=audited,
                         owner=owner or self.deployment.node, lease=self.deployment.engine_lease)
@@ -117,7 +117,18 @@ class Plant:
             return SimulatedFabric(network.directory)
         from stackling.drivers.ovn.fabric import OvnFabric
 
-        return OvnFabric(network.remote)
+        own = network.tls
+        return OvnFabric(network.remote, tls=(own.certificate, own.key, own.ca) if own else None)
+
+    def _follow(self, fabric: Fabric) -> None:
+        """Hear what changes in the fabric by itself; it may come later than we do."""
+        from stackling.network import facade as network
+        from stackling.ports.fabric import FabricDown
+
+        try:
+            fabric.watch(lambda keys: self.database.write(network.fabric_changed, keys))
+        except FabricDown as error:
+            log.warning("the network isn't there yet: %s", error)
 
     def _cloud(self) -> Cloud:
         return Cloud(self.database, self.identity.authenticate, public_url=self.deployment.public_url,

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from stackling.core.errors import Unavailable
 from stackling.store.alone import alone
 from stackling.store.database import Database, engine_of
+from stackling.store.faults import is_absent, plain
 from stackling.store.tables import metadata
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -22,11 +25,20 @@ NEWEST = "0001"
 
 
 def prepare(database: Database) -> bool:
-    """Make or migrate the tables; whether there was anything to do. Raises ``UnknownVersion``.
+    """Make or migrate the tables; whether there was anything to do. Raises ``UnknownVersion``, ``Unavailable``.
 
     Whoever else starts now waits. SQLite does it in one transaction; MariaDB can't, so that every step can be taken
     again after an interruption.
     """
+    try:
+        return _prepare(database)
+    except DBAPIError as error:
+        if database.is_sqlite or not is_absent(error):
+            raise
+        raise Unavailable(f"The database isn't available: {plain(error)}.") from None
+
+
+def _prepare(database: Database) -> bool:
     with engine_of(database).connect() as connection:
         if _version(connection) == NEWEST:
             return False

@@ -13,7 +13,10 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
+
+from ovs.stream import Stream
 
 from stackling.core import clock
 from stackling.drivers.ovn import floating_ips, networks, ports, routers, security_groups
@@ -60,10 +63,16 @@ MOST_TOLD = 500             # objects at a time
 class OvnFabric:
     """The fabric over the northbound database at *northbound* (``unix:/path``, ``tcp:host:port``, comma-separated).
 
-    *timeout* (seconds) bounds every call; connecting happens on first use and again by itself.
+    *timeout* (seconds) bounds every call; connecting happens on first use and again by itself. For ``ssl:host:port``
+    *tls* names our certificate, its key and the authority's certificate; the process has one set of them.
     """
 
-    def __init__(self, northbound: str, timeout: float = 10.0) -> None:
+    def __init__(self, northbound: str, timeout: float = 10.0, tls: tuple[Path, Path, Path] | None = None) -> None:
+        if tls is not None:
+            certificate, key, authority = map(str, tls)
+            Stream.ssl_set_certificate_file(certificate)
+            Stream.ssl_set_private_key_file(key)
+            Stream.ssl_set_ca_cert_file(authority)
         self._link = Link(northbound, timeout, self._hear)
         self._watchers: list[Callable[[Sequence[tuple[FabricKind, str]]], None]] = []
         self._heard: queue.SimpleQueue[Key | None] = queue.SimpleQueue()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from stackling.ports.fabric import FabricDown, Missing, Refused
 
 log = logging.getLogger(__name__)
 MOST = 50               # requests in one transaction; more gain nothing
+AFTER_FAILURE = 1.0     # seconds
 TRIES = 8               # of one request, when the server keeps refusing it
 
 
@@ -145,8 +147,11 @@ class Link:
         return replica
 
     def _run(self, replica: Replica) -> None:
+        failed = False
         while True:
-            polling = poller.Poller()
+            if failed:
+                time.sleep(AFTER_FAILURE)
+            polling, failed = poller.Poller(), False
             with self._changed:
                 if self._closed:
                     break
@@ -155,6 +160,7 @@ class Link:
                 except Exception:
                     log.exception("reading OVN's northbound database failed; connecting anew")
                     replica.force_reconnect()
+                    failed = True
                 self._changed.notify_all()
                 replica.wait(polling)
             polling.fd_wait(self._wake, poller.POLLIN)
