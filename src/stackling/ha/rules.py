@@ -273,7 +273,7 @@ def _after_fencing(record: Record, sense: Sense, settings: Settings) -> Verdict:
                        distrusted=record.distrusted)
     if sense.standing in GONE and sense.beat is Beat.LOST and (
             record.returned_at is None or sense.now >= record.returned_at + settings.grace):
-        return _missing(replace(record, state=State.LOST, lost_at=None), sense, settings)
+        return _missing(replace(record, lost_at=None), sense, settings)
     return _returning(record, sense)
 
 

@@ -22,7 +22,7 @@ def public(plant: Plant) -> list[Service]:
     from stackling.store import timeline
 
     return [identity(plant.identity), compute(), network(), image(images(plant)), placement(),
-            stackling(timeline.explain, timeline.owner)]
+            stackling(timeline.explain, timeline.owner, plant.deployment.availability)]
 
 
 def images(plant: Plant) -> ImageSettings:
