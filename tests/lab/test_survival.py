@@ -15,7 +15,6 @@ import pytest
 from pytest_bdd import given, parsers, scenarios, then, when
 
 from stackling.lab import Machine
-from stackling.lab import cluster as bootstrapping
 from stackling.lab import lab as labs
 from stackling.lab.power import Mode, set_mode
 from tests.lab.cloud import Cloud
@@ -30,6 +29,8 @@ scenarios("features")
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The cluster, once for all scenarios."""
+    from stackling.lab import cluster as bootstrapping
+
     kept = os.environ.get("STACKLING_LAB_KEEP", "0") != "0"
     name = "ha"
     directory = Path("/var/tmp/stackling-lab-keys") if kept else tmp_path_factory.mktemp("keys")
