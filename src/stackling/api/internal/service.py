@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
 MAX_REPORT = 64 << 20
+MACHINE = "X-Machine"       # the name in the client's certificate, set in front of us
 _decode_report = msgspec.json.Decoder(Report).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -132,8 +133,15 @@ def _take(tx: Tx, machine: str, credential: str | None, received: Report) -> Any
 
 # -- image data
 
-def _find_file(tx: Tx, credential: str | None, image: str) -> tuple[str, int, str]:
-    machine_id = compute.machine_of(tx, credential)
+def _machine(tx: Tx, credential: str | None, machine: str | None) -> str:
+    """The id of the machine that asks; where its certificate has named it, the credential must be that one's."""
+    if machine is None:
+        return compute.machine_of(tx, credential)
+    return compute.check_machine(tx, machine, credential)
+
+
+def _find_file(tx: Tx, credential: str | None, machine: str | None, image: str) -> tuple[str, int, str]:
+    machine_id = _machine(tx, credential, machine)
     if not compute.names_image(tx, machine_id, image):
         raise Forbidden(f"No document of this machine names image {image}.")
     return images.image_file(tx, image)
@@ -141,15 +149,17 @@ def _find_file(tx: Tx, credential: str | None, image: str) -> tuple[str, int, st
 
 async def image_file(call: Call) -> Reply:
     """GET …/images/{id}/file: the data of an image that a document of the asking machine names."""
-    location, size, digest = await call.cloud.read(_find_file, call.header(CREDENTIAL), call.params["image"])
+    location, size, digest = await call.cloud.read(_find_file, call.header(CREDENTIAL), call.header(MACHINE),
+                                                      call.params["image"])
     if call.cloud.image_store is None:
         raise Unavailable("This process has no image store.")
     return Reply(stream=call.cloud.image_store.read(location), content_type="application/octet-stream",
                  headers={"Content-Length": str(size), "X-Image-Sha512": digest})
 
 
-def _begin_snapshot(tx: Tx, credential: str | None, image: str, declared: int | None) -> Any:
-    compute.machine_of(tx, credential)
+def _begin_snapshot(tx: Tx, credential: str | None, machine: str | None, image: str,
+                    declared: int | None) -> Any:
+    _machine(tx, credential, machine)
     if not compute.saves_image(tx, credential, image):
         raise NotFound(f"No server of this machine is being saved as image {image}.")
     return images.begin_snapshot(tx, image, declared)
@@ -161,6 +171,7 @@ async def take_snapshot(call: Call) -> Reply:
     if store is None:
         raise Unavailable("This process has no image store.")
     declared = call.request.content_length
-    image = await call.cloud.transact(_begin_snapshot, call.header(CREDENTIAL), call.params["image"], declared)
+    image = await call.cloud.transact(_begin_snapshot, call.header(CREDENTIAL), call.header(MACHINE),
+                                      call.params["image"], declared)
     await Data(ImageSettings()).take(call, store, image, declared, "file")
     return Reply(status=204)
