@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stackling.api.route import Route
 from tests.api.hostile import SERVICES, HostileWorld, Problems, world_in
-from tests.api.test_bad_input import valid, version_of
+from tests.api.hostile_requests import valid, version_of
 
 SECONDS = float(os.environ.get("STACKLING_FUZZ_SECONDS", "8"))
 TEXTS = st.text(max_size=30) | st.sampled_from(["", "id", "name", "null", "0", "-1", "a" * 5000, "\x00", "💩", "../x"])

@@ -16,7 +16,8 @@ from stackling.store.database import Database
 from stackling.store.tables import metadata
 from tests import databases
 from tests.api.hostile import SERVICES, CloudOn, HostileWorld, Problems
-from tests.api.test_bad_input import FILTERS, PLACES, VALUES, mutations, some, valid, version_of
+from tests.api.hostile_requests import send, some, version_of, wrong_bodies, wrong_filters, wrong_ids
+from tests.api.hostile_samples import FILTERS
 
 _names = count(1)
 N, V = "/network/v2.0", "/compute/v2.1"
@@ -40,41 +41,25 @@ def world(
 @pytest.mark.parametrize("service", SERVICES)
 def test_values_that_only_sqlite_takes(world: HostileWorld, service: str) -> None:
     with Problems() as problems, world.undone():
-        for name, found in valid(world).items():
-            route = next((r for r, _ in world.each(service) if f"{service} {r.method} {r.path}" == name), None)
-            if route is None:
-                continue
-            path = world.path(service, route)
-            for body in found:
-                for where, changed in some(list(mutations(body, f"databases {name}")), name, 15):
-                    answer = world.ask(
-                        route.method,
-                        path,
-                        token=world.admin.token,
-                        body=changed,
-                        media=route.content_types[0],
-                        headers=version_of(route),
-                    )
-                    problems.check(service, answer, f"{route.method} {path} {where}", leaks=False)
+        for route, path, changes in wrong_bodies(world, service, "databases"):
+            for where, changed in some(changes, f"{service} {route.method} {route.path}", 15):
+                answer = send(world, route, path, world.admin.token, changed)
+                problems.check(service, answer, f"{route.method} {path} {where}", leaks=False)
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_queries_and_ids_that_only_sqlite_takes(world: HostileWorld, service: str) -> None:
+    admin = world.admin.token
     with Problems() as problems, world.undone():
         for route, path in world.each(service):
-            if route.method == "GET" and not route.path.endswith("}"):
-                for name in some(FILTERS, f"databases {path}", 25):
-                    for value in some(VALUES, path + name, 1):
-                        answer = world.ask(
-                            "GET", path, token=world.admin.token, query=f"{name}={value}", headers=version_of(route)
-                        )
-                        problems.check(service, answer, f"{path}?{name}={value[:30]}")
-            for part in [one for one in route.path.split("/") if one.startswith("{")]:
-                for value in some(PLACES, f"databases {route.method}{route.path}", 2):
-                    filled = world.path(service, route, {part.strip("{}"): "PLACE-TO-FILL"})
-                    filled = filled.replace("PLACE-TO-FILL", value)
-                    answer = world.ask(route.method, filled, token=world.admin.token, headers=version_of(route))
-                    problems.check(service, answer, f"{route.method} {filled[:100]}")
+            names = some(FILTERS, f"databases {path}", 25)
+            lists = route.method == "GET" and not route.path.endswith("}")
+            for query in wrong_filters(path, 1, names) if lists else ():
+                answer = world.ask("GET", path, token=admin, query=query, headers=version_of(route))
+                problems.check(service, answer, f"{path}?{query[:60]}")
+            for filled in wrong_ids(world, service, route, 2, "databases "):
+                answer = send(world, route, filled, admin)
+                problems.check(service, answer, f"{route.method} {filled[:100]}")
 
 
 def race(world: HostileWorld, *requests: tuple[str, str, Any]) -> Counter[int]:
