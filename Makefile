@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 TEMPEST_ARGS ?=
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help cloud down purge setup-run setup-test setup-tempest tempest tempest-full lint format unit test test-all bench
+.PHONY: help cloud down purge setup-run setup-test setup-tempest tempest tempest-full lint format unit test test-ha test-all bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,9 +40,12 @@ unit: setup-test ## the quick tests, which need no root and start nothing
 
 test: lint ## everything that this machine can run
 	$(PYTEST) -n 2 -m "not root and not e2e and not crash" $(PYTEST_ARGS)
-	$(PYTEST) -m "root or e2e or crash" $(PYTEST_ARGS)
+	$(PYTEST) -m "(root or e2e or crash) and not survival" $(PYTEST_ARGS)
 
-test-all: test bench ## the tests and the benchmarks
+test-ha: setup-test ## everything that a cluster has to survive, in a lab of three machines
+	$(PYTEST) tests/lab/test_survival.py -rP $(PYTEST_ARGS)
+
+test-all: test test-ha bench ## all tests and the benchmarks
 
 bench: setup-test ## the benchmarks, against a simulated cloud
 	$(BIN)/python -m bench

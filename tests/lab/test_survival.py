@@ -22,7 +22,7 @@ from tests.lab.inside import Inside
 from tests.lab.races import RACES
 from tests.lab.story import MANY, SERVERS, Story, Writers, check, told
 
-pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.crash, pytest.mark.slow]
+pytestmark = [pytest.mark.lab, pytest.mark.survival, pytest.mark.root, pytest.mark.crash, pytest.mark.slow]
 scenarios("features")
 
 
