@@ -2,16 +2,26 @@
 
 General clients cost about a millisecond of CPU a request; a server's whole creation has 20 for all processes.
 Only what our own servers send is understood: a status line, headers, and a body with a length or in chunks.
+
+A control node that loses its power says nothing. So the kernel asks after one that is silent (keep-alive), gives up
+data that nobody confirms, and a connection that isn't made soon is none: the next node is asked within seconds. One
+whose process hangs answers the kernel and not us; its watchdog ends it, which closes our connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+CONNECT_TIMEOUT = 2.0               # seconds, with the TLS handshake
+SILENCE = (1, 1, 2)                 # seconds until the kernel asks, between its questions, and how many go unanswered
+UNCONFIRMED = 3000                  # milliseconds for which sent data may stay unconfirmed
+AWAY = 503                          # the node is there, and can't work now
 MAX_HEAD = 64 * 1024
 MAX_BODY = 256 * 1024 * 1024        # a complete document of some 100,000 servers
 
@@ -76,23 +86,30 @@ class Lane:
         A request may have been carried out although its answer was lost; callers send what can be repeated.
         """
         problems: list[str] = []
+        answer: Answer | None = None
         for _ in range(len(self._endpoints) + 1):
             kept = self._writer is not None
             endpoint = self._endpoints[self._at]
             try:
                 async with asyncio.timeout(timeout):
-                    return await self._ask(endpoint, method, path, body)
+                    answer = await self._ask(endpoint, method, path, body)
+                if answer.status != AWAY or len(self._endpoints) == 1:
+                    return answer
+                problems.append(f"{endpoint.url}: answered {AWAY}")
             except (OSError, EOFError, TimeoutError, ValueError, asyncio.LimitOverrunError) as error:
                 await self.close()
-                if kept and not isinstance(error, TimeoutError):
+                if kept and isinstance(error, (ConnectionError, EOFError)):
                     continue                    # a kept connection that the node has closed meanwhile
                 problems.append(f"{endpoint.url}: {str(error) or type(error).__name__}")
-                self._at = (self._at + 1) % len(self._endpoints)
-                if len(problems) == len(self._endpoints):
-                    break
             except asyncio.CancelledError:
                 await self.close()
                 raise
+            await self.close()
+            self._at = (self._at + 1) % len(self._endpoints)
+            if len(problems) == len(self._endpoints):
+                break
+        if answer is not None:
+            return answer
         raise ControlUnreachable("; ".join(problems) or "the connection was closed again and again")
 
     async def close(self) -> None:
@@ -105,7 +122,8 @@ class Lane:
 
     async def _ask(self, endpoint: Endpoint, method: str, path: str, body: bytes | None) -> Answer:
         if self._reader is None or self._writer is None:
-            self._reader, self._writer = await self._connect(endpoint)
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                self._reader, self._writer = await self._connect(endpoint)
         head = f"{method} {path} HTTP/1.1\r\nHost: {endpoint.host}\r\n{self._headers}"
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -120,7 +138,19 @@ class Lane:
         if endpoint.socket is not None:
             return await asyncio.open_unix_connection(endpoint.socket, limit=MAX_HEAD)
         tls = (self._tls or ssl.create_default_context()) if endpoint.tls else None
-        return await asyncio.open_connection(endpoint.host, endpoint.port, ssl=tls, limit=MAX_HEAD)
+        reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=tls, limit=MAX_HEAD)
+        notice_silence(writer.get_extra_info("socket"))
+        return reader, writer
+
+
+def notice_silence(connection: Any) -> None:
+    """Have the kernel give up a peer that doesn't answer (a socket, or asyncio's view of one)."""
+    idle, interval, count = SILENCE
+    for level, option, value in (
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval), (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, count),
+            (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNCONFIRMED)):
+        connection.setsockopt(level, option, value)
 
 
 async def _read_answer(reader: asyncio.StreamReader) -> tuple[Answer, bool]:

@@ -12,11 +12,12 @@ from stackling.deploy.cluster.toml import toml
 from stackling.deploy.cluster.unit import CONFINED, IN_THE_MACHINE, Section, unit
 
 AGENT_PORT = 8702
+POLL = 10            # seconds that control may hold a question open: how late a hanging node is noticed
 PYTHON = f"{sys.executable} -I -m"
 API, ENGINE, AGENT = "stackling-api.service", "stackling-engine.service", "stackling-agent.service"
 _WATCHED: Section = {
     # Ready when it answers; ended and started again when its event loop hangs.
-    "Type": "notify", "NotifyAccess": "main", "WatchdogSec": "20s", "Restart": "always", "RestartSec": "500ms",
+    "Type": "notify", "NotifyAccess": "main", "WatchdogSec": "10s", "Restart": "always", "RestartSec": "500ms",
 }
 _CLOUDS = """\
 # Written by Stackling. Use it as `openstack --os-cloud stackling …` with OS_CLIENT_CONFIG_FILE set to this file, or
@@ -106,7 +107,7 @@ def _agent_settings(cluster: Cluster, machine: Machine, paths: Paths) -> ConfigF
     settings: dict[str, Any] = {
         "state_dir": str(paths.state / "agent"), "machine": machine.name, "host": machine.name,
         "credential_file": str(paths.secrets / "credential"), "control": list(cluster.internal_urls),
-        "driver": cluster.driver, "socket": str(paths.run / "agent.sock"), "log_level": cluster.log_level,
+        "driver": cluster.driver, "wait": POLL, "socket": str(paths.run / "agent.sock"), "log_level": cluster.log_level,
         "listen": f"https://{machine.address}:{AGENT_PORT}", "callers": [one.name for one in cluster.control],
         "ca_file": str(paths.pki / "ca.crt"), "certificate_file": str(paths.pki / "machine.crt"),
         "key_file": str(paths.pki / "machine.key"),
