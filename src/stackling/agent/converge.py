@@ -62,6 +62,10 @@ class Converger:
         """Whether a fresh document has come."""
         return self._open
 
+    @property
+    def _era(self) -> int:
+        return self._ledger.head.era or 1
+
     def open(self) -> None:
         """A fresh document is here: act from now on."""
         if not self._open:
@@ -193,7 +197,7 @@ class Converger:
                     await self._ledger.note(self._with_start(done))
                 case p.MakeDisks():
                     async with self._making:
-                        await run(self._disks.make, desired, self._progress(desired, guest))
+                        await run(self._disks.make, desired, self._progress(desired, guest), self._era)
                 case p.Export():
                     async with self._making:
                         await run(self._disks.export, desired)
@@ -205,8 +209,9 @@ class Converger:
                 case p.ForgetKept():
                     await run(self._disks.forget_kept, desired)
                 case p.Define():
-                    await run(hypervisor.define, desired, self._disks.paths(desired), self._ledger.head.era or 1)
+                    await run(hypervisor.define, desired, self._disks.paths(desired), self._era)
                 case p.Start(cold):
+                    await run(self._disks.guard, desired, self._era)
                     await run(hypervisor.start, server_id)
                     if cold:
                         self._started[server_id] = clock.now()
@@ -229,7 +234,7 @@ class Converger:
                 case p.Forget():
                     await run(hypervisor.undefine, server_id)
                 case p.Wipe():
-                    await run(self._disks.remove, server_id)
+                    await run(self._disks.remove, server_id, self._era, desired.generation)
                 case p.Refuse(reason):
                     raise GuestRefused(reason)
                 case p.Wait():

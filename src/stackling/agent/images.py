@@ -7,16 +7,17 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from stackling.agent.wire import Endpoint
-from stackling.ports.document import RootDisk
+from stackling.ports.disks import Exported
+from stackling.ports.document import IMAGE_LOCATION, RootDisk
 from stackling.ports.hypervisor import GuestRefused, HypervisorError
 
 log = logging.getLogger(__name__)
 CHUNK = 1 << 18
 NOT_WANTED = (404, 409, 410, 413, 415)
 TIMEOUT = 30.0          # seconds without a byte
+COPY_TIMEOUT = 3600.0   # seconds that control may take to copy a disk within the storage
 
 
 class ImageFetch:
@@ -65,17 +66,16 @@ class ImageSend:
                  tls: ssl.SSLContext | None = None) -> None:
         self._endpoints, self._headers, self._tls = endpoints, headers, tls
 
-    def __call__(self, image_id: str, path: Path) -> None:
-        """Raises ``HypervisorError``. An image that control doesn't want any more, or refuses, is done with."""
+    def __call__(self, image_id: str, copy: Exported) -> None:
+        """Raises ``HypervisorError``. An image that control doesn't want any more, or refuses, is done with.
+
+        Of a copy in the shared storage only the location is sent; control's answer then takes as long as copying.
+        """
         problem = ""
         for endpoint in self._endpoints:
             connection = _connect(endpoint, self._tls)
             try:
-                with path.open("rb") as file:
-                    connection.request("PUT", f"/internal/images/{image_id}/file", body=file, headers={
-                        **self._headers, "Content-Type": "application/octet-stream",
-                        "Content-Length": str(path.stat().st_size)})
-                    answer = connection.getresponse()
+                answer = self._put(connection, f"/internal/images/{image_id}/file", copy)
             except FileNotFoundError:
                 raise HypervisorError(f"the copy of the root disk for image {image_id} is gone") from None
             except (OSError, http.client.HTTPException) as error:
@@ -90,6 +90,18 @@ class ImageSend:
                 return
             problem = f"{endpoint.url} answered {answer.status}"
         raise HypervisorError(f"the image can't be handed over ({problem})")
+
+
+    def _put(self, connection: http.client.HTTPConnection, url: str, copy: Exported) -> http.client.HTTPResponse:
+        headers = {**self._headers, "Content-Type": "application/octet-stream"}
+        if isinstance(copy, str):
+            connection.connect()
+            connection.sock.settimeout(COPY_TIMEOUT)
+            connection.request("PUT", url, body=b"", headers={**headers, IMAGE_LOCATION: copy})
+            return connection.getresponse()
+        with copy.open("rb") as file:
+            connection.request("PUT", url, body=file, headers={**headers, "Content-Length": str(copy.stat().st_size)})
+            return connection.getresponse()
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -13,8 +13,11 @@ Fetch = Callable[[RootDisk, Callable[[bytes], object]], None]
 """Hand every chunk of an image to the second argument. Raises ``HypervisorError`` or ``GuestRefused``."""
 
 
-HandOver = Callable[[str, Path], None]
-"""Send a file's content to control as an image's data; returns when control has it or doesn't want it. Raises
+Exported = Path | str
+"""A copy of a root disk: a file of this machine, or the location of a snapshot in the storage that control shares."""
+
+HandOver = Callable[[str, Exported], None]
+"""Give a copy to control as an image's data; returns when control has it or doesn't want it. Raises
 ``HypervisorError``."""
 
 
@@ -28,11 +31,18 @@ class InstanceDisks(Protocol):
         """The rebuild number of the disks that are there, whole; None when there are none."""
         ...
 
-    def make(self, server: ServerDesired, progress: Callable[[str], None]) -> None:
+    def make(self, server: ServerDesired, progress: Callable[[str], None], era: int = 1) -> None:
         """Make the disks for ``server.rebuilds``, then drop older ones. Nothing when they are there.
+
+        *era* is the document's; with the server's generation it tells an older order from a newer one.
 
         Raises ``HypervisorError`` (no space now, image not reachable) or ``GuestRefused`` (image unusable).
         """
+        ...
+
+    def guard(self, server: ServerDesired, era: int = 1) -> None:
+        """Called before each start of the guest: raises ``HypervisorError`` when another machine may be using the
+        disks, or has a newer order about them."""
         ...
 
     def resize(self, server: ServerDesired) -> None:
@@ -52,7 +62,7 @@ class InstanceDisks(Protocol):
         or off. Nothing when the copy is there. Raises ``HypervisorError``."""
         ...
 
-    def exported(self, server: ServerDesired) -> Path:
+    def exported(self, server: ServerDesired) -> Exported:
         """Where that copy is."""
         ...
 
@@ -64,8 +74,11 @@ class InstanceDisks(Protocol):
         """Where the disks are."""
         ...
 
-    def remove(self, server_id: str) -> None:
-        """Leave nothing of the server's disks."""
+    def remove(self, server_id: str, era: int, generation: int) -> None:
+        """Leave nothing of the server's disks; *era* and *generation* are those of the order to do so.
+
+        Raises ``HypervisorError`` when they belong to a newer one.
+        """
         ...
 
     def tidy(self, images: Collection[str]) -> None:

@@ -18,6 +18,9 @@ from typing import Any
 
 import msgspec
 
+IMAGE_LOCATION = "X-Image-Location"
+"""Header of ``PUT /internal/images/{id}/file``: instead of a body, where a copy lies in the shared storage."""
+
 
 class Power(StrEnum):
     """A guest's power state, desired or observed (``crashed`` and ``absent`` are only observed)."""
@@ -53,6 +56,7 @@ class RootDisk(Struct, frozen=True):
     image_checksum: str                     # SHA-512 of that file, checked after download
     size_gib: int = 0
     bus: str = "virtio"
+    image_location: str = ""                # where it lies, for a driver that can use it in place (rbd://…)
 
 
 class MetadataDocument(Struct, frozen=True):

@@ -33,13 +33,23 @@ class Guest:
 
 
 @dataclass(frozen=True, slots=True)
-class GuestDisks:
-    """Files of a server on this machine. The root's format is qcow2 (an overlay), the others' raw."""
+class RbdDisk:
+    """A raw disk in a Ceph pool: the cluster's ``ceph.conf``, and the user (without ``client.``) to reach it as."""
 
-    root: Path | None = None
-    ephemeral: Path | None = None
-    swap: Path | None = None
-    config_drive: Path | None = None
+    pool: str
+    name: str
+    conf: Path
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuestDisks:
+    """A server's disks: files of this machine (the root's format is qcow2, an overlay, the others' raw), or RBD."""
+
+    root: Path | RbdDisk | None = None
+    ephemeral: Path | RbdDisk | None = None
+    swap: Path | RbdDisk | None = None
+    config_drive: Path | RbdDisk | None = None
 
 
 class HypervisorError(Exception):

@@ -89,8 +89,8 @@ def test_a_rebuild_replaces_everything(place: Place) -> None:
     assert place.disks.find("a") == 3
     assert sorted(path.name for path in (place.disks._root / "a").iterdir()) == [  # pyright: ignore[reportPrivateUsage]
         "disks.3.json", "root.3.qcow2", "swap.3.raw"]
-    place.disks.remove("a")
-    place.disks.remove("a")
+    place.disks.remove("a", 1, 1)
+    place.disks.remove("a", 1, 1)
     assert place.disks.find("a") is None
 
 
@@ -155,7 +155,7 @@ def test_only_what_nobody_needs_is_pruned(tmp_path: Path) -> None:
     (place.images / "x.raw.part").write_bytes(b"half")
     place.disks.tidy({"other"})
     assert len(place.bases()) == 1          # an overlay lies on it
-    place.disks.remove("a")
+    place.disks.remove("a", 1, 1)
     place.disks.tidy({"i"})
     assert len(place.bases()) == 1          # a document names it
     place.disks.tidy(set())
@@ -165,7 +165,7 @@ def test_only_what_nobody_needs_is_pruned(tmp_path: Path) -> None:
 @needs_qemu
 def test_an_unused_image_is_kept_for_a_while(place: Place) -> None:
     place.make(server())
-    place.disks.remove("a")
+    place.disks.remove("a", 1, 1)
     place.disks.tidy(set())
     assert len(place.bases()) == 1
 

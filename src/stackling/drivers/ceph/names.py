@@ -4,8 +4,9 @@ An upload of an image: ``<image id>.<number>``; with a snapshot ``snap``, protec
 isn't a raw disk, a second image ``<image id>.<number>.raw`` holds the disk, to be cloned; the first is what was
 uploaded. Locations are written as Glance writes them: ``rbd://<fsid>/<pool>/<name>/<snapshot>``.
 
-A server's disk: ``<server id>.<set>.root`` and so on; a *set* is made once and named ``<rebuilds>-<generation>``, so
-that who deletes an old set can't meet a newer one. The object ``server.<server id>`` says which set counts.
+A server's disk: ``<server id>.<set>.root`` and so on; a *set* is made once and named ``<rebuilds>-<era>-<generation>``
+by the order that made it, so that who deletes an old set can't meet a newer one. The object ``server.<server id>``
+says which set counts.
 """
 
 from __future__ import annotations
@@ -71,6 +72,20 @@ def marker(server_id: str) -> str:
 def disk(server_id: str, disk_set: str, kind: str) -> str:
     """One disk of a set; *kind* is root, ephemeral, swap or config."""
     return f"{server_id}.{disk_set}.{kind}"
+
+
+def disk_set(rebuilds: int, era: int, generation: int) -> str:
+    """The name of a set."""
+    return f"{rebuilds}-{era}-{generation}"
+
+
+def order_of(disk: str) -> tuple[int, int]:
+    """The era and generation of the order that made a disk; (0, 0) for another name."""
+    parts = disk.split(".")
+    numbers = parts[1].split("-") if len(parts) == 3 else []
+    if len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
+        return 0, 0
+    return int(numbers[1]), int(numbers[2])
 
 
 def kept(resize: int) -> str:

@@ -211,8 +211,8 @@ def create(worker: Worker, pool: str, name: str, size: int) -> None:
     worker.rbd.create(worker.pool(pool), name, size, old_format=False, features=FEATURES)
 
 
-def names(worker: Worker, pool: str) -> list[str]:
-    return worker.rbd.list(worker.pool(pool))
+def names(worker: Worker, pool: str, prefix: str = "") -> list[str]:
+    return [name for name in worker.rbd.list(worker.pool(pool)) if name.startswith(prefix)]
 
 
 def show(worker: Worker, pool: str, name: str) -> dict[str, Any] | None:
@@ -315,6 +315,20 @@ def purge(worker: Worker, pool: str, prefixes: list[str] | None = None) -> dict[
     return {"gone": gone, "kept": kept}
 
 
+def trash(worker: Worker, pool: str) -> int:
+    """How many images are in the trash."""
+    return len(list(worker.rbd.trash_list(worker.pool(pool))))
+
+
+def children(worker: Worker, pool: str, name: str, snapshot: str) -> list[str]:
+    """The clones of a snapshot, those in the trash too."""
+    try:
+        with worker.image(pool, name, snapshot) as image:
+            return [f"{each['pool']}/{each['image']}" for each in image.list_children2()]
+    except rbd.ImageNotFound:
+        return []
+
+
 def break_lock(worker: Worker, pool: str, name: str, allowed: list[str]) -> list[str]:
     """Break the exclusive lock of an owner at one of the addresses *allowed*; owners that are left.
 
@@ -373,10 +387,8 @@ def close(worker: Worker, handle: int) -> None:
         held.image.close()
 
 
-def put(worker: Worker, data: bytes, pool: str, name: str, size: int) -> None:
-    """A new image of *size* bytes that begins with *data*; again where an earlier try was cut short."""
-    with contextlib.suppress(rbd.ImageExists):
-        create(worker, pool, name, size)
+def put(worker: Worker, data: bytes, pool: str, name: str) -> None:
+    """Write the beginning of an image."""
     with worker.image(pool, name, write=True) as image:
         image.write(data, 0)
         image.flush()
@@ -422,8 +434,8 @@ def objects(worker: Worker, pool: str, prefix: str) -> list[str]:
 
 CALLS: dict[str, Any] = {call.__name__: call for call in (
     cluster, space, blocklist_add, blocklist_remove, blocklist, create, names, show, show_all, remember, clone, resize,
-    flatten, snapshot, drop_snapshot, rollback, discard, purge, break_lock, open_new, open_old, write, finish, read,
-    close, put, load, store, objects)}
+    flatten, snapshot, drop_snapshot, rollback, discard, purge, trash, children, break_lock, open_new, open_old, write,
+    finish, read, close, put, load, store, objects)}
 
 if __name__ == "__main__":
     Worker(*sys.argv[1:5]).run()

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from stackling.drivers.libvirt.hardware import Hardware, choose
 from stackling.ports.document import Nic, ServerDesired
-from stackling.ports.hypervisor import GuestDisks, GuestRefused, instance_name
+from stackling.ports.hypervisor import GuestDisks, GuestRefused, RbdDisk, instance_name
 
 NAMESPACE = "https://stackling.dev/xmlns/server/1"
 SPARE_PORTS = 12        # PCI Express ports free for devices that are plugged in while the guest runs
@@ -25,7 +25,8 @@ class Platform:
 
     *sockets* is the directory, as libvirtd sees it, in which guests' consoles listen. *netdev*: Open vSwitch forwards
     in userspace, which needs whole checksums from the guest. *uefi*: firmware for it is installed.
-    *direct*: the file system of the disks takes direct input and output.
+    *direct*: the file system of the disks takes direct input and output. *secret* is the UUID of the libvirt secret
+    that holds this machine's Ceph key.
     """
 
     kvm: bool
@@ -34,6 +35,7 @@ class Platform:
     netdev: bool = True
     uefi: bool = False
     direct: bool = True
+    secret: str = ""
     emulator: str = "/usr/bin/qemu-system-x86_64"
 
 
@@ -66,7 +68,7 @@ def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Pl
     devices = SubElement(domain, "devices")
     _text(devices, "emulator", platform.emulator)
     _controllers(devices, hardware)
-    _disks(devices, disks, hardware, "none" if platform.direct else "writeback")
+    _disks(devices, disks, hardware, platform)
     for nic in server.nics:
         devices.append(_interface(nic, server.vcpus, hardware, platform))
     _consoles(devices, server.id, log, hardware, platform)
@@ -142,24 +144,37 @@ def _controllers(devices: Element, hardware: Hardware) -> None:
         SubElement(devices, "controller", type="scsi", model="virtio-scsi")
 
 
-def _disks(devices: Element, disks: GuestDisks, hardware: Hardware, cache: str) -> None:
+def _disks(devices: Element, disks: GuestDisks, hardware: Hardware, platform: Platform) -> None:
     names = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
     letters = iter("abcdefgh")
-    for path, format in ((disks.root, "qcow2"), (disks.ephemeral, "raw"), (disks.swap, "raw")):
-        if path is None:
+    for where, format in ((disks.root, "qcow2"), (disks.ephemeral, "raw"), (disks.swap, "raw")):
+        if where is None:
             continue
-        disk = SubElement(devices, "disk", type="file", device="disk")
-        SubElement(disk, "driver", name="qemu", type=format, cache=cache, discard="unmap")
-        SubElement(disk, "source", file=str(path))
+        disk = _disk(devices, where, "disk", format, platform, discard="unmap")
         SubElement(disk, "target", dev=f"{names[hardware.disk_bus]}{next(letters)}", bus=hardware.disk_bus)
     if disks.config_drive is not None:
         bus = hardware.cdrom_bus
-        disk = SubElement(devices, "disk", type="file", device="disk" if bus == "virtio" else "cdrom")
-        SubElement(disk, "driver", name="qemu", type="raw", cache=cache)
-        SubElement(disk, "source", file=str(disks.config_drive))
+        disk = _disk(devices, disks.config_drive, "disk" if bus == "virtio" else "cdrom", "raw", platform)
         letter = "z" if bus in ("virtio", "scsi") else "d"
         SubElement(disk, "target", dev=f"{names[bus]}{letter}", bus=bus)
         SubElement(disk, "readonly")
+
+
+def _disk(devices: Element, where: Path | RbdDisk, device: str, format: str, platform: Platform,
+          **driver: str) -> Element:
+    """A disk and its source. Ceph's own cache holds back writes only until the guest flushes."""
+    if isinstance(where, Path):
+        disk = SubElement(devices, "disk", type="file", device=device)
+        cache = "none" if platform.direct else "writeback"
+        SubElement(disk, "driver", {"name": "qemu", "type": format, "cache": cache, **driver})
+        SubElement(disk, "source", file=str(where))
+        return disk
+    disk = SubElement(devices, "disk", type="network", device=device)
+    SubElement(disk, "driver", {"name": "qemu", "type": "raw", "cache": "writeback", **driver})
+    source = SubElement(disk, "source", protocol="rbd", name=f"{where.pool}/{where.name}")
+    SubElement(source, "config", file=str(where.conf))
+    SubElement(SubElement(source, "auth", username=where.user), "secret", type="ceph", uuid=platform.secret)
+    return disk
 
 
 def _interface(nic: Nic, vcpus: int, hardware: Hardware, platform: Platform) -> Element:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,33 @@ CONSOLE_LOG = "console.log"
 CONSOLE_MOST = 1 << 20              # bytes of the console that are ever read or kept
 
 
+@dataclass(frozen=True, slots=True)
+class CephSecret:
+    """The libvirt secret by which guests reach their disks: its UUID, the Ceph user, and the file with its key."""
+
+    uuid: str
+    user: str
+    keyring: Path
+
+    def value(self) -> str:
+        """The key. Raises ``HypervisorError``."""
+        try:
+            found = re.search(r"^\s*key\s*=\s*(\S+)", self.keyring.read_text(), re.MULTILINE)
+        except OSError as error:
+            raise HypervisorError(f"this machine's Ceph key can't be read: {error.strerror}: {self.keyring}") from None
+        if found is None:
+            raise HypervisorError(f"there is no key in {self.keyring}; run `stackling storage check`")
+        return found[1]
+
+
 class LibvirtHypervisor:
     """Guests of one libvirtd. ``instances`` is the directory whose ``<server id>/console.log`` the guests write;
-    ``consoles`` is ``platform.sockets`` as we see it."""
+    ``consoles`` is ``platform.sockets`` as we see it. *secret* is given to libvirtd anew before each start, and is
+    kept in its memory only, so that a key that was rotated is used from then on."""
 
     def __init__(self, uri: str, instances: Path, platform: Platform, *, consoles: Path | None = None,
-                 client: WorkerClient | None = None) -> None:
+                 client: WorkerClient | None = None, secret: CephSecret | None = None) -> None:
+        self._secret = secret
         self._instances, self._platform, self._consoles = instances, platform, consoles
         self._watchers: list[Callable[[str], None]] = []
         self.client = client or WorkerClient(uri, self._event)
@@ -47,10 +70,12 @@ class LibvirtHypervisor:
 
     def define(self, server: ServerDesired, disks: GuestDisks, era: int = 1) -> None:
         log_file = self._instances / server.id / CONSOLE_LOG
+        self._give_secret()
         xml = domain_xml(server, disks, log_file, self._platform, era)
         self.client.call("define", id=server.id, era=era, generation=server.generation, xml=xml)
 
     def start(self, server_id: str) -> None:
+        self._give_secret()
         self.client.call("start", START, id=server_id)
 
     def shutdown(self, server_id: str) -> None:
@@ -99,6 +124,11 @@ class LibvirtHypervisor:
 
     def close(self) -> None:
         self.client.close()
+
+    def _give_secret(self) -> None:
+        if self._secret is not None:
+            self.client.call("secret", id=self._secret.uuid, usage=f"client.{self._secret.user} of Stackling",
+                             value=self._secret.value())
 
     def _event(self, event: dict[str, Any]) -> None:
         if event["event"] == "disconnected":

@@ -12,6 +12,7 @@ The process ends when its input does.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -197,6 +198,15 @@ def define(connection: Any, id: str, era: int, generation: int, xml: str) -> Non
         domain.setAutostart(0)
 
 
+def secret(connection: Any, id: str, usage: str, value: str) -> None:
+    """A Ceph key, in libvirtd's memory only and shown to nobody."""
+    root = ElementTree.Element("secret", ephemeral="yes", private="yes")
+    ElementTree.SubElement(root, "uuid").text = id
+    ElementTree.SubElement(ElementTree.SubElement(root, "usage", type="ceph"), "name").text = usage
+    found = connection.secretDefineXML(ElementTree.tostring(root, encoding="unicode"))
+    found.setValue(base64.b64decode(value))
+
+
 def start(connection: Any, id: str) -> None:
     domain = connection.lookupByUUIDString(id)
     if not domain.isActive():
@@ -301,7 +311,8 @@ def undefine(connection: Any, id: str) -> None:
 
 
 CALLS = {call.__name__: call for call in (
-    guests, guest, inventory, define, start, shutdown, destroy, pause, unpause, suspend, attach, detach, undefine)}
+    guests, guest, inventory, define, secret, start, shutdown, destroy, pause, unpause, suspend, attach, detach,
+    undefine)}
 
 if __name__ == "__main__":
     Worker(sys.argv[1]).run()

@@ -17,6 +17,7 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,14 @@ EXPORT_TIMEOUT = 1800.0
 FULL = "the instance directory of this host is full; the server is made when there is room"
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    root: Path | None
+    ephemeral: Path | None
+    swap: Path | None
+    config_drive: Path | None
+
+
 class LocalDisks:
     """``InstanceDisks`` under *root*. *account* is whom tools run as that look at image data (None: as ourselves)."""
 
@@ -45,7 +54,7 @@ class LocalDisks:
         numbers = [_number(path) for path in self._directory(server_id).glob("disks.*.json")]
         return max(numbers, default=None)
 
-    def make(self, server: ServerDesired, progress: Callable[[str], None]) -> None:
+    def make(self, server: ServerDesired, progress: Callable[[str], None], era: int = 1) -> None:
         if self.find(server.id) == server.rebuilds:
             self._drop_older(server)
             return
@@ -63,8 +72,11 @@ class LocalDisks:
             raise HypervisorError(f"the server's disks can't be made: {error.strerror}: {error.filename}") from None
         self._drop_older(server)
 
+    def guard(self, server: ServerDesired, era: int = 1) -> None:
+        """Nobody else reaches this directory."""
+
     def resize(self, server: ServerDesired) -> None:
-        paths = self.paths(server)
+        paths = self._files(server)
         try:
             if paths.root and server.root:
                 self._resize_root(server, paths.root)
@@ -76,7 +88,7 @@ class LocalDisks:
             raise HypervisorError(f"the server's disks can't be resized: {error.strerror}: {error.filename}") from None
 
     def forget_kept(self, server: ServerDesired) -> None:
-        root = self.paths(server).root
+        root = self._files(server).root
         if root is None or not root.exists():
             return
         for name in _kept(_info(root)):
@@ -84,7 +96,7 @@ class LocalDisks:
                 _tool("qemu-img", "snapshot", "-d", name, str(root))
 
     def export(self, server: ServerDesired) -> None:
-        root, target = self.paths(server).root, self.exported(server)
+        root, target = self._files(server).root, self.exported(server)
         if target.exists():
             return
         if root is None:
@@ -103,14 +115,10 @@ class LocalDisks:
             path.unlink(missing_ok=True)
 
     def paths(self, server: ServerDesired) -> GuestDisks:
-        directory, number = self._directory(server.id), server.rebuilds
-        return GuestDisks(
-            root=directory / f"root.{number}.qcow2" if server.root else None,
-            ephemeral=directory / f"ephemeral.{number}.raw" if server.ephemeral_gib else None,
-            swap=directory / f"swap.{number}.raw" if server.swap_mib else None,
-            config_drive=directory / f"config.{number}.iso" if server.config_drive else None)
+        files = self._files(server)
+        return GuestDisks(files.root, files.ephemeral, files.swap, files.config_drive)
 
-    def remove(self, server_id: str) -> None:
+    def remove(self, server_id: str, era: int, generation: int) -> None:
         directory = self._directory(server_id)
         try:
             for marker in directory.glob("disks.*.json"):
@@ -127,11 +135,17 @@ class LocalDisks:
             with contextlib.suppress(OSError, ValueError):
                 bases.add(json.loads(marker.read_text())["base"] or "")
         self._cache.prune(bases, images)
-        for log in self._root.glob("*/console.log"):
-            with contextlib.suppress(OSError):
-                _cut(log)
+        cut_logs(self._root)
 
     # -- how
+
+    def _files(self, server: ServerDesired) -> _Files:
+        directory, number = self._directory(server.id), server.rebuilds
+        return _Files(
+            root=directory / f"root.{number}.qcow2" if server.root else None,
+            ephemeral=directory / f"ephemeral.{number}.raw" if server.ephemeral_gib else None,
+            swap=directory / f"swap.{number}.raw" if server.swap_mib else None,
+            config_drive=directory / f"config.{number}.iso" if server.config_drive else None)
 
     def _directory(self, server_id: str) -> Path:
         if "/" in server_id or server_id.startswith("."):
@@ -139,7 +153,7 @@ class LocalDisks:
         return self._root / server_id
 
     def _make(self, server: ServerDesired, base: Path | None) -> None:
-        paths = self.paths(server)
+        paths = self._files(server)
         if server.root and paths.root and base:
             self._overlay(server.root, base, paths.root)
         if paths.ephemeral:
@@ -217,6 +231,13 @@ def takes_direct_io(directory: Path) -> bool:
     return True
 
 
+def cut_logs(instances: Path) -> None:
+    """Keep guests from filling the disk through their consoles."""
+    for log in instances.glob("*/console.log"):
+        with contextlib.suppress(OSError):
+            _cut(log)
+
+
 def _number(marker: Path) -> int:
     text = marker.name.split(".")[1]
     return int(text) if text.isdecimal() else -1
@@ -276,7 +297,7 @@ def _tool(*command: str, account: str | None = None, timeout: float = TIMEOUT) -
 
 
 def _cut(log: Path) -> None:
-    """Keep a guest from filling the disk through its console (QEMU appends, so cutting is safe)."""
+    """QEMU appends, so cutting is safe."""
     size = log.stat().st_size
     if size <= LOG_MOST:
         return

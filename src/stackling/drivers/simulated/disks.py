@@ -37,7 +37,7 @@ class SimulatedDisks:
     def find(self, server_id: str) -> int | None:
         return self._made.get(server_id)
 
-    def make(self, server: ServerDesired, progress: Callable[[str], None]) -> None:
+    def make(self, server: ServerDesired, progress: Callable[[str], None], era: int = 1) -> None:
         if self._failing:
             raise self._failing.pop(0)
         if self._made.get(server.id) != server.rebuilds:
@@ -70,7 +70,10 @@ class SimulatedDisks:
         where = Path("/simulated") / server.id
         return GuestDisks(root=where / "root" if isinstance(server.root, RootDisk) else None)
 
-    def remove(self, server_id: str) -> None:
+    def guard(self, server: ServerDesired, era: int = 1) -> None:
+        """Nobody else has them."""
+
+    def remove(self, server_id: str, era: int = 1, generation: int = 0) -> None:
         if server_id in self._made:
             self._put(f'"{server_id} -"')
 
