@@ -84,13 +84,18 @@ class Group:
         except OSError:
             return False
 
+    def signal_all(self, number: signal.Signals) -> list[int]:
+        """Send the signal to everything in it but this process; to whom."""
+        found = [pid for pid in self.processes() if pid not in (0, os.getpid())]
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return found
+
     def kill(self, timeout: float = 10) -> None:
         """SIGKILL everything in it and wait for the end."""
         deadline = time.monotonic() + timeout
-        while left := [pid for pid in self.processes() if pid not in (0, os.getpid())]:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        while left := self.signal_all(signal.SIGKILL):
             if time.monotonic() > deadline:
                 raise LabError(f"these processes don't end, not even by SIGKILL: {left}")
             time.sleep(0.005)

@@ -128,6 +128,9 @@ class Machine:
         if life := self.life():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(life.pid, signal.SIGKILL)
+        # The parents of what was run from outside, too: frozen, they would never collect their children, and a PID
+        # namespace ends only when its last process is collected.
+        self.group.signal_all(signal.SIGKILL)
 
     def wait_running(self, timeout: float = 60, after: Life | None = None) -> str:
         """Wait until systemd has started everything, in a life other than *after*; ``running``, or ``degraded`` when

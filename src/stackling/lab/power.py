@@ -14,11 +14,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import select
 import signal
 import socketserver
 import sys
 import threading
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -77,11 +79,12 @@ class Switch:
             self._claims.pop(machine, None)
         return mode
 
-    def answer(self, line: str) -> str | None:
-        """The answer to a request; None: hang up."""
+    def answer(self, line: str, waits: Callable[[], bool] = lambda: True) -> str | None:
+        """The answer to a request; None: hang up. *waits* tells whether who asked is still there: what a switch that
+        hung takes up again must not strike a machine for somebody who has long given up."""
         action, _, name = line.strip().partition(" ")
         if action == "list":
-            return self._list()
+            return self._list(waits)
         if action not in ACTIONS:
             return f"error: {action!r} is no action; there are {', '.join(ACTIONS)}, list"
         try:
@@ -90,15 +93,19 @@ class Switch:
             return f"error: {error}"
         while (mode := self.mode(name)) is Mode.HANG:
             time.sleep(0.05)
+            if not waits():
+                return None
         if mode is Mode.ABSENT:
             return None
         with self._lock(name):
             return self._lie(machine, action) if mode is Mode.LIE else self._obey(machine, action)
 
-    def _list(self) -> str | None:
+    def _list(self, waits: Callable[[], bool]) -> str | None:
         machines = Lab(self._directory).machines
         while (found := {self.mode(one.name) for one in machines}) and found == {Mode.HANG}:
             time.sleep(0.05)
+            if not waits():
+                return None
         if found == {Mode.ABSENT}:
             return None
         return "\n".join(f"{one.name} {self._claims.get(one.name) or _state(one)}" for one in machines)
@@ -138,8 +145,12 @@ def serve(directory: LabDirectory) -> None:
 
         def handle(self) -> None:
             with contextlib.suppress(OSError):
-                if answer := switch.answer(self.rfile.readline(200).decode(errors="replace")):
+                if answer := switch.answer(self.rfile.readline(200).decode(errors="replace"), self._waits):
                     self.wfile.write(f"{answer}\n".encode())
+
+        def _waits(self) -> bool:
+            """Whether the other side hasn't hung up."""
+            return not select.select([self.connection], [], [], 0)[0]
 
     class Server(socketserver.ThreadingUnixStreamServer):
         daemon_threads = True

@@ -1,0 +1,1 @@
+"""The lab: machines made of namespaces, and clusters of them."""

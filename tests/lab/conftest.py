@@ -1,0 +1,53 @@
+"""A lab of two machines for all tests of a file; each test finds both on, healed and running."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from stackling.lab import Lab, Machine
+from stackling.lab import lab as labs
+from stackling.lab.power import Mode, set_mode
+
+_numbers = itertools.count()
+
+
+def new_name() -> str:
+    """A name that no other lab has."""
+    return f"t{os.getpid() % 100_000}{chr(ord('a') + next(_numbers) % 26)}"
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Lab]:
+    """The lab."""
+    name = new_name()
+    try:
+        yield labs.up(name, machines=2)
+    finally:
+        labs.down(name)
+
+
+@pytest.fixture
+def lab(made: Lab) -> Lab:
+    """The lab, in order."""
+    set_mode(made.directory, Mode.OK)
+    for machine in made.machines:
+        machine.heal()
+        if machine.life():
+            machine.resume()
+        machine.on()
+        machine.wait_running()
+    return made
+
+
+@pytest.fixture
+def m1(lab: Lab) -> Machine:
+    return lab.machine("m1")
+
+
+@pytest.fixture
+def m2(lab: Lab) -> Machine:
+    return lab.machine("m2")
