@@ -38,6 +38,8 @@ def _processes(name: str) -> list[str]:
         if not entry.name.isdigit():
             continue
         try:
+            if ") Z " in Path(entry.path, "stat").read_text():
+                continue        # ended; process 1 of the outer machine hasn't collected it yet
             group = Path(entry.path, "cgroup").read_text()
             command = Path(entry.path, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
