@@ -37,14 +37,16 @@ class Remote:
 
 
 class ControlSocket:
-    """``GET /servers/{id}/console-output?lines=N`` → ``{"output": text}``; ``GET /`` → ``{"machine": name}``.
+    """``GET /servers/{id}/console-output?lines=N`` → ``{"output": text}``; ``GET /`` → ``{"machine": name}``;
+    ``GET /hosts`` → ``{"machine": name, "hosts": {host: mode}}``, also while control is away (``identities.Mode``).
 
-    *find* gives the hypervisor that runs a server of this machine's documents, or None.
+    *find* gives the hypervisor that runs a server of this machine's documents, or None; *hosts* the hosts' modes.
     """
 
     def __init__(self, path: Path, machine: str, find: Callable[[str], Hypervisor | None], run: Run,
-                 remote: Remote | None = None) -> None:
+                 remote: Remote | None = None, hosts: Callable[[], dict[str, str]] = dict) -> None:
         self._path, self._machine, self._find, self._run, self._remote = path, machine, find, run, remote
+        self._hosts = hosts
         self._servers: list[asyncio.Server] = []
 
     async def open(self) -> None:
@@ -75,6 +77,8 @@ class ControlSocket:
             return _json(405, {"error": "only GET"})
         if parts.path == "/":
             return _json(200, {"machine": self._machine, "pid": os.getpid()})
+        if parts.path == "/hosts":
+            return _json(200, {"machine": self._machine, "hosts": self._hosts()})
         if found := _CONSOLE.match(parts.path):
             return await self._console(found[1], parse_qs(parts.query).get("lines", [None])[0])
         return _json(404, {"error": "no such path"})

@@ -31,6 +31,10 @@ BACKOFF = (0.25, 30.0)
 SLOW = 0.15                 # seconds after which a step that still runs is reported
 
 
+Everything = Callable[[], Mapping[str, ServerDesired]]
+"""What all hosts of this machine know of servers, by id."""
+
+
 class Reports(Protocol):
     """Where what is seen goes (``report.Reporter``)."""
 
@@ -42,10 +46,11 @@ class Converger:
     """All servers of one host. Everything but the drivers' calls, which *run* runs, happens in the event loop."""
 
     def __init__(self, ledger: Ledger, hypervisor: Hypervisor, disks: InstanceDisks, reports: Reports, boot_id: str, *,
-                 run: Run, hand_over: HandOver, sweep: float = SWEEP) -> None:
+                 run: Run, hand_over: HandOver, sweep: float = SWEEP, everything: Everything | None = None) -> None:
         self._ledger, self._hypervisor, self._disks, self._reports = ledger, hypervisor, disks, reports
         self._boot_id, self._run, self._sweep = boot_id, run, sweep
         self._hand_over = hand_over
+        self._everything: Everything = everything or (lambda: ledger.servers)
         self._open = False
         self._dirty: set[str] = set()
         self._turns: dict[str, asyncio.Task[None]] = {}
@@ -111,7 +116,7 @@ class Converger:
                     or (last.power, last.nics) != (power, nics)):
                 self.wake(server_id)
         self._note_unknown(guests)
-        images = {server.root.image_id for server in self._ledger.servers.values() if server.root}
+        images = {server.root.image_id for server in self._everything().values() if server.root}
         await self._run(self._disks.tidy, images)
 
     async def stop(self) -> None:
@@ -184,6 +189,9 @@ class Converger:
         raise HypervisorError("the server doesn't come to rest: something else changes its guest")
 
     def _observe(self, server_id: str) -> tuple[Guest | None, int | None]:
+        own = self._ledger.servers.get(server_id)
+        if own is not None and not own.present and self._everything().get(server_id, own).present:
+            return None, None           # it has moved to another host of this machine: what is here is that one's
         return self._hypervisor.guest(server_id), self._disks.find(server_id)
 
     async def _apply(self, desired: ServerDesired, guest: Guest | None, step: p.Step) -> None:
@@ -294,7 +302,8 @@ class Converger:
         self._reports.note(self._state(desired, guest, converged=False, error=reason, terminal=terminal))
 
     def _note_unknown(self, guests: Mapping[str, Guest]) -> None:
-        unknown = {id for id in guests if id not in self._ledger.servers}
+        everything = self._everything()
+        unknown = {id for id in guests if id not in everything}
         for id in unknown | self._unknown:
             guest = guests.get(id)
             if guest is None or id in unknown:

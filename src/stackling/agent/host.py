@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from stackling.agent.converge import SWEEP, Converger
+from stackling.agent.converge import SWEEP, Converger, Everything
 from stackling.agent.ledger import Ledger
 from stackling.agent.poll import WAIT, Poller
 from stackling.agent.report import HEARTBEAT, Reporter, Sequence
@@ -32,15 +32,22 @@ class Timing:
 
 
 class HostAgent:
-    """Runs one host until cancelled. *networks_changed* is told the networks whose metadata is served here."""
+    """Runs one host until cancelled. *networks_changed* is told the networks whose metadata is served here.
+
+    *held* (None: it is) is set once control has said that this machine holds the host; before, no document is asked
+    for. *inventory* gives None where the machine's inventory is another host's. *everything* is what all hosts of this
+    machine know of servers.
+    """
 
     def __init__(self, *, machine: str, host: str, ledger: Ledger, hypervisor: Hypervisor, disks: InstanceDisks,
                  lanes: tuple[Lane, Lane], hand_over: HandOver, boot_id: str, run: Run,
-                 inventory: Callable[[], Inventory], address: str | None = None, timing: Timing | None = None,
-                 networks_changed: Callable[[tuple[MetadataNetwork, ...]], None] = lambda networks: None) -> None:
+                 inventory: Callable[[], Inventory | None], address: str | None = None, timing: Timing | None = None,
+                 networks_changed: Callable[[tuple[MetadataNetwork, ...]], None] = lambda networks: None,
+                 held: asyncio.Event | None = None, everything: Everything | None = None) -> None:
         timing = timing or Timing()
         self.host, self.ledger, self.hypervisor = host, ledger, hypervisor
         self._run, self._measure, self._networks_changed = run, inventory, networks_changed
+        self._held = held
         self._inventory: Inventory | None = None
         self._sweeps: set[asyncio.Task[None]] = set()
         self._drops: set[asyncio.Task[None]] = set()
@@ -48,7 +55,7 @@ class HostAgent:
             lanes[1], machine, host, boot_id, Sequence(ledger.sequence, ledger.reserve), self, lambda: self._inventory,
             address=address, accepted=self._accepted, heartbeat=timing.heartbeat)
         self.converger = Converger(ledger, hypervisor, disks, self._reporter, boot_id, run=run,
-                                   hand_over=hand_over, sweep=timing.sweep)
+                                   hand_over=hand_over, sweep=timing.sweep, everything=everything)
         self._poller = Poller(lanes[0], machine, host, self._position, self._accept, wait=timing.wait)
 
     async def heard(self) -> None:
@@ -75,7 +82,7 @@ class HostAgent:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._look_first())
-                tasks.create_task(self._poller.run())
+                tasks.create_task(self._poll())
                 tasks.create_task(self._reporter.run())
                 tasks.create_task(self.converger.run())
         finally:
@@ -83,12 +90,19 @@ class HostAgent:
 
     # -- how
 
+    async def _poll(self) -> None:
+        if self._held is not None:
+            await self._held.wait()
+        await self._poller.run()
+
     async def _look_first(self) -> None:
         """Inventory and guests; the hypervisor may come later than we do."""
         pause = 0.1
         while True:
             try:
                 self._inventory = await self._run(self._measure)
+                if self._inventory is None:
+                    self._reporter.heard.set()
                 await self.converger.adopt()
                 break
             except (HypervisorError, OSError) as error:

@@ -10,16 +10,20 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from stackling.agent.boot import boot_id
 from stackling.agent.control import ControlSocket, Remote
+from stackling.agent.converge import Everything
 from stackling.agent.host import HostAgent, Timing
+from stackling.agent.identities import Identities, Identity, Mode
 from stackling.agent.images import ImageSend
+from stackling.agent.leases import Leases
 from stackling.agent.ledger import MachineHeld, MachineLock
+from stackling.agent.run import Run
 from stackling.agent.wire import Endpoint, Lane
 from stackling.main import agent_settings, notify, tls
 from stackling.main import log as logs
@@ -27,6 +31,9 @@ from stackling.main.agent_settings import AgentSettings, SettingsError
 from stackling.ports.hypervisor import Hypervisor
 
 log = logging.getLogger(__name__)
+Build = Callable[[str, tuple[Lane, Lane], asyncio.Event | None, Everything | None],
+                 tuple[HostAgent, Path, Callable[[], None]]]
+"""(host, its connections, set once it is held, what all hosts here know) → its agent, its ledger, what closes it."""
 MANY = 16               # hosts in one process from which on heartbeats are rarer
 
 
@@ -69,14 +76,47 @@ class Wiring:
         self.address = settings.listen or str(self.socket)
         self.agents: list[HostAgent] = []
         self.led = False        # whether something in ``more`` runs the agents
+        self.identities: dict[str, Identities] = {}
+        self._shown: dict[str, list[HostAgent]] = {}
         self.more: list[Coroutine[Any, Any, None]] = []
 
     def lanes(self) -> tuple[Lane, Lane]:
         """One connection for polling, one for reports."""
-        first, second = (Lane(self.endpoints, self._headers, self.tls) for _ in range(2))
+        first, second = self._lane(), self._lane()
         self.stack.push_async_callback(first.close)
         self.stack.push_async_callback(second.close)
         return first, second
+
+    def show(self, machine: str, agents: list[HostAgent]) -> None:
+        """These agents of *machine* run now."""
+        self._shown[machine] = agents
+        self.agents[:] = [agent for shown in self._shown.values() for agent in shown]
+
+    def follow_leases(self, machine: str, build: Build, known: Iterable[str], run: Run,
+                      gone: Callable[[str], None] = lambda host: None) -> Identities:
+        """The hosts of *machine* as control gives and takes them; *known* have a ledger here. To be run."""
+        def make(host: str, held: asyncio.Event) -> Identity:
+            lanes = (self._lane(), self._lane())
+            agent, ledger, close = build(host, lanes, held, identities.everything)
+
+            async def end() -> None:
+                close()
+                for lane in lanes:
+                    await lane.close()
+
+            return Identity(agent, ledger, end)
+
+        identities = Identities(make, known, run, lambda agents: self.show(machine, agents), gone)
+        identities.leases = Leases(*self.lanes(), machine, identities.follow, wait=self.timing.wait)
+        self.identities[machine] = identities
+        self.led = True
+        return identities
+
+    def modes(self) -> dict[str, str]:
+        """Every host here, and what becomes of it."""
+        if not self.identities:
+            return {agent.host: Mode.HELD.value for agent in self.agents}
+        return {host: mode for identities in self.identities.values() for host, mode in identities.modes().items()}
 
     def find(self, server_id: str) -> Hypervisor | None:
         """The hypervisor of a server that the documents name."""
@@ -85,6 +125,9 @@ class Wiring:
     def sender(self) -> ImageSend:
         """How copies of disks become images."""
         return ImageSend(self.endpoints, self._headers, self.tls)
+
+    def _lane(self) -> Lane:
+        return Lane(self.endpoints, self._headers, self.tls)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -105,7 +148,8 @@ async def _run(settings: AgentSettings, credential: str) -> None:
         else:
             from stackling.main import agent_libvirt
             run = await agent_libvirt.wire(wiring)
-        control = ControlSocket(wiring.socket, settings.machine, wiring.find, run, _remote(settings))
+        control = ControlSocket(wiring.socket, settings.machine, wiring.find, run, _remote(settings),
+                                wiring.modes)
         await control.open()
         stack.push_async_callback(control.close)
         tasks = [asyncio.create_task(work) for work in (

@@ -59,7 +59,8 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``control`` lists URLs (``http+unix:///path``, ``http://…``, ``https://…``), tried in turn. ``credential_file``
     holds one line. ``listen`` (``https://address:port``) is where control on other machines asks this agent, those
     named ``callers`` in their certificates. With ``hosts`` above 1 (simulated only) the process is that many machines,
-    named ``<machine>-1`` and so on, with hosts ``<host>-1`` and so on, all with the same credential.
+    named ``<machine>-1`` and so on, with hosts ``<host>-1`` and so on, all with the same credential. With ``leases``
+    the agent asks control which hosts it holds, one or several; without, ``host`` is the one.
     """
 
     state_dir: Path
@@ -69,6 +70,7 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control: tuple[str, ...]
     driver: Literal["libvirt", "simulated"]
     hosts: int = 1
+    leases: bool = False
     socket: Path | None = None              # <state_dir>/agent.sock
     listen: str = ""
     callers: tuple[str, ...] = ()
@@ -92,6 +94,15 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.certificate_file and self.key_file and self.ca_file:
             return Tls(self.certificate_file, self.key_file, self.ca_file)
         return None
+
+    def ledger(self, host: str) -> Path:
+        """Where the document of a host is kept."""
+        return self.state_dir / "ledger" if host == self.host else self.state_dir / "hosts" / host / "ledger"
+
+    def ledgers(self) -> list[str]:
+        """The hosts of which there is one."""
+        others = sorted(path.parent.name for path in (self.state_dir / "hosts").glob("*/ledger"))
+        return ([self.host] if self.ledger(self.host).exists() else []) + others
 
     def names(self) -> list[tuple[str, str]]:
         """(machine, host) of each agent in this process."""

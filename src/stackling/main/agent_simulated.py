@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from stackling.agent.converge import Everything
 from stackling.agent.host import HostAgent
 from stackling.agent.ledger import Ledger
 from stackling.agent.run import Run, inline
+from stackling.agent.wire import Lane
 from stackling.drivers.simulated.disks import SimulatedDisks
 from stackling.drivers.simulated.hypervisor import DEFAULT, SimulatedHypervisor
 from stackling.drivers.simulated.membership import SimulatedCluster, SimulatedMachine
@@ -45,10 +48,12 @@ async def wire(wiring: Wiring) -> Run:
         state = settings.state_dir / "hosts" / host
         iron = Iron(wiring, machine, host, state, state if pretended.persistent else None, inventory)
         wiring.stack.callback(iron.close)
-        if cluster is None:
-            wiring.agents.append(iron.agent(wiring.boot_id))
-        else:
+        if cluster is not None:
             irons.append(iron)
+        elif settings.leases:
+            wiring.more.append(iron.work(wiring.boot_id)())
+        else:
+            wiring.agents.append(iron.agent(wiring.boot_id))
     if cluster is not None:
         lives = Lives(wiring, cluster, irons)
         lives.look()
@@ -71,18 +76,43 @@ class Iron:
     disks: SimulatedDisks | None = None
     ledger: Ledger | None = None
 
+    def work(self, boot_id: str) -> Callable[[], Coroutine[Any, Any, None]]:
+        """What its agent does from its start on, in this boot of the machine."""
+        if not self.wiring.settings.leases:
+            agent = self.agent(boot_id)
+            self.wiring.show(self.machine, [agent])
+            return agent.run
+
+        def build(host: str, lanes: tuple[Lane, Lane], held: asyncio.Event | None, everything: Everything | None,
+                  ) -> tuple[HostAgent, Path, Callable[[], None]]:
+            path = self._path(host)
+            ledger = Ledger(path, host, durable=False)
+            return self._agent(host, ledger, lanes, boot_id, held, everything), path, ledger.close
+
+        others = sorted(path.parent.name for path in (self.state / "hosts").glob("*/ledger"))
+        known = [self.host] if self._path(self.host).exists() else []
+        return self.wiring.follow_leases(self.machine, build, [*known, *others], inline).run
+
     def agent(self, boot_id: str) -> HostAgent:
-        """An agent that has just been started, in this boot of the machine."""
+        """An agent of this machine's own host alone."""
+        if self.ledger is not None:
+            self.ledger.close()
+        self.ledger = Ledger(self._path(self.host), self.host, durable=False)
+        return self._agent(self.host, self.ledger, self.wiring.lanes(), boot_id)
+
+    def _path(self, host: str) -> Path:
+        return self.state / "ledger" if host == self.host else self.state / "hosts" / host / "ledger"
+
+    def _agent(self, host: str, ledger: Ledger, lanes: tuple[Lane, Lane], boot_id: str,
+               held: asyncio.Event | None = None, everything: Everything | None = None) -> HostAgent:
         wiring = self.wiring
         if self.hypervisor is None or self.disks is None:
             self.hypervisor, self.disks = SimulatedHypervisor(self.kept, self.inventory), SimulatedDisks(self.kept)
-        if self.ledger is not None:
-            self.ledger.close()
-        self.ledger = Ledger(self.state / "ledger", self.host, durable=False)
         return HostAgent(
-            machine=self.machine, host=self.host, ledger=self.ledger, hypervisor=self.hypervisor, disks=self.disks,
-            lanes=wiring.lanes(), hand_over=wiring.sender(), boot_id=boot_id, run=inline,
-            inventory=self.hypervisor.inventory, address=wiring.address, timing=wiring.timing)
+            machine=self.machine, host=host, ledger=ledger, hypervisor=self.hypervisor, disks=self.disks, lanes=lanes,
+            hand_over=wiring.sender(), boot_id=boot_id, run=inline, address=wiring.address, timing=wiring.timing,
+            inventory=self.hypervisor.inventory if host == self.host else lambda: None, held=held,
+            everything=everything)
 
     def lose_power(self) -> None:
         """Whatever ran is off."""
@@ -102,7 +132,7 @@ class Lives:
 
     def __init__(self, wiring: Wiring, cluster: SimulatedCluster, irons: list[Iron]) -> None:
         self._wiring, self._cluster, self._irons = wiring, cluster, irons
-        self._running: dict[str, tuple[HostAgent, str]] = {}
+        self._works: dict[str, tuple[Callable[[], Coroutine[Any, Any, None]], str]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stamp: tuple[int, int] | None = None
 
@@ -115,17 +145,15 @@ class Lives:
         changed: list[str] = []
         for iron in self._irons:
             machine = self._cluster.machine(iron.machine)
-            running = self._running.get(iron.machine)
+            running = self._works.get(iron.machine)
             if running is not None and not (_answers(machine) and running[1] == machine.boot_id):
-                del self._running[iron.machine]
-                self._wiring.agents.remove(running[0])
+                del self._works[iron.machine]
+                self._wiring.show(iron.machine, [])
                 changed.append(iron.machine)
             if not machine.power or (running is not None and running[1] != machine.boot_id):
                 iron.lose_power()
-            if _answers(machine) and iron.machine not in self._running:
-                agent = iron.agent(machine.boot_id)
-                self._running[iron.machine] = (agent, machine.boot_id)
-                self._wiring.agents.append(agent)
+            if _answers(machine) and iron.machine not in self._works:
+                self._works[iron.machine] = iron.work(machine.boot_id), machine.boot_id
                 changed.append(iron.machine)
         return changed
 
@@ -136,8 +164,8 @@ class Lives:
             while True:
                 for name in dict.fromkeys(changed):
                     await self._end(name)
-                    if running := self._running.get(name):
-                        self._tasks[name] = asyncio.create_task(running[0].run())
+                    if work := self._works.get(name):
+                        self._tasks[name] = asyncio.create_task(work[0]())
                 for task in self._tasks.values():
                     if task.done():
                         task.result()
