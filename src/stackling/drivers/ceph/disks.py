@@ -69,11 +69,13 @@ class Marker(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class RbdDisks:
     """``InstanceDisks`` in the pool *pool*, as machine *machine*. *instances* holds what is local: console logs.
 
-    *cache* gives the files of images that don't lie in the same cluster.
+    *cache* gives the files of images that don't lie in the same cluster; *addresses* are our guests' as the cluster
+    sees them, where they aren't our own.
     """
 
-    def __init__(self, access: CephAccess, pool: str, cache: ImageCache, *, machine: str, instances: Path) -> None:
-        self.pool, self.client = pool, CephClient(access)
+    def __init__(self, access: CephAccess, pool: str, cache: ImageCache, *, machine: str, instances: Path,
+                 addresses: Collection[str] = ()) -> None:
+        self.pool, self.client, self._addresses = pool, CephClient(access), tuple(addresses)
         self._cache, self._machine, self._instances = cache, machine, instances
         self._sets: dict[str, str] = {}
         self._importing = threading.Lock()
@@ -372,13 +374,13 @@ class RbdDisks:
         if found is None:
             return
         with _explained():
-            ours, shut_out = self.client.address, _shut_out(self.client.quick("blocklist"))
-        others = sorted(address for address in set(found["watchers"]) if address not in (ours, *shut_out))
+            fine = {self.client.address, *self._addresses, *_shut_out(self.client.quick("blocklist"))}
+        others = sorted(set(found["watchers"]) - fine)
         if others:
             raise HypervisorError(
                 f"the server's disk is still open on another machine ({', '.join(others)}), which isn't shut out of "
                 "the storage; the server isn't started a second time")
-        self._ask("break_lock", name=name, allowed=[ours, *shut_out])
+        self._ask("break_lock", name=name, allowed=sorted(fine))
 
     # -- how
 

@@ -1,0 +1,27 @@
+"""The agent's parts on a Ceph cluster: servers' disks, and the secret by which guests reach them."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from stackling.drivers.ceph.client import CephAccess
+from stackling.drivers.ceph.disks import RbdDisks
+from stackling.drivers.libvirt.hypervisor import CephSecret
+from stackling.drivers.local.image_cache import ImageCache
+from stackling.main.agent_settings import CephSettings
+
+SECRET = str(uuid.uuid5(uuid.NAMESPACE_URL, "https://stackling.dev/ceph"))
+"""The same on every machine, so that a definition fits wherever its guest goes; the value is each machine's own key."""
+
+
+def disks(settings: CephSettings, instances: Path, cache: ImageCache, machine: str) -> RbdDisks:
+    """The disks of this machine's servers."""
+    access = CephAccess(settings.conf, settings.user, settings.keyring)
+    return RbdDisks(access, settings.disk_pool, cache, machine=machine, instances=instances,
+                    addresses=settings.addresses)
+
+
+def secret(settings: CephSettings) -> CephSecret:
+    """What libvirtd is given."""
+    return CephSecret(SECRET, settings.user, settings.keyring)
