@@ -66,14 +66,25 @@ def command() -> None:
               help="So many of them (the last) only run servers.")
 @click.option("--memory", "in_memory", is_flag=True, help="Keep the machines' disks in memory.")
 @click.option("--isolated", is_flag=True, help=f"This machine can't reach the lab; `lab run` can.  [env: {ISOLATED}=1]")
-@click.option("--off", is_flag=True, help="Make the machines, but switch none on.")
-def up(name: str, machines: int, compute_only: int, in_memory: bool, isolated: bool, off: bool) -> None:
+@click.option("--ceph", is_flag=True, help="With a Ceph beside the machines, on the storage network.")
+@click.option("--cloud/--bare", default=False, help="Make them one cloud, or leave them as they are.  [default: bare]")
+def up(name: str, machines: int, compute_only: int, in_memory: bool, isolated: bool, ceph: bool, cloud: bool) -> None:
     """Make a lab, or what is missing of it, and switch on what is new."""
+    from stackling.lab import cluster, storage
+
     steps = output.Steps()
     access = not isolated and os.environ.get(ISOLATED, "") in ("", "0")
-    with steps.step(f"lab {name} is up"):
-        labs.up(name, machines=machines, compute_only=compute_only, in_memory=in_memory, access=access,
-                power=not off, progress=steps.note)
+    with steps.step(f"{machines} machines are running"):
+        lab = labs.up(name, machines=machines, compute_only=compute_only, in_memory=in_memory, access=access,
+                      progress=steps.note)
+    if ceph:
+        with steps.step("Ceph is running"):
+            storage.start(lab)
+    if cloud:
+        with steps.step("the cloud answers"):
+            cluster.bootstrap(lab, ceph=ceph, progress=steps.note)
+        click.echo(f"https://{lab.topology.virtual_ip.partition('/')[0]}:8700 · credentials: "
+                   f"stackling lab ssh m1 cat /etc/stackling/clouds.yaml")
 
 
 @command.command()

@@ -40,7 +40,7 @@ def make(topology: Topology) -> None:
 
 def remove(topology: Topology, machines: Collection[str]) -> None:
     """Leave none of its namespaces. Their processes have ended."""
-    for name in (*map(topology.namespace, machines), topology.client, topology.switches):
+    for name in (*map(topology.namespace, machines), topology.ceph, topology.client, topology.switches):
         namespaces.delete(name)
 
 

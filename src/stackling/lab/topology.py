@@ -13,7 +13,7 @@ from enum import StrEnum
 
 LABS = 64
 MACHINES = 99
-VIRTUAL, CLIENT = 100, 254
+VIRTUAL, CEPH, CLIENT = 100, 200, 254
 CLIENT_NETWORKS: tuple[Network, ...]
 _NAME = re.compile(r"[a-z][a-z0-9]{0,7}")
 
@@ -88,6 +88,11 @@ class Topology:
     def client(self) -> str:
         """The network namespace of the client."""
         return f"{self.name}-client"
+
+    @property
+    def ceph(self) -> str:
+        """The network namespace of the lab's Ceph."""
+        return f"{self.name}-ceph"
 
     def namespace(self, machine: str) -> str:
         """The network namespace of a machine."""
