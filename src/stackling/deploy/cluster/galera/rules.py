@@ -21,6 +21,7 @@ the control machines (1 to 3) agree among themselves, over mutual TLS:
   for a little, since the last writes of a power cut may be on one disk alone.
 * **Who is a voter**: whoever accepted an epoch and has what it had then. A node that was taking over data of an open
   epoch is none until it is synced (``joining``): a component may have counted it without its having the data.
+  When every machine answers, such a one votes, too: nobody else can know better.
   A node that is taking part in an epoch that isn't open yet still stands for what it had before (``floor``), also when
   a copy has begun to overwrite it: the epoch was begun by one who had at least that.
 * **The first time** there is no majority: the machine with the token of ``cluster init`` bootstraps alone and opens
@@ -42,6 +43,7 @@ import msgspec
 MOST_NODES = 3
 PATIENCE = 10.0             # seconds that a missing machine is waited for, once a majority is there
 STRANDED = 5.0              # seconds without a primary anywhere, after which a running node starts over
+ASTRAY = 60.0               # seconds likewise for one that joins and isn't ready: whom it joined is gone
 NOWHERE = -1
 
 
@@ -135,7 +137,8 @@ def decide(own: Report, peers: Collection[Report], machines: int, waited: float)
     needed = {report.first for report in heard.values() if report.first} - set(heard)
     if needed:
         return Wait(f"{', '.join(sorted(needed))} made this database and is needed until a majority has it")
-    voters = sorted((report for report in heard.values() if report.voter), key=_rank)
+    everybody = len(heard) == machines
+    voters = sorted((report for report in heard.values() if report.voter or (everybody and report.accepted)), key=_rank)
     if own.token:
         if not voters or voters[-1].name == own.name or len(voters) < majority(machines):
             return Bootstrap(_next(own, peers), (), alone=True)
@@ -190,10 +193,12 @@ def accepted_by(epoch: int, own: Report, peers: Collection[Report]) -> int:
 
 
 def may_open(own: Report, peers: Collection[Report], machines: int) -> bool:
-    """Whether what the running node *own* acknowledges is safe: a majority has its epoch, or it is the first."""
+    """Whether what the running node *own* acknowledges is safe: a majority has its epoch, or it holds the token. As
+    long as another one may hold it, that one could begin again alone.
+    """
     if not (own.running and own.running == own.accepted and own.primary and own.synced):
         return False
-    return own.token or accepted_by(own.running, own, peers) >= majority(machines)
+    return own.token or (not own.first and accepted_by(own.running, own, peers) >= majority(machines))
 
 
 def may_leave(own: Report, grants: int, machines: int) -> bool:

@@ -14,13 +14,14 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Protocol
 
 import msgspec
 
 from stackling.deploy.cluster import description, secrets
-from stackling.deploy.cluster.description import Cluster
 from stackling.deploy.cluster.galera import ledger as ledgers
 from stackling.deploy.cluster.galera import rules
 from stackling.deploy.cluster.galera.layout import Layout
@@ -47,39 +48,58 @@ class _Life:
     stranded_since: float | None = None
 
 
+class Others(Protocol):
+    """``peers.Peers``, or a stand-in."""
+
+    def ask(self, what: Literal["report", "promise", "leave"], epoch: int = 0,
+            whom: tuple[str, ...] | None = None) -> list[Answer]: ...
+
+
+class Child(Protocol):
+    """``server.Server``, or a stand-in."""
+
+    @property
+    def alive(self) -> bool: ...
+    def prepare(self) -> None: ...
+    def create(self) -> None: ...
+    def position(self) -> Position: ...
+    def launch(self, position: Position, *, bootstrap: bool) -> None: ...
+    def status(self) -> Status | None: ...
+    def accounts(self, password: str) -> None: ...
+    def open(self) -> None: ...
+    def stop(self, patience: float) -> None: ...
+
+
 class Node:
     """This machine's part. Questions of others are answered in other threads, under the lock."""
 
-    def __init__(self, cluster: Cluster, name: str, paths: Paths) -> None:
-        self._at = Layout(paths)
-        self._name, self._machines = name, len(cluster.control)
-        self._password = secrets.read(paths).database_password
-        self._server = Server(self._at)
+    def __init__(self, name: str, machines: int, at: Layout, server: Child, peers: Others, password: str = "",
+                 clock: Callable[[], float] = time.monotonic) -> None:
+        self._at, self._name, self._machines = at, name, machines
+        self._server, self._peers, self._password, self._clock = server, peers, password, clock
         self._lock = threading.Lock()
-        self._ledger = ledgers.read(self._at.ledger)
+        self._ledger = ledgers.read(at.ledger)
         self._position: Position | None = None          # unknown yet
         self._life: _Life | None = None
         self._stopping = threading.Event()
         self._granted = ("", 0.0)
         self._majority_since: float | None = None
         self._said = ""
-        self._peers = Peers(name, {one.name: one.address for one in cluster.control if one.name != name},
-                            self._at.identity)
-        self._address = cluster.machine(name).address
 
     def run(self) -> None:
         """Until ``stop``."""
-        listener = Listener(self._address, self._at.identity, self.answer)      # and nobody else is this node
-        _notify("READY=1")
         try:
-            self._server.prepare()
-            self._locate()
+            self.begin()
             while not self._stopping.is_set():
-                self._stopping.wait(self._turn())
-            self._end()
+                self._stopping.wait(self.turn())
+            self.end()
         finally:
             self._server.stop(0)
-            listener.close()
+
+    def begin(self) -> None:
+        """Find out where the data stand."""
+        self._server.prepare()
+        self._locate()
 
     def stop(self) -> None:
         """Ask for the end."""
@@ -102,9 +122,9 @@ class Node:
         report = self._report()
         whom, until = self._granted
         stays = report.open and report.primary and report.synced and report.state is State.RUNNING
-        if not stays or (whom != name and time.monotonic() < until):
+        if not stays or (whom != name and self._clock() < until):
             return False
-        self._granted = (name, time.monotonic() + GRANT)
+        self._granted = (name, self._clock() + GRANT)
         return True
 
     def _report(self) -> Report:
@@ -128,7 +148,8 @@ class Node:
 
     # -- one look at the world
 
-    def _turn(self) -> float:
+    def turn(self) -> float:
+        """Look at the world once and act; in how many seconds to look again."""
         peers = [answer.report for answer in self._peers.ask("report")]
         if self._life is None:
             self._decide(peers)
@@ -141,7 +162,7 @@ class Node:
         return LATER if calm else SOON
 
     def _decide(self, peers: list[Report]) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if 1 + len(peers) < rules.majority(self._machines):
             self._majority_since = None
         elif self._majority_since is None:
@@ -205,14 +226,20 @@ class Node:
         if rules.is_superseded(own, peers):
             self._over(f"epoch {life.epoch} is superseded", 0)
             return
-        if status is not None and rules.is_stranded(own, peers, self._machines):
-            life.stranded_since = life.stranded_since or time.monotonic()
-            if time.monotonic() - life.stranded_since > rules.STRANDED and not status.queue:
-                self._over("no machine of the majority that answers is part of a primary component", POLITE)
+        starts = status is None and life.began
+        if not starts and rules.is_stranded(own, peers, self._machines):
+            self._stranded(life, status)
             return
         life.stranded_since = None
         if own.primary and own.synced:
             self._advance(life, own, peers)
+
+    def _stranded(self, life: _Life, status: Status | None) -> None:
+        """Start over after a while, but not before what was received is applied."""
+        now = self._clock()
+        since = life.stranded_since = life.stranded_since or now
+        if now - since > (rules.ASTRAY if status is None else rules.STRANDED) and not (status and status.queue):
+            self._over("no machine of the majority that answers is part of a primary component", POLITE)
 
     def _advance(self, life: _Life, own: Report, peers: list[Report]) -> None:
         """Accept the epoch when its time has come, open, and put the token away."""
@@ -250,12 +277,13 @@ class Node:
         with self._lock:
             self._position = found
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Stop the server, politely where that is safe; ``stop`` has been called."""
         with self._lock:
             whom, until = self._granted
             own = self._report()
         grants = 0
-        if own.primary and self._machines > 1 and (not whom or time.monotonic() > until):
+        if own.primary and self._machines > 1 and (not whom or self._clock() > until):
             grants = sum(answer.granted for answer in self._peers.ask("leave"))
         polite = rules.may_leave(own, grants, self._machines)
         self._say("stops politely" if polite else "stops at once: too few would be left")
@@ -301,10 +329,18 @@ def main() -> int:
     if options.wait is not None:
         return 0 if wait_until_open(Layout(paths), options.wait) else 1
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    node = Node(description.read(paths.cluster), paths.name, paths)
+    cluster, name, at = description.read(paths.cluster), paths.name, Layout(paths)
+    others = {one.name: one.address for one in cluster.control if one.name != name}
+    node = Node(name, len(cluster.control), at, Server(at), Peers(name, others, at.identity),
+                secrets.read(paths).database_password)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: node.stop())
-    node.run()
+    listener = Listener(cluster.machine(name).address, at.identity, node.answer)    # nobody else is this node
+    _notify("READY=1")
+    try:
+        node.run()
+    finally:
+        listener.close()
     return 0
 
 
