@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackling.cli import options, output
+from stackling.cli import ha_machines, options, output
 from stackling.cli.problem import NOT_UP, Problem
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stackling.deploy.pacemaker.model import Configuration
     from stackling.drivers.pacemaker.status import Instance, Node, Status
 
+LATEST = 10
 _COLORS = {"+": output.GREEN, "-": output.RED, "@": "cyan"}
 _STATES = {"started": output.GREEN, "failed": output.RED, "blocked": output.RED, "lost": output.RED,
            "member": output.GREEN, "success": output.GREEN}
@@ -182,7 +183,9 @@ def _draw(found: Status) -> None:
     if found.fencing:
         output.show("table", None, (["fenced", "action", "result", "when", "details"], [
             [event.machine, event.action, output.colored(event.status, _STATES.get(event.status, output.RED)),
-             _when(event.completed_at), event.detail] for event in found.fencing]))
+             _when(event.completed_at), event.detail] for event in found.fencing[:LATEST]]))
+        if len(found.fencing) > LATEST:
+            click.echo(f"and {len(found.fencing) - LATEST} earlier (--format json shows all)")
 
 
 def _running(found: Status) -> set[str]:
@@ -217,3 +220,6 @@ def _short(resource: str) -> str:
 
 def _when(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else "-"
+
+
+ha_machines.register(command)

@@ -295,7 +295,7 @@ def _returning(record: Record, sense: Sense) -> Verdict:
         reason = f"it is back, and still runs what isn't its own: {', '.join(record.strangers[:5])}"
     elif distrusted:
         reason = ("it was taken for fenced and never went off: see to its fence device, then say "
-                  f"`stackling ha machines resume {record.name}`")
+                  f"`stackling ha resume {record.name}`")
     else:
         return Verdict(State.UP, home=True)
     return Verdict(State.RETURNING, reason, alarm, (Wait(reason),), lost_at=record.lost_at, distrusted=distrusted)

@@ -8,7 +8,9 @@ from stackling.deploy.cluster import description, secrets
 from stackling.deploy.cluster.description import INTERNAL_PORT, PUBLIC_PORT, Cluster, ClusterError
 from stackling.deploy.cluster.paths import Paths
 from stackling.deploy.cluster.secrets import Secrets
+from stackling.deploy.cluster.services import HEARTBEAT
 from stackling.deploy.embedded.configuration import pool
+from stackling.ha.model import Settings
 from stackling.main.deployment import (
     PHYSICAL_NETWORK,
     Deployment,
@@ -16,6 +18,7 @@ from stackling.main.deployment import (
     LocalImages,
     LocalWakeups,
     Northbound,
+    PacemakerMembership,
     Registered,
     SimulatedNetwork,
 )
@@ -43,7 +46,9 @@ def deployment(paths: Paths) -> Deployment:
         wakeups=LocalWakeups(paths.run / "bus"),
         network=_network(cluster, paths, own),
         images=LocalImages(paths.state / "images"), external=_external(cluster), machines=_machines(cluster, known),
-        engine_lease=ENGINE_LEASE, agents=own, log_level=cluster.log_level)
+        membership=PacemakerMembership(tuple(one.name for one in cluster.machines), bool(cluster.fencing.agent)),
+        availability=Settings(heartbeat=HEARTBEAT, take_over=cluster.take_over), engine_lease=ENGINE_LEASE, agents=own,
+        log_level=cluster.log_level)
 
 
 def database_url(paths: Paths, known: Secrets) -> str:

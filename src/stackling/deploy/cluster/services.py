@@ -13,6 +13,7 @@ from stackling.deploy.cluster.unit import CONFINED, IN_THE_MACHINE, Section, uni
 
 AGENT_PORT = 8702
 POLL = 10            # seconds that control may hold a question open: how late a hanging node is noticed
+HEARTBEAT = 2.0      # seconds between two reports of an agent
 PYTHON = f"{sys.executable} -I -m"
 API, ENGINE, AGENT = "stackling-api.service", "stackling-engine.service", "stackling-agent.service"
 _WATCHED: Section = {
@@ -106,8 +107,9 @@ def _agent(paths: Paths) -> ConfigFile:
 def _agent_settings(cluster: Cluster, machine: Machine, paths: Paths) -> ConfigFile:
     settings: dict[str, Any] = {
         "state_dir": str(paths.state / "agent"), "machine": machine.name, "host": machine.name,
-        "credential_file": str(paths.secrets / "credential"), "control": list(cluster.internal_urls),
+        "credential_file": str(paths.secrets / "credential"), "control": _nearest_first(cluster, machine),
         "driver": cluster.driver, "wait": POLL, "socket": str(paths.run / "agent.sock"), "log_level": cluster.log_level,
+        "heartbeat": HEARTBEAT, "leases": True,
         "listen": f"https://{machine.address}:{AGENT_PORT}", "callers": [one.name for one in cluster.control],
         "ca_file": str(paths.pki / "ca.crt"), "certificate_file": str(paths.pki / "machine.crt"),
         "key_file": str(paths.pki / "machine.key"),
