@@ -11,6 +11,7 @@ whose process hangs answers the kernel and not us; its watchdog ends it, which c
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+log = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 2.0               # seconds, with the TLS handshake
 SILENCE = (1, 1, 2)                 # seconds until the kernel asks, between its questions, and how many go unanswered
 UNCONFIRMED = 3000                  # milliseconds for which sent data may stay unconfirmed
@@ -106,6 +108,7 @@ class Lane:
                 raise
             await self.close()
             self._at = (self._at + 1) % len(self._endpoints)
+            log.info("control is left: %s", problems[-1])
             if len(problems) == len(self._endpoints):
                 break
         if answer is not None:

@@ -123,6 +123,13 @@ def _agent_settings(cluster: Cluster, machine: Machine, paths: Paths) -> ConfigF
     return ConfigFile(paths.etc / "agent.toml", ("# Written by Stackling.\n" + toml(settings)).encode())
 
 
+def _nearest_first(cluster: Cluster, machine: Machine) -> list[str]:
+    """The control machines, beginning with this one or, over all machines, with each of them equally often."""
+    urls = list(cluster.internal_urls)
+    first = cluster.control.index(machine) if machine.control else cluster.machines.index(machine) % len(urls)
+    return urls[first:] + urls[:first]
+
+
 def _clouds(cluster: Cluster, secrets: Secrets, paths: Paths) -> ConfigFile:
     text = _CLOUDS.format(auth_url=f"{cluster.public_url}/identity/v3", password=secrets.admin_password,
                           region=cluster.region, ca=paths.pki / "ca.crt")
