@@ -103,9 +103,9 @@ def _row(one: dict[str, Any]) -> list[Any]:
     counts = one["evacuation_counts"]
     moved = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
     age = one["heartbeat_age"]
+    hosts = ", ".join(host["name"] for host in one["hosts"])
     return [one["name"], output.colored(one["state"], _COLORS.get(one["state"], output.YELLOW)), one["standing"],
-            None if age is None else f"{age:.0f} s ago", ", ".join(host["name"] for host in one["hosts"]), moved or None,
-            one["alarm"] or one["reason"]]
+            None if age is None else f"{age:.0f} s ago", hosts, moved or None, one["alarm"] or one["reason"]]
 
 
 def _standing(one: dict[str, Any]) -> list[str]:
