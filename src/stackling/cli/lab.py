@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from stackling.cli import output
+from stackling.cli import options, output
 from stackling.cli.problem import FAILED, NOT_FOUND, Problem
 from stackling.cli.up import ISOLATED
 from stackling.lab import Lab, LabError, Machine
@@ -94,6 +94,21 @@ def down(name: str) -> None:
     steps = output.Steps()
     with steps.step(f"lab {name} is gone"):
         labs.down(name, steps.note)
+
+
+@command.command()
+@named
+@click.option("--watch", "-w", is_flag=True, help="Show it live, until ^C.")
+@options.output_format
+def status(name: str, watch: bool, style: str) -> None:
+    """Show the machines, and who runs what: services, the virtual IP, host identities and their leases, servers."""
+    from stackling.cli import lab_status
+
+    lab = Lab.open(name)
+    if watch:
+        lab_status.watch(lab)
+    else:
+        lab_status.show(lab, style)
 
 
 @command.command(context_settings=PASS_ON)

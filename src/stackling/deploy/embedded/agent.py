@@ -36,7 +36,7 @@ def write(directory: StateDirectory, configuration: Configuration) -> None:
         prefix = "host" if configuration.hosts > 1 else configuration.host_names[0]
         settings.update(machine=prefix, host=prefix)
     if configuration.fails_over:
-        settings["heartbeat"] = 2.0
+        settings.update(heartbeat=2.0, leases=True)
     lines += [f"{name} = {toml(value)}" for name, value in settings.items()]
     if configuration.fails_over:
         lines += ["", "[simulated]", f"cluster = {toml(directory.simulated_cluster)}"]

@@ -194,7 +194,7 @@ def toml(value: Any) -> str:
     """*value* as TOML writes it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int):
+    if isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, list):
         return f"[{', '.join(toml(one) for one in value)}]"     # pyright: ignore[reportUnknownVariableType]

@@ -183,17 +183,28 @@ class GuestProcess:
 
 
 def guest_processes(paths: LibvirtPaths) -> Iterator[GuestProcess]:
-    """Every QEMU whose disks lie in our instance directory, with or without libvirtd: found by command line."""
+    """Every QEMU of ours, with or without libvirtd: found by its command line, which names our instance directory, or
+    (its disks may lie elsewhere) by the file in which libvirt keeps its pid."""
     mark = os.fsencode(f"{paths.instances}/")
+    kept = {_pid(path): path.stem for path in (paths.view / "libvirt" / "qemu").glob("*.pid")}
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
             words = Path(entry.path, "cmdline").read_bytes().split(b"\0")
-            if b"qemu-system" in words[0] and any(mark in word for word in words):
-                at = words.index(b"-name") + 1 if b"-name" in words else 0
-                name = os.fsdecode(words[at]).removeprefix("guest=").partition(",")[0]
+            if b"qemu-system" not in words[0]:
+                continue
+            at = words.index(b"-name") + 1 if b"-name" in words else 0
+            name = os.fsdecode(words[at]).removeprefix("guest=").partition(",")[0]
+            if any(mark in word for word in words) or kept.get(int(entry.name)) == name:
                 yield GuestProcess(int(entry.name), name)
+
+
+def _pid(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def forget_metadata(instance: str) -> None:
