@@ -25,7 +25,7 @@ def many(tx: Tx, statement: Executable, **parameters: Any) -> list[Record]:
     """Every row."""
     result = tx.connection.execute(statement, parameters)
     keys = tuple(result.keys())
-    return [dict(zip(keys, row, strict=True)) for row in result]
+    return [dict(zip(keys, row, strict=True)) for row in result.all()]
 
 
 class Rows:

@@ -33,7 +33,8 @@ _TAG_FILTERS = frozenset({"tags", "tags-any", "not-tags", "not-tags-any"})
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource of the API. ``before_list`` makes what a list must show (the default security group)."""
+    """One resource of the API. ``before_list`` makes what a list must show (the default security group); ``page`` is
+    the view of rows as ``lists.page`` gives them, for what there may be thousands of."""
 
     name: str
     collection: str
@@ -44,6 +45,7 @@ class Resource:
     update: Update
     delete: Delete
     before_list: Callable[[Tx, Context], None] | None = None
+    page: Callable[[Sequence[Sequence[Any]]], list[dict[str, Any]]] | None = None
 
     @property
     def listed(self) -> lists.Listed:
@@ -127,7 +129,11 @@ def fetch(tx: Tx, call: Call, resource: Resource, id: str, action: str | None = 
 def render(tx: Tx, call: Call, resource: Resource, records: Sequence[Record],
            fields: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The bodies, without what the caller may not see, and only *fields* where there are any."""
-    bodies = resource.view(tx, call.ctx, records)
+    return _trimmed(call, resource, resource.view(tx, call.ctx, records), fields)
+
+
+def _trimmed(call: Call, resource: Resource, bodies: list[dict[str, Any]],
+             fields: Sequence[str]) -> list[dict[str, Any]]:
     hidden = _hidden(call, resource)
     if fields:
         wanted = [name for name in dict.fromkeys(fields) if name not in hidden]
@@ -150,9 +156,16 @@ def list_(tx: Tx, call: Call, resource: Resource) -> Any:
         resource.before_list(tx, call.ctx)
     query = _query(call, resource)
     fields = call.query.all("fields")
-    records = lists.find(tx, call.ctx, resource.listed, query) if query is not None else []
-    body: dict[str, Any] = {resource.collection: render(tx, call, resource, records, fields)}
-    links = _links(call, resource, query, records) if query is not None and query.limit else []
+    if query is None:
+        return {resource.collection: []}
+    if resource.page is not None:
+        rows = lists.page(tx, call.ctx, resource.listed, query)
+        ids, bodies = [row[0] for row in rows], _trimmed(call, resource, resource.page(rows), fields)
+    else:
+        records = lists.find(tx, call.ctx, resource.listed, query)
+        ids, bodies = [one["id"] for one in records], render(tx, call, resource, records, fields)
+    body: dict[str, Any] = {resource.collection: bodies}
+    links = _links(call, resource, query, ids) if query.limit else []
     if links:
         body[f"{resource.collection}_links"] = links
     return body
@@ -251,16 +264,16 @@ def _sorts(call: Call, resource: Resource) -> list[tuple[str, bool]]:
     return [(resource.table[key].column or key, way == "desc") for key, way in zip(keys, directions, strict=True)]
 
 
-def _links(call: Call, resource: Resource, query: lists.ListQuery, records: Sequence[Record]) -> list[dict[str, str]]:
+def _links(call: Call, resource: Resource, query: lists.ListQuery, ids: Sequence[str]) -> list[dict[str, str]]:
     kept = [(name, value) for name, values in call.query.items() for value in values
             if name not in ("marker", "page_reverse")]
     base = f"{call.base}{call.request.path}"
-    full = len(records) >= (query.limit or 0)
+    full = len(ids) >= (query.limit or 0)
     links: list[dict[str, str]] = []
-    if records and (full if not query.reverse else query.marker is not None):
-        links.append({"rel": "next", "href": f"{base}?{urlencode([*kept, ('marker', records[-1]['id'])])}"})
-    if records and ((query.marker is not None) if not query.reverse else full):
-        previous = [*kept, ("marker", records[0]["id"]), ("page_reverse", "True")]
+    if ids and (full if not query.reverse else query.marker is not None):
+        links.append({"rel": "next", "href": f"{base}?{urlencode([*kept, ('marker', ids[-1])])}"})
+    if ids and ((query.marker is not None) if not query.reverse else full):
+        previous = [*kept, ("marker", ids[0]), ("page_reverse", "True")]
         links.append({"rel": "previous", "href": f"{base}?{urlencode(previous)}"})
     return links
 

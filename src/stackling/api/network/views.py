@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from stackling.core.clock import seconds_z
 from stackling.core.context import Context
 from stackling.network import related
@@ -61,7 +63,8 @@ def ports(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any
         "fixed_ips": one["fixed_ips"], "device_id": one["device_id"], "device_owner": one["device_owner"],
         "security_groups": one["security_groups"], "allowed_address_pairs": one["allowed_address_pairs"],
         "extra_dhcp_opts": one["extra_dhcp_opts"], "port_security_enabled": one["port_security_enabled"],
-        "dns_name": one["dns_name"], "dns_domain": one["dns_domain"], "dns_assignment": _assignment(one),
+        "dns_name": one["dns_name"], "dns_domain": one["dns_domain"],
+        "dns_assignment": _assignment(one["fixed_ips"], one["dns_name"]),
         "ip_allocation": "immediate" if one["fixed_ips"] else "none",
         "propagate_uplink_status": one["propagate_uplink_status"], "binding:vnic_type": one["binding_vnic_type"],
         "binding:host_id": one["binding_host"], "binding:profile": one["binding_profile"],
@@ -69,16 +72,47 @@ def ports(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any
     } for one in records]
 
 
+def port_page(rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+    """As ``ports``, of rows as ``lists.page`` gives them."""
+    return [{
+        "id": id, "project_id": project_id, "tenant_id": project_id, "description": description or "",
+        "tags": _raw(tags), "revision_number": revision_number, "created_at": seconds_z(created_at),
+        "updated_at": seconds_z(updated_at), "name": name, "network_id": network_id,
+        "admin_state_up": bool(admin_state_up), "status": status, "mac_address": mac_address,
+        "fixed_ips": _raw(fixed_ips), "device_id": device_id, "device_owner": device_owner,
+        "security_groups": _raw(security_groups), "allowed_address_pairs": _raw(allowed_address_pairs),
+        "extra_dhcp_opts": _raw(extra_dhcp_opts), "port_security_enabled": bool(port_security_enabled),
+        "dns_name": dns_name, "dns_domain": dns_domain, "dns_assignment": _assignment(_decode(fixed_ips), dns_name),
+        "ip_allocation": "none" if fixed_ips == "[]" else "immediate",
+        "propagate_uplink_status": bool(propagate_uplink_status), "binding:vnic_type": binding_vnic_type,
+        "binding:host_id": binding_host, "binding:profile": _raw(binding_profile),
+        "binding:vif_type": "ovs" if binding_host else "unbound",
+        "binding:vif_details": _DETAILS if binding_host else {},
+    } for (id, project_id, name, description, tags, revision_number, created_at, updated_at, network_id, admin_state_up,
+           status, mac_address, device_id, device_owner, fixed_ips, security_groups, allowed_address_pairs,
+           extra_dhcp_opts, port_security_enabled, binding_host, binding_profile, binding_vnic_type, dns_name,
+           dns_domain, propagate_uplink_status) in rows]
+
+
+_EMPTY = {None: msgspec.Raw("[]"), "[]": msgspec.Raw("[]"), "{}": msgspec.Raw("{}")}
+_decode = msgspec.json.Decoder(list[dict[str, str]]).decode
+
+
+def _raw(text: str | None) -> msgspec.Raw:
+    return _EMPTY.get(text) or msgspec.Raw(text or "")
+
+
 _UNBOUND: dict[str, Any] = {"binding:vif_type": "unbound", "binding:vif_details": {}}
-_BOUND: dict[str, Any] = {"binding:vif_type": "ovs", "binding:vif_details": {
-    "port_filter": True, "connectivity": "l2", "bridge_name": "br-int", "datapath_type": "system"}}
+_DETAILS: dict[str, Any] = {"port_filter": True, "connectivity": "l2", "bridge_name": "br-int",
+                            "datapath_type": "system"}
+_BOUND: dict[str, Any] = {"binding:vif_type": "ovs", "binding:vif_details": _DETAILS}
 
 
-def _assignment(one: Record) -> list[dict[str, str]]:
+def _assignment(fixed_ips: Sequence[dict[str, str]], dns_name: str) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
-    for fixed in one["fixed_ips"]:
+    for fixed in fixed_ips:
         address = fixed["ip_address"]
-        name = one["dns_name"] or "host-" + address.replace(".", "-").replace(":", "-")
+        name = dns_name or "host-" + address.replace(".", "-").replace(":", "-")
         found.append({"ip_address": address, "hostname": name, "fqdn": f"{name}.openstacklocal."})
     return found
 
