@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackling.ha.kinds import kinds
+from stackling.ha.kinds import SharedStorage, kinds
 from stackling.ha.leases import Held, digest, held, release, take_over
 from stackling.ha.listing import list_machines, show_machine, why
 from stackling.ha.machines import confirm_off, heard_of, is_fenced, plan_stop, resume
@@ -10,6 +10,6 @@ from stackling.ha.model import Settings
 from stackling.ha.watch import Watch
 
 __all__ = [
-    "Held", "Settings", "Watch", "confirm_off", "digest", "heard_of", "held", "is_fenced", "kinds", "list_machines",
-    "plan_stop", "release", "resume", "show_machine", "take_over", "why",
+    "Held", "Settings", "SharedStorage", "Watch", "confirm_off", "digest", "heard_of", "held", "is_fenced", "kinds",
+    "list_machines", "plan_stop", "release", "resume", "show_machine", "take_over", "why",
 ]

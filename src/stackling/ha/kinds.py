@@ -7,14 +7,15 @@ evacuation's turn moves one server; its backend is the compute service's own sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stackling.core import clock
-from stackling.engine.kinds import Blocked, Fence, Key, Kind, Outcome
+from stackling.engine.kinds import Blocked, Fence, Key, Kind, Outcome, Retryable
 from stackling.ha import evacuations, machines, plan, rows, rules
 from stackling.ha.evacuations import Full
 from stackling.ha.model import (
+    AdmitStorage,
     AskFencer,
     Behind,
     BlockStorage,
@@ -33,8 +34,11 @@ from stackling.ha.model import (
 from stackling.ha.watch import Transactions, Watch
 from stackling.ports.membership import Fence as Fencer
 from stackling.ports.membership import MembershipUnknown
-from stackling.ports.storage_fence import StorageFence, StorageFenceDown
+from stackling.ports.storage_fence import StorageFence, StorageFenceError
 from stackling.store.transaction import Tx
+
+SHUT_OUT = 3600.0
+"""Seconds for which a machine is shut out of the shared storage; renewed by each of its turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,9 @@ class MachineKind:
     name = rows.MACHINE
 
     def __init__(self, watch: Watch, fencer: Fencer | None, settings: Settings,
-                 storage: StorageFence | None = None) -> None:
+                 storage: SharedStorage | None = None) -> None:
         self._watch, self._fencer, self._settings, self._storage = watch, fencer, settings, storage
+        self._shut_out: dict[str, float] = {}
         self._asked: dict[str, float] = {}
         self._problems: dict[str, str] = {}
 
@@ -101,12 +106,8 @@ class MachineKind:
             except MembershipUnknown as error:
                 self._problems[record.id] = str(error)
             self._asked[record.id] = clock.wall()
-        elif isinstance(step, BlockStorage):
-            if self._storage is not None:
-                try:
-                    self._storage.block(record.name)
-                except StorageFenceDown as error:
-                    self._problems[record.id] = str(error)
+        elif isinstance(step, BlockStorage | AdmitStorage):
+            self._change_storage(record, isinstance(step, BlockStorage))
         else:
             raise Blocked(Key("fence", record.id), step.reason)
 
@@ -135,12 +136,37 @@ class MachineKind:
         return sense
 
     def _ask_storage(self, record: Record, sense: Sense) -> Sense:
-        if self._storage is None or record.state is not State.LOST:
+        """Since when this process knows it to be shut out without a gap."""
+        if self._storage is None or record.state not in (State.LOST, State.RETURNING):
             return sense
+        address = self._storage.addresses.get(record.name)
         try:
-            return replace(sense, blocked_since=self._storage.blocked_since(record.name))
-        except StorageFenceDown:
+            until = self._storage.fence.shut_out_until().get(address or "")
+        except StorageFenceError:
             return sense
+        if until is None or until <= sense.now:
+            self._shut_out.pop(record.id, None)
+            return sense
+        return replace(sense, blocked_since=self._shut_out.setdefault(record.id, sense.now))
+
+    def _change_storage(self, record: Record, shut_out: bool) -> None:
+        if self._storage is None or (address := self._storage.addresses.get(record.name)) is None:
+            return
+        try:
+            if shut_out:
+                self._storage.fence.shut_out(address, SHUT_OUT)
+            else:
+                self._storage.fence.let_in(address)
+        except StorageFenceError as error:
+            raise Retryable(f"the shared storage: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class SharedStorage:
+    """What shuts machines out of the shared storage, and their addresses there, by name."""
+
+    fence: StorageFence
+    addresses: Mapping[str, str]
 
 
 def _is_off(fencer: Fencer, machine: str) -> bool | None:
@@ -210,7 +236,7 @@ class EvacuationKind:
 
 
 def kinds(database: Transactions, watch: Watch, fencer: Fencer | None, settings: Settings,
-          storage: StorageFence | None = None) -> list[Kind]:
+          storage: SharedStorage | None = None) -> list[Kind]:
     """What the engine must know of high availability. Raises ``ValueError`` for settings that can't work."""
     settings.check()
     return [MachineKind(watch, fencer, settings, storage), EvacuationKind(database, settings)]

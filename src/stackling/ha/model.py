@@ -198,13 +198,18 @@ class BlockStorage:
 
 
 @dataclass(frozen=True, slots=True)
+class AdmitStorage:
+    """Let it use the shared storage again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing can be done now."""
 
     reason: str
 
 
-Step = AskFencer | BlockStorage | Wait
+Step = AskFencer | BlockStorage | AdmitStorage | Wait
 
 
 @dataclass(frozen=True, slots=True)

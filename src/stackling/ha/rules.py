@@ -23,6 +23,7 @@ from dataclasses import replace
 from stackling.core import clock
 from stackling.ha.model import (
     ENOUGH,
+    AdmitStorage,
     AskFencer,
     Beat,
     BlockStorage,
@@ -109,10 +110,11 @@ def _present(record: Record, sense: Sense, settings: Settings) -> Verdict | None
     if sense.standing is Standing.LEAVING:
         return Verdict(State.LEAVING, "it is leaving the cluster", steps=_waiting(True, "it is leaving"))
     if sense.beat is Beat.ALIVE:
-        reason = "it isn't a member of the cluster, but its agent reports: a living machine is not fenced"
+        reason = (f"it isn't a member of the cluster, but its agent reported {_age(sense)} ago: a living machine is "
+                  "not fenced")
         return Verdict(State.APART, reason, _contradiction(record, sense), _waiting(True, reason), lost_at=None)
     if sense.beat is Beat.UNKNOWN:
-        reason = "it isn't a member of the cluster; its heartbeat can't be judged yet, because control was away"
+        reason = "it isn't a member of the cluster; its heartbeat can't be judged yet"
         return Verdict(record.state, reason, record.alarm, _waiting(True, reason), lost_at=record.lost_at)
     return None
 
@@ -285,6 +287,9 @@ def _returning(record: Record, sense: Sense) -> Verdict:
         distrusted = True
         alarm = (f"{record.name} was taken for fenced and never went off: its fence device can't be trusted, and its "
                  "servers may have run twice")
+    if reports and not distrusted and sense.blocked_since is not None:
+        return Verdict(State.RETURNING, "it is back, and is let in to the shared storage again", alarm,
+                       (AdmitStorage(),), lost_at=record.lost_at)
     if sense.standing is not Standing.MEMBER:
         reason = "it is coming back: it isn't a member of the cluster yet"
     elif not reports:
