@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 
 from stackling.cli import options, output
 from stackling.cli.problem import Problem
-from stackling.deploy.cluster import bundle, description, member, setup
+from stackling.deploy.cluster import bundle, description, member, remote, setup, token
 from stackling.deploy.cluster.description import Cluster, ClusterError, Machine
 from stackling.deploy.cluster.paths import Paths
 from stackling.deploy.embedded.command import CommandFailed
@@ -69,15 +70,85 @@ def init(source: Path | None, name: str | None, cluster_name: str | None, addres
 
 @command.command()
 @click.argument("ticket", metavar="BUNDLE|TOKEN")
+@click.option("--machine", "name", metavar="NAME", help="With a token: this machine's name.  [default: its host name]")
+@click.option("--address", metavar="IP", help="With a token: its address on the management network.")
+@click.option("--storage", metavar="IP", default="", help="With a token: on the storage network.  [default: the same]")
+@click.option("--tenant", metavar="IP", default="", help="With a token: on the tunnels' network.  [default: the same]")
+@click.option("--control", is_flag=True, help="With a token made for it: a control machine, too.")
+@click.option("--no-compute", is_flag=True, help="With a token: it runs no servers.")
+@click.option("--fence", multiple=True, metavar="KEY=VALUE", help="With a token: what the fence agent needs to know of "
+                                                                  "it (no secrets).")
 @click.option("--no-start", is_flag=True, help="Only write files.")
 @root_option
-def join(ticket: str, no_start: bool, root: Path) -> None:
-    """Make this machine one of a cluster."""
+def join(ticket: str, name: str | None, address: str | None, storage: str, tenant: str, control: bool,
+         no_compute: bool, fence: tuple[str, ...], no_start: bool, root: Path) -> None:
+    """Make this machine one of a cluster.
+
+    With the bundle that "stackling cluster init" made for it, or with a token of "stackling cluster token". A token of
+    "-" is read from standard input.
+    """
+    paths = Paths(root)
+    if ticket == "-":
+        ticket = sys.stdin.readline().strip()
     with explained():
-        found = bundle.read(Path(ticket))
-        member.join(found, Paths(root))
-        _set_up(Paths(root), start=not no_start)
+        if token.is_token(ticket):
+            if not address:
+                raise click.UsageError("a token needs --address, too")
+            machine = Machine(
+                name=name or socket.gethostname().partition(".")[0], address=address, storage=storage, tenant=tenant,
+                control=control, compute=not no_compute, fence=dict(_pair(one) for one in fence))
+            member.refuse_other(paths, machine.name)
+            found = remote.join(token.read(ticket), machine)
+        else:
+            found = bundle.read(Path(ticket))
+        member.join(found, paths)
+        _set_up(paths, start=not no_start)
     click.echo(f"this is {found.machine} of cluster {found.cluster.name}")
+
+
+@command.command("token")
+@click.option("--hours", type=click.FloatRange(0, 168, min_open=True), default=1.0, show_default=True,
+              help="How long it can be used.")
+@click.option("--control", is_flag=True, help="For a control machine: it gets every secret of the cluster.")
+@root_option
+def make_token(hours: float, control: bool, root: Path) -> None:
+    """Print a token by which one machine can join. Run it on a control machine.
+
+    Whoever has the token can join until it expires or is used: treat it as a password.
+    """
+    with explained():
+        click.echo(token.write(remote.make_token(Paths(root), hours * 3600, control=control)))
+
+
+@command.command()
+@click.option("--quiet", is_flag=True, help="Say nothing when there is nothing new.")
+@root_option
+def sync(quiet: bool, root: Path) -> None:
+    """Bring this machine to the cluster's present description. A timer does that every minute."""
+    with explained():
+        changed = setup.sync(Paths(root))
+    for path in changed:
+        click.echo(f"written: {path}")
+    if not changed and not quiet:
+        click.echo("this machine is up to date")
+
+
+@command.command()
+@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE")
+@root_option
+def update(source: Path, root: Path) -> None:
+    """Give the cluster another description (cluster.toml). Every machine follows it within two minutes.
+
+    Machines get in by "join" only.
+    """
+    paths = Paths(root)
+    with explained():
+        new, old = description.read(source), remote.described(paths)
+        if strangers := {one.name for one in new.machines} - {one.name for one in old.cluster.machines}:
+            raise Problem(f"{', '.join(sorted(strangers))}: machines get in by `stackling cluster join`")
+        remote.replace(paths, remote.Described(old.generation + 1, new))
+        setup.sync(paths)
+    click.echo(f"the description is at generation {old.generation + 1}")
 
 
 @command.command()
@@ -98,6 +169,13 @@ def status(style: str, root: Path) -> None:
               {True: "ready", False: "not ready", None: ""}[rows[machine.name].ready], rows[machine.name].problem]
              for machine in cluster.machines]
     output.show(style, value, (["machine", "address", "", "", "control plane", "problem"], shown))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise click.UsageError(f"--fence takes KEY=VALUE, not {text!r}")
+    return key, value
 
 
 def _alone(name: str, cluster_name: str | None, address: str | None, virtual_ip: str | None) -> Cluster:

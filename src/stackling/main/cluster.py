@@ -48,7 +48,7 @@ def deployment(paths: Paths) -> Deployment:
         images=LocalImages(paths.state / "images"), external=_external(cluster), machines=_machines(cluster, known),
         membership=PacemakerMembership(tuple(one.name for one in cluster.machines), bool(cluster.fencing.agent)),
         availability=Settings(heartbeat=HEARTBEAT, take_over=cluster.take_over), engine_lease=ENGINE_LEASE, agents=own,
-        log_level=cluster.log_level)
+        cluster=paths.root, log_level=cluster.log_level)
 
 
 def database_url(paths: Paths, known: Secrets) -> str:
@@ -64,8 +64,8 @@ def _network(cluster: Cluster, paths: Paths, own: Tls) -> SimulatedNetwork | Nor
 
 
 def _machines(cluster: Cluster, known: Secrets) -> tuple[Registered, ...]:
-    return tuple(Registered(machine.name, known.credentials[machine.name], machine.name)
-                 for machine in cluster.compute if machine.name in known.credentials)
+    return tuple(Registered(machine.name, known.credentials[machine.name], machine.name if machine.compute else None)
+                 for machine in cluster.machines if machine.name in known.credentials)
 
 
 def _external(cluster: Cluster) -> External:

@@ -97,11 +97,12 @@ class PacemakerMembership:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A machine that the database must know: its name, the SHA-256 of its credential, and the host that it holds."""
+    """A machine that the database must know: its name, the SHA-256 of its credential, and the host that it holds (None:
+    it runs no servers)."""
 
     name: str
     credential_hash: str
-    host: str
+    host: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,8 @@ class Deployment:
     engine_lease: float = 60.0
     web_download: bool = False
     first_start_lock: Path | None = None
+    cluster: Path | None = None
+    """The root of a cluster machine's files (``deploy.cluster.paths``); None: this is no machine of a cluster."""
     mark_file: Path | None = None
     """Follows the database, to notice an older one (``store.era``); None where others keep the database."""
     agents: Tls | None = None               # how we show ourselves when we ask an agent

@@ -34,8 +34,7 @@ def first_start(plant: Plant) -> None:
         if plant.database.write(_make, plant, password):
             log.info("first start is done")
     if known != fleet:
-        plant.database.write(_register, plant.deployment.machines)
-        log.info("%d hosts are registered", len(fleet))
+        plant.database.write(_register, plant.deployment.machines, plant.deployment.cluster is None)
 
 
 def _make(tx: Tx, plant: Plant, password: str) -> bool:
@@ -53,11 +52,18 @@ def _make(tx: Tx, plant: Plant, password: str) -> bool:
     return True
 
 
-def _register(tx: Tx, machines: tuple[Registered, ...]) -> None:
+def _register(tx: Tx, machines: tuple[Registered, ...], ours_alone: bool) -> None:
+    """Make *machines* known. In a cluster our files may be older than the database, to which others have joined: there
+    what it knows stays as it is."""
     tx.guard(DONE)
-    for machine in machines:
-        compute.register_machine(tx, machine.name, machine.credential_hash, machine.host)
-    tx.set_setting(FLEET, _fleet(machines))
+    known: list[list[Any]] = [] if ours_alone else tx.setting(FLEET) or []
+    new = [machine for machine in machines if machine.name not in {one[0] for one in known}]
+    for machine in new:
+        if machine.host is not None:
+            compute.register_machine(tx, machine.name, machine.credential_hash, machine.host)
+    if new:
+        tx.set_setting(FLEET, [*known, *_fleet(tuple(new))])
+        log.info("%d machines are registered", len(new))
 
 
 def _fleet(machines: tuple[Registered, ...]) -> list[Any]:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stackling.api.app import build_app
 from stackling.api.cloud import Cloud
@@ -16,7 +16,7 @@ from stackling.drivers.local.bus import LocalBus
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.engine.kinds import Kind
 from stackling.identity.facade import Identity
-from stackling.main import health, peers, services
+from stackling.main import entrance, health, peers, services
 from stackling.main.asking import Asking
 from stackling.main.deployment import BrokerWakeups, Deployment, LocalWakeups, SimulatedNetwork
 from stackling.ports.bus import Bus
@@ -24,6 +24,9 @@ from stackling.ports.fabric import Fabric
 from stackling.ports.web import Web
 from stackling.store import era
 from stackling.store.database import Database
+
+if TYPE_CHECKING:
+    from stackling.main.joining import Joining
 
 log = logging.getLogger(__name__)
 App = Callable[..., Awaitable[None]]
@@ -52,12 +55,17 @@ class Plant:
 
     def public_app(self) -> App:
         """The APIs that clients use."""
-        return health.answering(build_app(self._cloud(), services.public(self)), self.database)
+        app = health.answering(build_app(self._cloud(), services.public(self)), self.database)
+        joining = self._joining()
+        return app if joining is None else entrance.public(app, joining)
 
     def internal_app(self) -> App:
         """What agents use; never on the public port."""
         self.bus.listen(self.wakeups.woken)
         app = build_app(self._cloud(), services.internal(self))
+        joining = self._joining()
+        if joining is not None:
+            app = entrance.internal(app, joining)
         return peers.checked(app) if self.deployment.internal.mutual else app
 
     def start_engine(self, owner: str | None = None) -> Callable[[], None]:
@@ -100,6 +108,14 @@ class Plant:
         from stackling.network import kinds as network
 
         return [*network.kinds(fabric), *image.kinds(self.image_store)]
+
+    def _joining(self) -> Joining | None:
+        if self.deployment.cluster is None:
+            return None
+        from stackling.deploy.cluster.paths import Paths
+        from stackling.main.joining import Joining
+
+        return Joining(self.database, Paths(self.deployment.cluster))
 
     def _watch_machines(self, owner: str) -> Callable[[], None]:
         """High availability, where somebody knows who is alive."""

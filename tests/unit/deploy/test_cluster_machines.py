@@ -92,7 +92,7 @@ def test_the_processes_can_use_what_is_written(roots: dict[str, Paths]) -> None:
         made = clusters.deployment(roots[name])
         assert made.node == name
         assert made.public_url == "https://10.9.0.100:8700"
-        assert [machine.name for machine in made.machines] == ["m1", "c3"]
+        assert [(machine.name, machine.host) for machine in made.machines] == [("m1", "m1"), ("m2", None), ("c3", "c3")]
         assert made.internal.mutual
         assert made.public.tls is not None
         assert "unix_socket=" in made.database_url

@@ -17,11 +17,13 @@ FORMAT = 1
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For one machine. ``first``: the machine that begins the cluster's database."""
+    """For one machine. ``first``: the machine that begins the cluster's database. ``generation`` is that of the
+    description."""
 
     format: int = FORMAT
     machine: str
     first: bool = False
+    generation: int = 1
     cluster: Cluster
     secrets: Secrets
     ca: str
@@ -45,17 +47,19 @@ def make(cluster: Cluster, fence: dict[str, str] | None = None, *, first: str) -
             for machine in cluster.machines}
 
 
-def bundle(cluster: Cluster, name: str, known: Secrets, authority: Pair, *, first: bool = False) -> Bundle:
+def bundle(cluster: Cluster, name: str, known: Secrets, authority: Pair, *, first: bool = False,
+           generation: int = 1) -> Bundle:
     """For the machine *name*."""
     issued = pki.for_machine(authority, cluster, cluster.machine(name))
-    return Bundle(machine=name, first=first, cluster=cluster, secrets=known, ca=issued.ca.decode(),
-                  certificate=issued.machine.certificate.decode(), key=issued.machine.key.decode(),
-                  ca_key=issued.ca_key.decode())
+    return Bundle(
+        machine=name, first=first, generation=generation, cluster=cluster, secrets=known, ca=issued.ca.decode(),
+        certificate=issued.machine.certificate.decode(), key=issued.machine.key.decode(), ca_key=issued.ca_key.decode())
 
 
 def files(bundle: Bundle, paths: Paths) -> list[ConfigFile]:
     """What lies under ``/etc/stackling`` because of it."""
     return [ConfigFile(paths.cluster, description.write(bundle.cluster).encode()),
+            ConfigFile(paths.generation, f"{bundle.generation}\n".encode()),
             ConfigFile(paths.etc / "machine", f"{bundle.machine}\n".encode()),
             *secrets.files(bundle.secrets, paths), *pki.files(bundle.pki, paths)]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
+
 from stackling.deploy.cluster import services, unit
 from stackling.deploy.cluster.description import Cluster, Machine
 from stackling.deploy.cluster.galera import configuration as galera
@@ -20,4 +23,19 @@ def files(cluster: Cluster, machine: Machine, secrets: Secrets, paths: Paths) ->
 
 def started_by_systemd(machine: Machine) -> tuple[str, ...]:
     """The units that systemd starts at boot; Pacemaker starts the others."""
-    return (*((DATABASE,) if machine.control else ()), *services.units(machine))
+    return (*((DATABASE,) if machine.control else ()), *services.units(machine), services.SYNC_TIMER)
+
+
+def restarted_for(changed: Collection[Path], machine: Machine, paths: Paths) -> tuple[str, ...]:
+    """Which of the processes that run must be started again because these files have changed.
+
+    The engines' own configuration (database, broker, OVN) comes into effect when they are started for another reason.
+    """
+    found: list[str] = []
+    if machine.control and not {paths.cluster, unit.directory(paths) / services.ENGINE}.isdisjoint(changed):
+        found.append(services.ENGINE)
+    if machine.control and unit.directory(paths) / services.API in changed:
+        found.append(services.API)
+    if machine.compute and not {paths.etc / "agent.toml", unit.directory(paths) / services.AGENT}.isdisjoint(changed):
+        found.append(services.AGENT)
+    return tuple(found)

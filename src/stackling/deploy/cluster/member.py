@@ -29,17 +29,37 @@ def init(cluster: Cluster, name: str, paths: Paths, fence: dict[str, str] | None
 
 def join(found: Bundle, paths: Paths) -> None:
     """Become the machine that *found* is for. Raises ``ClusterError`` where there is another cluster or machine."""
-    if paths.cluster.exists():
-        here = description.read(paths.cluster)
-        if here.name != found.cluster.name or paths.name != found.machine:
-            raise ClusterError(f"this is machine {paths.name} of cluster {here.name}; `stackling cluster leave` first")
+    if paths.cluster.exists() and description.read(paths.cluster).name != found.cluster.name:
+        raise ClusterError(f"this is a machine of cluster {description.read(paths.cluster).name}")
+    refuse_other(paths, found.machine)
     _take(found, paths)
+
+
+def refuse_other(paths: Paths, name: str) -> None:
+    """Raises ``ClusterError`` when this is a machine of a cluster by another name."""
+    if paths.cluster.exists() and paths.name != name:
+        raise ClusterError(f"this is machine {paths.name} of cluster {description.read(paths.cluster).name}")
 
 
 def install(paths: Paths) -> list[Path]:
     """Write every file that this machine must have; those that were altered. Raises ``ClusterError``."""
     cluster, known = description.read(paths.cluster), secrets.read(paths)
     return apply.apply(layout.files(cluster, cluster.machine(paths.name), known, paths))
+
+
+def generation(paths: Paths) -> int:
+    """That of the description here; 0 when it isn't known."""
+    try:
+        return int(paths.generation.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def take(generation: int, cluster: Cluster, paths: Paths) -> list[Path]:
+    """Put a newer description in place; what was altered."""
+    cluster.machine(paths.name)
+    return apply.apply([ConfigFile(paths.cluster, description.write(cluster).encode()),
+                        ConfigFile(paths.generation, f"{generation}\n".encode())])
 
 
 def bundles(paths: Paths) -> Path:

@@ -50,6 +50,11 @@ class Paths:
         return self.etc / "cluster.toml"
 
     @property
+    def generation(self) -> Path:
+        """The generation of the description here; a number."""
+        return self.etc / "cluster.generation"
+
+    @property
     def secrets(self) -> Path:
         """Directory 0700; one file 0600 a secret (``secrets.py``)."""
         return self.etc / "secrets"

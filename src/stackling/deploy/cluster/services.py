@@ -16,6 +16,7 @@ POLL = 10            # seconds that control may hold a question open: how late a
 HEARTBEAT = 2.0      # seconds between two reports of an agent
 PYTHON = f"{sys.executable} -I -m"
 API, ENGINE, AGENT = "stackling-api.service", "stackling-engine.service", "stackling-agent.service"
+SYNC, SYNC_TIMER = "stackling-sync.service", "stackling-sync.timer"
 _WATCHED: Section = {
     # Ready when it answers; ended and started again when its event loop hangs.
     "Type": "notify", "NotifyAccess": "main", "WatchdogSec": "10s", "Restart": "always", "RestartSec": "500ms",
@@ -41,7 +42,7 @@ clouds:
 
 def files(cluster: Cluster, machine: Machine, secrets: Secrets, paths: Paths) -> list[ConfigFile]:
     """Everything of ours that *machine* needs to run."""
-    found = [_directories(paths)]
+    found = [_directories(paths), *_sync(paths)]
     if machine.control:
         found += [_api(paths), _engine(paths), _clouds(cluster, secrets, paths)]
     if machine.compute:
@@ -61,6 +62,23 @@ def _directories(paths: Paths) -> ConfigFile:
         "d /var/lib/stackling/instances 0711 root root", "d /var/lib/stackling/image-cache 0711 root root",
         "d /var/lib/stackling/agent 0700 root root", "d /var/log/stackling 0755 root root"]
     return ConfigFile(paths.root / "etc/tmpfiles.d/stackling.conf", ("\n".join(lines) + "\n").encode())
+
+
+def _sync(paths: Paths) -> list[ConfigFile]:
+    """Every minute or so each machine looks whether the cluster's description has changed."""
+    return [
+        unit(paths, SYNC, {
+            "Unit": {"Description": "Bring this machine to the cluster's present description",
+                     "ConditionPathExists": str(paths.cluster)},
+            "Service": {"Type": "oneshot", "ExecStart": f"{PYTHON} stackling.cli.main cluster sync --quiet",
+                        "TimeoutStartSec": "120s"},
+        }),
+        unit(paths, SYNC_TIMER, {
+            "Unit": {"Description": "Look for changes of the cluster's description"},
+            "Timer": {"OnBootSec": "60s", "OnUnitInactiveSec": "60s", "RandomizedDelaySec": "20s",
+                      "AccuracySec": "10s"},
+            "Install": {"WantedBy": "timers.target"},
+        })]
 
 
 def _api(paths: Paths) -> ConfigFile:

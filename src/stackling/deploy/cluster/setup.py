@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackling.deploy.cluster import description, layout, member, systemd
+from stackling.deploy.cluster import description, layout, member, remote, systemd
 from stackling.deploy.cluster.description import PUBLIC_PORT, Cluster, Machine
 from stackling.deploy.cluster.paths import Paths
 
@@ -36,6 +36,22 @@ def set_up(paths: Paths, *, start: bool) -> list[Path]:
     systemd.reload()
     machine = description.read(paths.cluster).machine(paths.name)
     systemd.enable(layout.started_by_systemd(machine), now=start)
+    return changed
+
+
+def sync(paths: Paths) -> list[Path]:
+    """Take the newest description from the cluster; the files that were altered because of it.
+
+    Raises ``ClusterError`` and ``CommandFailed``.
+    """
+    newest = remote.described(paths)
+    if newest.generation <= member.generation(paths):
+        return []
+    changed = member.take(newest.generation, newest.cluster, paths)
+    changed += set_up(paths, start=True)
+    if paths.root == Path("/") and systemd.is_here():
+        machine = newest.cluster.machine(paths.name)
+        systemd.restart(layout.restarted_for(changed, machine, paths))
     return changed
 
 

@@ -31,6 +31,12 @@ def enable(units: Sequence[str], *, now: bool) -> None:
         run("systemctl", "enable", *(("--now", "--no-block") if now else ()), *units, timeout=120.0)
 
 
+def restart(units: Sequence[str]) -> None:
+    """Start those of *units* again that run. Raises ``CommandFailed``."""
+    if units:
+        run("systemctl", "try-restart", "--no-block", *units, timeout=60.0)
+
+
 def disable(units: Iterable[str]) -> None:
     """Start them no more at boot: somebody else (Pacemaker) does. Raises ``CommandFailed``."""
     names = list(units)

@@ -1,0 +1,182 @@
+"""How machines join a running cluster by a token, and how all machines learn of its new description.
+
+On the public port, since who joins has no certificate yet: ``GET /cluster/ca`` (what the token's fingerprint is of)
+and ``POST /cluster/join`` (the token's id and secret, and who joins; answers with a ``Bundle``). On the internal
+port: ``POST /internal/cluster/tokens`` and ``PUT /internal/cluster`` for control machines, ``GET /internal/cluster``
+for any machine.
+
+Theory of operation. The description and the tokens are settings in the database; whoever changes them holds the guard
+``cluster``. A token serves one machine until it expires: when the answer with the bundle is lost, the same machine asks
+again and gets another certificate and credential. Of the token the database keeps a hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets as random
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from stackling.compute import facade as compute
+from stackling.core.errors import Conflict, Forbidden, Invalid, Unauthorized
+from stackling.deploy.cluster import bundle, description, secrets
+from stackling.deploy.cluster.bundle import Bundle
+from stackling.deploy.cluster.description import Cluster, ClusterError, Machine
+from stackling.deploy.cluster.galera.rules import MOST_NODES
+from stackling.deploy.cluster.paths import Paths
+from stackling.deploy.cluster.pki import Pair
+from stackling.main.first_start import FLEET
+from stackling.store.database import Database
+from stackling.store.transaction import Tx
+
+CLUSTER, TOKENS = "cluster", "cluster_tokens"
+LONGEST = 7 * 86400.0           # seconds that a token may hold
+_REFUSED = "This token isn't valid, or no longer; `stackling cluster token` on a control machine makes a new one."
+
+
+class Described(msgspec.Struct, frozen=True):
+    """A description with its generation."""
+
+    generation: int
+    cluster: Cluster
+
+
+class NewToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a control machine asks for: *secret_hash* is the SHA-256 of what it gives away; *seconds*: how long."""
+
+    id: str
+    secret_hash: str
+    seconds: float
+    control: bool = False
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a machine that joins says."""
+
+    id: str
+    secret: str
+    machine: Machine
+
+
+class Joining:
+    """Over this control machine's files and the database. Every method is one transaction."""
+
+    def __init__(self, database: Database, paths: Paths) -> None:
+        self._database, self._paths = database, paths
+
+    def authority(self) -> bytes:
+        """The authority's certificate, PEM."""
+        return (self._paths.pki / "ca.crt").read_bytes()
+
+    def described(self, machine: str, credential: str | None) -> Described:
+        """The newest description. Raises ``Unauthorized``."""
+        return self._database.read(self._as_member, machine, credential, _read)
+
+    def replace(self, machine: str, credential: str | None, new: Described) -> Described:
+        """Make *new* the description, when it follows the present one. Raises ``Conflict``, ``Forbidden``."""
+        try:
+            description.check(new.cluster)
+        except ClusterError as error:
+            raise Invalid(str(error)) from None
+        return self._database.write(self._as_control, machine, credential, _replace, new)
+
+    def remember(self, machine: str, credential: str | None, token: NewToken) -> None:
+        """Let *token* be used. Raises ``Unauthorized``, ``Forbidden``."""
+        self._database.write(self._as_control, machine, credential, _remember, token)
+
+    def join(self, asked: Asked) -> Bundle:
+        """What makes *asked.machine* a member. Raises ``Unauthorized``, ``Conflict``, ``Invalid``."""
+        known = secrets.read(self._paths)
+        authority = Pair(self.authority(), (self._paths.pki / "ca.key").read_bytes())
+        credential = random.token_hex(32)
+        now = self._database.write(_join, self._file, asked, secrets.digest(credential))
+        machine = now.cluster.machine(asked.machine.name)
+        return bundle.bundle(now.cluster, machine.name, secrets.for_machine(known, machine, credential), authority,
+                             generation=now.generation)
+
+    # -- how
+
+    def _file(self) -> Cluster:
+        return description.read(self._paths.cluster)
+
+    def _as_member(self, tx: Tx, machine: str, credential: str | None, then: Callable[..., Any], *args: Any) -> Any:
+        known = {name: digest for name, digest, _ in tx.setting(FLEET) or []}.get(machine)
+        if not known or not credential or not hmac.compare_digest(secrets.digest(credential), known):
+            raise Unauthorized("This credential isn't that of the machine.")
+        return then(tx, self._file, *args)
+
+    def _as_control(self, tx: Tx, machine: str, credential: str | None, then: Callable[..., Any], *args: Any) -> Any:
+        if machine not in {one.name for one in self._as_member(tx, machine, credential, _read).cluster.control}:
+            raise Forbidden(f"{machine} is no control machine.")
+        return then(tx, self._file, *args)
+
+
+def _read(tx: Tx, file: Callable[[], Cluster]) -> Described:
+    found = tx.setting(CLUSTER)
+    return Described(1, file()) if found is None else msgspec.convert(found, Described)
+
+
+def _write(tx: Tx, new: Described) -> Described:
+    tx.set_setting(CLUSTER, msgspec.to_builtins(new))
+    return new
+
+
+def _replace(tx: Tx, file: Callable[[], Cluster], new: Described) -> Described:
+    tx.guard(CLUSTER)
+    old = _read(tx, file)
+    if new.generation != old.generation + 1:
+        raise Conflict(f"The description has changed meanwhile (it is at generation {old.generation}); look again.")
+    return _write(tx, new)
+
+
+def _remember(tx: Tx, _file: Callable[[], Cluster], token: NewToken) -> None:
+    if not 0 < token.seconds <= LONGEST:
+        raise Invalid(f"A token may be valid for up to {LONGEST / 86400:g} days.")
+    tx.guard(CLUSTER)
+    tokens = {id: found for id, found in (tx.setting(TOKENS) or {}).items() if found["until"] > tx.time}
+    tokens[token.id] = {"hash": token.secret_hash, "until": tx.time + token.seconds, "control": token.control,
+                        "machine": None}
+    tx.set_setting(TOKENS, tokens)
+
+
+def _join(tx: Tx, file: Callable[[], Cluster], asked: Asked, credential_hash: str) -> Described:
+    tx.guard(CLUSTER)
+    tokens: dict[str, Any] = tx.setting(TOKENS) or {}
+    token = tokens.get(asked.id)
+    given = hashlib.sha256(asked.secret.encode()).hexdigest()
+    if token is None or not hmac.compare_digest(given, token["hash"]) or token["until"] <= tx.time:
+        raise Unauthorized(_REFUSED)
+    if token["machine"] not in (None, asked.machine.name):
+        raise Unauthorized(_REFUSED)
+    if asked.machine.control and not token["control"]:
+        raise Forbidden("This token is for machines that only run servers; `stackling cluster token --control` makes "
+                        "one for a control machine.")
+    new = _with(_read(tx, file), asked.machine, again=token["machine"] is not None)
+    tx.set_setting(TOKENS, {**tokens, asked.id: {**token, "machine": asked.machine.name}})
+    fleet = [one for one in tx.setting(FLEET) or [] if one[0] != asked.machine.name]
+    host = asked.machine.name if asked.machine.compute else None
+    tx.set_setting(FLEET, [*fleet, [asked.machine.name, credential_hash, host]])
+    if host is not None:
+        compute.register_machine(tx, asked.machine.name, credential_hash, asked.machine.name)
+    return _write(tx, new)
+
+
+def _with(old: Described, machine: Machine, *, again: bool) -> Described:
+    """*old* with *machine*. Raises ``Conflict`` where its name is taken, ``Invalid`` where it makes no sense."""
+    there = next((one for one in old.cluster.machines if one.name == machine.name), None)
+    if there == machine and again:
+        return old
+    if there is not None and not again:
+        raise Conflict(f"There is a machine {machine.name} in the cluster; choose another name with --machine, or "
+                       "remove the old one from the description first.")
+    others = tuple(one for one in old.cluster.machines if one.name != machine.name)
+    cluster = msgspec.structs.replace(old.cluster, machines=(*others, machine))
+    if len(cluster.control) > MOST_NODES:
+        raise Invalid(f"A cluster has at most {MOST_NODES} control machines.")
+    try:
+        return Described(old.generation + 1, description.check(cluster))
+    except ClusterError as error:
+        raise Invalid(str(error)) from None
