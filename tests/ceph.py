@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,11 +46,20 @@ class RealCeph:
 
     def rbd(self, *words: str) -> str:
         """``rbd`` as the administrator."""
-        import subprocess
+        return self.run("rbd", "-c", str(self.ceph.conf), "-k", str(self.ceph.admin_keyring), *words).decode()
 
-        ceph = self.ceph
-        return subprocess.run(["rbd", "-c", ceph.conf, "-k", ceph.admin_keyring, "--id", "admin", *words], check=True,
-                              capture_output=True, text=True, timeout=60).stdout
+    def run(self, *words: str) -> bytes:
+        """A command where the cluster can be reached; its output."""
+        enter = ("nsenter", f"--net=/run/netns/{self.ceph.netns}", "--") if self.ceph.netns else ()
+        return subprocess.run([*enter, *words], check=True, capture_output=True, timeout=60).stdout
+
+    def head(self, pool: str, name: str, length: int = 1024) -> bytes:
+        """The first bytes of a disk, whoever writes it."""
+        access = self.machine("reader")
+        with tempfile.NamedTemporaryFile(dir=self.ceph.directory) as file:
+            self.run("qemu-img", "dd", "-f", "raw", "-O", "raw", f"bs={length}", "count=1",
+                     f"if=rbd:{pool}/{name}:id={access.user}:conf={access.conf}", f"of={file.name}")
+            return Path(file.name).read_bytes()
 
     def left(self) -> list[str]:
         """Every RBD image and object of ours in the pools, trash included; Ceph's own bookkeeping aside."""

@@ -17,10 +17,11 @@ from tests.fake_control import CREDENTIAL, FakeControl
 
 
 class AgentProcess:
-    """``python -m stackling.main.agent`` with its own state directory."""
+    """``python -m stackling.main.agent`` with its own state directory, in the network namespace *netns*."""
 
-    def __init__(self, directory: Path, control: FakeControl, **settings: Any) -> None:
+    def __init__(self, directory: Path, control: FakeControl, netns: str | None = None, **settings: Any) -> None:
         self.directory = directory
+        self._enter = ("nsenter", f"--net=/run/netns/{netns}", "--") if netns else ()
         self.boot_id = directory / "boot-id"
         self.boot_id.write_text("boot-1\n")
         (directory / "credential").write_text(CREDENTIAL + "\n")
@@ -39,7 +40,8 @@ class AgentProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> AgentProcess:
-        self.process = subprocess.Popen([sys.executable, "-m", "stackling.main.agent", "--config", str(self.config)])
+        self.process = subprocess.Popen([*self._enter, sys.executable, "-m", "stackling.main.agent", "--config",
+                                         str(self.config)])
         return self
 
     def kill(self) -> None:

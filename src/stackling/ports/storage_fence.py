@@ -1,31 +1,28 @@
-"""Keeping a machine away from shared storage, where its power can't be controlled."""
+"""Shutting a machine out of the shared storage, so that whatever runs on it can no longer write."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 
-class StorageFenceDown(Exception):
-    """The storage doesn't answer; nothing is known."""
+class StorageFenceError(Exception):
+    """It isn't known to be shut out: the storage doesn't answer, or this side may not do that."""
 
 
 class StorageFence(Protocol):
-    """Blocks a machine's whole storage address. Blocking calls, each under a deadline; safe from several threads.
+    """Blocking, bounded by 5 s; safe from several threads. *address*: the machine's on the storage network.
 
-    A block alone is no proof of fencing: guests go on answering the network. It becomes one once the machine's own
-    watchdog has had the time to end them.
+    Every method raises ``StorageFenceError``.
     """
 
-    def block(self, machine: str) -> None:
-        """Refuse every write of the machine from now on; renews a block that is in place. Raises
-        ``StorageFenceDown``."""
+    def shut_out(self, address: str, seconds: float) -> None:
+        """From when this returns nothing at *address* writes, for *seconds* at least; again, to renew it."""
         ...
 
-    def blocked_since(self, machine: str) -> float | None:
-        """Since when (seconds since the epoch) the block has held without a gap; None: it isn't blocked. Raises
-        ``StorageFenceDown``."""
+    def let_in(self, address: str) -> None:
+        """The machine may use the storage again, by new connections; what was shut out stays so until it reconnects."""
         ...
 
-    def admit(self, machine: str) -> None:
-        """Lift the block. Raises ``StorageFenceDown``."""
+    def shut_out_until(self) -> dict[str, float]:
+        """The addresses that are shut out as a whole, and until when (seconds since the epoch)."""
         ...

@@ -113,6 +113,7 @@ class RbdDisks:
             self._write(server.id, claimed, text)
         for kind in KINDS:
             self._check_unused(names.disk(server.id, marker.set, kind))
+        self._local(server.id)
 
     def resize(self, server: ServerDesired) -> None:
         root, ephemeral, swap = (self._name(server, kind) for kind in KINDS[:3])

@@ -193,12 +193,17 @@ def space(worker: Worker, pool: str) -> dict[str, int]:
 
 
 def blocklist_add(worker: Worker, address: str, seconds: float) -> None:
+    """Returns when the cluster has it, and so have the OSDs that our own requests reach from now on."""
     worker.command(prefix="osd blocklist", blocklistop="add", addr=address, expire=float(seconds))
+    worker.connected().wait_for_latest_osdmap()
 
 
 def blocklist_remove(worker: Worker, address: str) -> None:
-    with contextlib.suppress(Failure):      # it is not on the list
+    try:
         worker.command(prefix="osd blocklist", blocklistop="rm", addr=address)
+    except Failure as failure:
+        if failure.args[0] != "missing":
+            raise
 
 
 def blocklist(worker: Worker) -> list[dict[str, str]]:
