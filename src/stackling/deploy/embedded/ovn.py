@@ -20,7 +20,7 @@ from stackling.deploy.embedded.process import ProcessSpec
 log = logging.getLogger(__name__)
 INTEGRATION, EXTERNAL = "br-int", "br-ex"
 PHYSICAL_NETWORK = "public"
-_SCHEMAS = {
+SCHEMA_FILES = {
     "nb": Path("/usr/share/ovn/ovn-nb.ovsschema"),
     "sb": Path("/usr/share/ovn/ovn-sb.ovsschema"),
     "conf": Path("/usr/share/openvswitch/vswitch.ovsschema"),
@@ -103,7 +103,7 @@ def prepare(paths: OvnPaths, *, new_boot: bool) -> None:
     paths.run.chmod(0o700)
     if new_boot:
         paths.database("conf").unlink(missing_ok=True)
-    for name, schema in _SCHEMAS.items():
+    for name, schema in SCHEMA_FILES.items():
         file = paths.database(name)
         (file.parent / f".{file.name}.~lock~").unlink(missing_ok=True)
         if not file.exists():
@@ -178,7 +178,7 @@ def _database(paths: OvnPaths, name: str, database: str, netns: str | None) -> P
     socket, file = paths.socket(database), paths.database(database)
     argv = ("ovsdb-server", str(file), f"--remote=punix:{socket}")
     spec = _daemon(paths, name, argv, netns, (), socket)
-    return spec if database == "conf" else replace(spec, before=_made_anew(file, _SCHEMAS[database]))
+    return spec if database == "conf" else replace(spec, before=_made_anew(file, SCHEMA_FILES[database]))
 
 
 def _made_anew(file: Path, schema: Path) -> str:

@@ -15,6 +15,7 @@ from stackling.drivers.ovn.schema import SHARED, TABLES, schema_json
 
 log = logging.getLogger(__name__)
 Key = tuple[str, str]
+PROBE = 2000                # milliseconds of silence, after which the server is asked, and as many until it is left
 CLOUD = "cloud"             # the kind of what belongs to no object but to all
 
 
@@ -35,6 +36,8 @@ class Replica(connection.OvsdbIdl):
         super().__init__(remote, helper, leader_only=True)
         reconnect = self._session.reconnect
         reconnect.min_backoff, reconnect.max_backoff = 100, 1000            # milliseconds
+        if not remote.startswith("unix:"):
+            reconnect.set_probe_interval(PROBE)     # a machine without power doesn't hang up
 
     @property
     def current(self) -> bool:
