@@ -86,6 +86,7 @@ def _properties(cluster: Cluster, fenced: bool) -> Options:
         "concurrent-fencing": "true",
         "dc-deadtime": "5s",
         "cluster-recheck-interval": "60s",
+        "load-threshold": "1000%",      # servers that compute are no reason to recover one operation at a time
     }
     if fenced and len(cluster.control) == 2:        # both would shoot: who has the virtual IP shoots first
         found["priority-fencing-delay"] = "5s"

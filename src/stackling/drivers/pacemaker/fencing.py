@@ -2,6 +2,8 @@
 
 *By hand.* ``fence_ack_manual`` or ``stonith_admin --confirm`` leave a success in the history for which no device was
 asked. It says so in ``device``: ``BY_HAND``; whoever needs a power state that was read back must not take it.
+
+*All of it.* Without ``--verbose``, ``stonith_admin`` (2.1.5) shows one event of a kind and machine, and that the oldest.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ _STATUS = {"success": "success", "failed": "failed", "pending": "pending"}
 _ON, _OFF = 0, 2                        # exit codes of a fence agent's action "status"
 _AGENT = re.compile(r"fence_[A-Za-z0-9_]+\Z")
 _SEPARATORS = re.compile(r"[\s;,]+")
+HISTORY = ("stonith_admin", "--verbose", "--output-as=xml", "--history")
 DEVICES = ("cibadmin", "--query", "--scope", "resources")
 
 
@@ -33,7 +36,7 @@ class PacemakerFence:
 
     def history(self, machine: str) -> list[FenceEvent]:
         """What was done to *machine*, latest first."""
-        return events(ask_xml(self._run, ("stonith_admin", "--history", machine, "--output-as=xml")), machine)
+        return events(ask_xml(self._run, (*HISTORY, machine)), machine)
 
     def off(self, machine: str, timeout: float) -> None:
         """Ask for *machine* to be off; returns when that is done or has failed. Only where there is quorum."""
@@ -61,16 +64,16 @@ class PacemakerFence:
 
 
 def events(history: ET.Element, machine: str) -> list[FenceEvent]:
-    """The events of *machine* in what ``stonith_admin --history`` printed, latest first."""
+    """The events of *machine* in what ``stonith_admin --history`` printed, latest first; what is pending before all."""
     found = [_event(event) for event in history.iter("fence_event") if event.get("target") == machine]
-    return sorted(found, key=lambda event: event.completed_at, reverse=True)
+    return sorted(found, key=lambda event: event.completed_at or math.inf, reverse=True)
 
 
 def _event(event: ET.Element) -> FenceEvent:
     delegate = event.get("delegate", "")
     detail = "; ".join(text for text in (
         f"done by {delegate}" if delegate else "", f"asked by {event.get('client', '?')}",
-        event.get("exit-reason", ""), event.get("extended-status", "")) if text)
+        event.get("exit-reason", "")) if text)
     return FenceEvent(
         machine=event.get("target", ""), action=event.get("action", ""),
         status=_STATUS.get(event.get("status", ""), "pending"), completed_at=_seconds(event.get("completed", "")),

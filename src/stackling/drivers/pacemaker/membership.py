@@ -40,10 +40,10 @@ def require_quorum(execute: Run) -> None:
     """Raises ``MembershipUnknown`` unless the local cluster engine is quorate now."""
     result = execute(QUORUM)
     answer = result.output.strip()
-    if result.code != 0 or answer not in ("0", "1"):
-        raise MembershipUnknown(f"crm_node: {result.reason}")
-    if answer == "0":
+    if answer == "0":                   # with exit code 106
         raise MembershipUnknown("this partition has no quorum")
+    if result.code != 0 or answer != "1":
+        raise MembershipUnknown(f"crm_node: {result.reason}")
 
 
 def standings(monitor: ET.Element) -> dict[str, Standing]:

@@ -67,10 +67,9 @@ def ask_xml(execute: Run, command: Sequence[str], deadline: float = DEADLINE) ->
     code = int(status.get("code", "0")) if status is not None else result.code
     if code != 0:
         assert status is not None
-        raise MembershipUnknown(f"{command[0]}: {_told(status)}")
+        raise MembershipUnknown(_told(status) or f"{command[0]} failed")
     return root
 
 
 def _told(status: ET.Element) -> str:
-    errors = [error.text.strip() for error in status.iter("error") if error.text]
-    return "; ".join([status.get("message", ""), *errors]).strip("; ")
+    return next((error.text.strip() for error in status.iter("error") if error.text), status.get("message", ""))

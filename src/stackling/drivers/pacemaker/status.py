@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
-from stackling.drivers.pacemaker.fencing import events
+from stackling.drivers.pacemaker.fencing import HISTORY, events
 from stackling.drivers.pacemaker.membership import standing
 from stackling.drivers.pacemaker.programs import Run, ask_xml, run
 from stackling.ports.membership import FenceEvent, Standing
 
 CRM_MON = ("crm_mon", "--one-shot", "--output-as=xml", "--inactive", "--include=all")
-HISTORY = ("stonith_admin", "--history", "*", "--output-as=xml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Status:
 
 def status(execute: Run = run) -> Status:
     """The cluster's present state. Raises ``MembershipUnknown``."""
-    return parse(ask_xml(execute, CRM_MON), ask_xml(execute, HISTORY))
+    return parse(ask_xml(execute, CRM_MON), ask_xml(execute, (*HISTORY, "*")))
 
 
 def parse(monitor: ET.Element, history: ET.Element) -> Status:
@@ -79,7 +79,7 @@ def parse(monitor: ET.Element, history: ET.Element) -> Status:
         nodes=tuple(_node(node) for node in monitor.iterfind("nodes/node")),
         instances=tuple(one for resource in monitor.iterfind("resources//resource") for one in _instances(resource)),
         failures=tuple(_failure(one) for one in monitor.iterfind("failures/failure")),
-        fencing=tuple(sorted(fencing, key=lambda event: event.completed_at, reverse=True)),
+        fencing=tuple(sorted(fencing, key=lambda event: event.completed_at or math.inf, reverse=True)),
         options=dict(options.attrib) if options is not None else {})
 
 

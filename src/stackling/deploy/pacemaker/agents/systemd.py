@@ -70,10 +70,12 @@ def systemctl(call: Call, *arguments: str) -> str:
 
 def start(names: Iterable[str], call: Call) -> None:
     """Ask for those that have ended to be started, also where they failed too often; doesn't wait."""
-    ended = [unit.name for unit in units(names, call) if unit.is_ended]
+    ended = [unit for unit in units(names, call) if unit.is_ended]
+    failed = [unit.name for unit in ended if unit.active == "failed"]
+    if failed:
+        systemctl(call, "reset-failed", "--", *failed)
     if ended:
-        systemctl(call, "reset-failed", "--", *ended)
-        systemctl(call, "start", "--no-block", "--", *ended)
+        systemctl(call, "start", "--no-block", "--", *(unit.name for unit in ended))
 
 
 def stop(names: Iterable[str], call: Call) -> None:
