@@ -18,7 +18,8 @@ OK, FAILED, OFF = 0, 1, 2
 
 def fence(asker: Machine, action: str, victim: str = "m1") -> int:
     """The exit status of the fence agent, asked as Pacemaker asks."""
-    return asker.run(["fence_lab"], input=f"action={action}\nport={victim}\nnodename={victim}\n", check=False).returncode
+    given = f"action={action}\nport={victim}\nnodename={victim}\n"
+    return asker.run(["fence_lab"], input=given, check=False).returncode
 
 
 def until(done: Callable[[], bool], timeout: float = 20) -> None:

@@ -74,7 +74,7 @@ def up(name: str, machines: int, compute_only: int, in_memory: bool, isolated: b
 
     steps = output.Steps()
     access = not isolated and os.environ.get(ISOLATED, "") in ("", "0")
-    with steps.step(f"{machines} machines are running"):
+    with steps.step(f"lab {name} has {machines} running machine{'s' if machines > 1 else ''}"):
         lab = labs.up(name, machines=machines, compute_only=compute_only, in_memory=in_memory, access=access,
                       progress=steps.note)
     if ceph:

@@ -13,6 +13,16 @@ from stackling.lab.topology import CLIENT_NETWORKS, Topology
 
 BLACKHOLE_METRIC = "9999"
 INSIDE = "host0"
+_RULES = """\
+table ip host_access
+delete table ip host_access
+table ip host_access {{
+  chain post {{
+    type nat hook postrouting priority 100
+    ip saddr {here} masquerade
+  }}
+}}
+"""
 
 
 def outside(topology: Topology) -> str:
@@ -32,10 +42,7 @@ def open_(topology: Topology) -> None:
     namespaces.ip(None, "link", "set", device, "up")
     for network in CLIENT_NETWORKS:
         namespaces.ip(None, "route", "replace", str(topology.range(network)), "via", there, "dev", device)
-    rules = (f"table ip host_access {{ chain post {{ type nat hook postrouting priority 100; "
-             f"ip saddr {here} masquerade; }} }}")
-    run("nft", "-f", "-", netns=topology.client,
-        input=f"table ip host_access\ndelete table ip host_access\n{rules}\n")
+    run("nft", "-f", "-", netns=topology.client, input=_RULES.format(here=here))
 
 
 def close(topology: Topology) -> None:
