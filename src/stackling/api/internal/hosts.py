@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
 MAX_BODY = 4096
-_encode = msgspec.json.Encoder().encode
 
 
 class Fenced(Exception):
@@ -76,7 +75,10 @@ async def held(call: Call, wakeups: Wakeups) -> Reply:
             wakeups.forget(key, event)
         if found.digest == known:
             machine_id, found = await _held(call)
-    return Reply(status=204) if found.digest == known else Reply(_encode(found))
+    if found.digest == known:
+        return Reply(status=204)
+    hosts = [{"host": one.host, "epoch": one.epoch, "releasing": one.releasing} for one in found.hosts]
+    return Reply({"hosts": hosts, "digest": found.digest})
 
 
 def _take(tx: Tx, machine: str, credential: str | None, host: str) -> dict[str, Any]:
