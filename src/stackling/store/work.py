@@ -16,8 +16,11 @@ from stackling.store.tables.engine import requests, tombstones, work
 from stackling.store.transaction import Tx
 
 log = logging.getLogger(__name__)
+_OF_KINDS = func.coalesce(work.c.kind, "").in_(bindparam("kinds", expanding=True))
+"""Kept from being looked up in an index: SQLite, which has no statistics here, would go through all there is of the
+kinds to find the few that are due."""
 _DUE = select(work.c.kind, work.c.id, work.c.epoch, work.c.nudges, work.c.attempts, work.c.deadline_at).where(
-    work.c.kind.in_(bindparam("kinds", expanding=True)), work.c.due_at <= bindparam("now"),
+    _OF_KINDS, work.c.due_at <= bindparam("now"),
     or_(work.c.lease_until.is_(None), work.c.lease_until < bindparam("now")),
 ).order_by(work.c.due_at).limit(bindparam("most"))
 _TAKE = update(work).where(
@@ -37,10 +40,9 @@ _SETTLE = update(work).where(
     deadline_at=case((bindparam("done") == 1, None), else_=work.c.deadline_at),
 )
 _NEXT = select(func.min(case((work.c.lease_until > work.c.due_at, work.c.lease_until), else_=work.c.due_at))).where(
-    work.c.kind.in_(bindparam("kinds", expanding=True)), work.c.due_at.is_not(None))
+    _OF_KINDS, work.c.due_at > 0)
 _OLD = select(work.c.kind, work.c.id).where(
-    work.c.kind.in_(bindparam("kinds", expanding=True)), work.c.due_at.is_(None),
-    or_(work.c.checked_at.is_(None), work.c.checked_at <= bindparam("before")),
+    _OF_KINDS, func.coalesce(work.c.due_at, 0) == 0, work.c.checked_at <= bindparam("before"),
 ).order_by(work.c.checked_at).limit(bindparam("most"))
 _MAKE_DUE = update(work).where(
     work.c.kind == bindparam("k"), work.c.id == bindparam("i"), work.c.due_at.is_(None)).values(due_at=bindparam("now"))
