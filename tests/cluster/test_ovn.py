@@ -137,7 +137,8 @@ def _written(fabric: OvnFabric, desired: FabricNetwork) -> bool:
 
 def test_an_agent_stays_within_its_role(centre: Centre) -> None:
     bench, pki = centre.bench, centre.bench.paths("m2").pki
-    tls = [f"--private-key={pki / 'machine.key'}", f"--certificate={pki / 'machine.crt'}", f"--ca-cert={pki / 'ca.crt'}"]
+    tls = [f"--{what}={pki / file}" for what, file in (
+        ("private-key", "machine.key"), ("certificate", "machine.crt"), ("ca-cert", "ca.crt"))]
     southbound = ["ovn-sbctl", *tls, f"--db={ovn.southbound(bench.cluster)}", "--timeout=20"]
     eventually(lambda: _runs(bench, *southbound, "show"), 60)
     chassis = ["--", "--id=@e", "create", "Encap", "type=geneve", 'ip="10.79.1.2"', "chassis_name=m2", "--", "create",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from stackling.deploy.cluster import description, secrets
+from stackling.deploy.cluster import description, ovn, secrets
 from stackling.deploy.cluster.description import INTERNAL_PORT, PUBLIC_PORT, Cluster, ClusterError
 from stackling.deploy.cluster.paths import Paths
 from stackling.deploy.cluster.secrets import Secrets
@@ -25,7 +25,6 @@ from stackling.main.deployment import (
 from stackling.main.tls import Tls
 from stackling.network.facade import External
 
-NORTHBOUND_PORT = 6641
 ENGINE_LEASE = 15.0
 """Seconds after which another engine takes over what a lost machine's had begun."""
 
@@ -44,7 +43,7 @@ def deployment(paths: Paths) -> Deployment:
         public=Listener(address="0.0.0.0", port=PUBLIC_PORT, tls=own),
         internal=Listener(address=machine.address, port=INTERNAL_PORT, tls=own, mutual=True),
         wakeups=LocalWakeups(paths.run / "bus"),
-        network=_network(cluster, paths, own),
+        network=_network(cluster, paths),
         images=LocalImages(paths.state / "images"), external=_external(cluster), machines=_machines(cluster, known),
         membership=PacemakerMembership(tuple(one.name for one in cluster.machines), bool(cluster.fencing.agent)),
         availability=Settings(heartbeat=HEARTBEAT, take_over=cluster.take_over), engine_lease=ENGINE_LEASE, agents=own,
@@ -57,10 +56,11 @@ def database_url(paths: Paths, known: Secrets) -> str:
             f"?unix_socket={paths.run / 'database.sock'}&charset=utf8mb4")
 
 
-def _network(cluster: Cluster, paths: Paths, own: Tls) -> SimulatedNetwork | Northbound:
+def _network(cluster: Cluster, paths: Paths) -> SimulatedNetwork | Northbound:
     if cluster.driver == "simulated":
         return SimulatedNetwork(paths.state / "fabric")
-    return Northbound(",".join(f"ssl:{one.address}:{NORTHBOUND_PORT}" for one in cluster.control), own)
+    identity = ovn.Layout(paths).identity
+    return Northbound(ovn.northbound(cluster), Tls(identity, identity, identity))
 
 
 def _machines(cluster: Cluster, known: Secrets) -> tuple[Registered, ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from stackling.deploy.cluster import services, unit
+from stackling.deploy.cluster import ovn, services, unit
 from stackling.deploy.cluster.description import Cluster, Machine
 from stackling.deploy.cluster.galera import configuration as galera
 from stackling.deploy.cluster.galera.layout import UNIT as DATABASE
+from stackling.deploy.cluster.galera.layout import Layout as Database
+from stackling.deploy.cluster.ovn.configuration import SWITCH_UNITS
 from stackling.deploy.cluster.paths import ConfigFile, Paths
 from stackling.deploy.cluster.secrets import Secrets
 
@@ -18,12 +20,23 @@ def files(cluster: Cluster, machine: Machine, secrets: Secrets, paths: Paths) ->
     units = galera.units(cluster, machine.name, paths)
     return [*galera.files(cluster, machine.name, secrets, paths),
             *(ConfigFile(unit.directory(paths) / name, text.encode()) for name, text in units.items()),
-            *services.files(cluster, machine, secrets, paths)]
+            *_network(cluster, machine, paths), *services.files(cluster, machine, secrets, paths)]
 
 
-def started_by_systemd(machine: Machine) -> tuple[str, ...]:
+def first(cluster: Cluster, paths: Paths) -> list[ConfigFile]:
+    """What only the machine that begins the cluster has: leave to make the first of what the others join."""
+    tokens = [Database(paths).token, *(ovn.Layout(paths).tokens if cluster.driver == "libvirt" else ())]
+    return [ConfigFile(token, b"", 0o600) for token in tokens]
+
+
+def _network(cluster: Cluster, machine: Machine, paths: Paths) -> list[ConfigFile]:
+    return ovn.files(cluster, machine.name, paths) if cluster.driver == "libvirt" else []
+
+
+def started_by_systemd(cluster: Cluster, machine: Machine) -> tuple[str, ...]:
     """The units that systemd starts at boot; Pacemaker starts the others."""
-    return (*((DATABASE,) if machine.control else ()), *services.units(machine), services.SYNC_TIMER)
+    return (*((DATABASE,) if machine.control else ()),
+            *(SWITCH_UNITS if cluster.driver == "libvirt" else ()), *services.units(machine), services.SYNC_TIMER)
 
 
 def restarted_for(changed: Collection[Path], machine: Machine, paths: Paths) -> tuple[str, ...]:

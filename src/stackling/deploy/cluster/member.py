@@ -10,7 +10,6 @@ from pathlib import Path
 from stackling.deploy.cluster import apply, bundle, description, layout, secrets
 from stackling.deploy.cluster.bundle import Bundle
 from stackling.deploy.cluster.description import Cluster, ClusterError
-from stackling.deploy.cluster.galera.layout import Layout
 from stackling.deploy.cluster.paths import ConfigFile, Paths
 
 
@@ -70,7 +69,7 @@ def bundles(paths: Paths) -> Path:
 def _take(found: Bundle, paths: Paths) -> None:
     files = bundle.files(found, paths)
     if found.first:
-        files.append(ConfigFile(Layout(paths).token, b"", 0o600))
+        files += layout.first(found.cluster, paths)
     apply.apply(sorted(files, key=lambda file: file.path == paths.cluster))
 
 

@@ -32,10 +32,11 @@ def set_up(paths: Paths, *, start: bool) -> list[Path]:
     changed = member.install(paths)
     if paths.root != Path("/") or not systemd.is_here():
         return changed
-    systemd.make_directories(paths.root / "etc/tmpfiles.d/stackling.conf")
+    for tmpfiles in sorted((paths.root / "etc/tmpfiles.d").glob("stackling*.conf")):
+        systemd.make_directories(tmpfiles)
     systemd.reload()
-    machine = description.read(paths.cluster).machine(paths.name)
-    systemd.enable(layout.started_by_systemd(machine), now=start)
+    cluster = description.read(paths.cluster)
+    systemd.enable(layout.started_by_systemd(cluster, cluster.machine(paths.name)), now=start)
     return changed
 
 

@@ -70,6 +70,18 @@ def identity() -> ssl.SSLContext:
     return context
 
 
+def control() -> ssl.SSLContext:
+    """TLS as the control machines know each other: one certificate, the same on all of them."""
+    path = ETC / "secrets/control_identity"
+    try:
+        context = ssl.create_default_context(cafile=str(path))
+        context.check_hostname = False
+        context.load_cert_chain(str(path))
+    except (OSError, ssl.SSLError) as error:
+        raise Failed(f"{path}: {error}", Code.INSTALLED) from None
+    return context
+
+
 def anybody() -> ssl.SSLContext:
     """TLS to this machine itself, whatever its certificate: only used on the loopback interface."""
     context = ssl.create_default_context()

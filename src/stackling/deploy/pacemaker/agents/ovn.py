@@ -16,8 +16,8 @@ def check(call: Call, limit: float) -> None:
         return
     place = call["address"] or f"ssl:{machine.address()}:{PORTS[service]}"
     method, host, port = place.rsplit(":", 2)
-    machine.converse((host, int(port)), limit, send=_ECHO, expect=b"stackling",
-                     context=machine.identity() if method == "ssl" else None)
+    context = None if method != "ssl" else machine.control() if service == "nb" else machine.identity()
+    machine.converse((host, int(port)), limit, send=_ECHO, expect=b"stackling", context=context)
 
 
 def _units(call: Call) -> tuple[str, ...]:
