@@ -84,8 +84,6 @@ def test_a_lab_that_died_comes_back_with_its_disks(name: str) -> None:
     records.group(lab.record, "lab").signal_all(signal.SIGKILL)
     subprocess.run(["ip", "netns", "delete", lab.topology.switches], check=True)
     again = labs.up(name, machines=1)
-    again.machine("m1").on()
-    again.machine("m1").wait_running()
     assert again.machine("m1").run(["cat", "/var/lib/stackling/kept"]).stdout == "kept\n"
     assert again.machine("m1").run(["fence_lab", "-o", "status", "-n", "m1"]).returncode == 0
     assert again.client.run(["ping", "-c1", "-W2", again.machine("m1").address()]).returncode == 0

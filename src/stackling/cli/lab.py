@@ -69,7 +69,7 @@ def command() -> None:
 @click.option("--ceph", is_flag=True, help="With a Ceph beside the machines, on the storage network.")
 @click.option("--cloud/--bare", default=False, help="Make them one cloud, or leave them as they are.  [default: bare]")
 def up(name: str, machines: int, compute_only: int, in_memory: bool, isolated: bool, ceph: bool, cloud: bool) -> None:
-    """Make a lab, or what is missing of it, and switch on what is new."""
+    """Make a lab, or what is missing of it, and switch on what is off."""
     from stackling.lab import cluster, storage
 
     steps = output.Steps()

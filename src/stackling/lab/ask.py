@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-PATIENCE = 3.0
+PATIENCE = 2.0
 MICROVERSION = "compute 2.96"
 
 

@@ -132,7 +132,7 @@ class Asking:
     answer: dict[str, Any] | None = None
     _process: subprocess.Popen[str] | None = field(default=None, repr=False)
 
-    def once(self, timeout: float = 8) -> dict[str, Any] | None:
+    def once(self, timeout: float = 5) -> dict[str, Any] | None:
         """One answer; None where there is no cluster, or nobody answers."""
         if command := self._command("--once"):
             try:

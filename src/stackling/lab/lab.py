@@ -88,7 +88,7 @@ class Lab:
 
 def up(name: str = "lab", *, machines: int = 3, compute_only: int = 0, in_memory: bool = False,
        access: bool = False, power: bool = True, progress: Progress = lambda _: None) -> Lab:
-    """Make the lab, or what is missing of it, and switch on what is new; all are running when it returns.
+    """Make the lab, or what is missing of it, and switch on what is off; all are running when it returns.
 
     *machines* counts all; the last *compute_only* of them are no control machines. *in_memory* keeps the disks in
     memory. *access*: this machine reaches the lab's addresses. With *power* unset nothing is switched on.
@@ -99,22 +99,18 @@ def up(name: str = "lab", *, machines: int = 3, compute_only: int = 0, in_memory
     directory.make()
     try:
         with record.lock(directory.root):
-            new = _make(directory, machines, compute_only, in_memory, access, progress)
+            _make(directory, machines, compute_only, in_memory, access, progress)
         lab = Lab(directory)
         if power:
-            _switch_on([lab.machine(one) for one in new], progress)
-            for one in lab.machines:
-                if one.is_on():
-                    progress(f"waiting for {one.name}")
-                    one.wait_running()
+            _switch_on(lab.machines, progress)
         return lab
     except CommandFailed as error:
         raise LabError(f"{error}; `stackling lab down` clears away what there is") from None
 
 
 def _make(directory: LabDirectory, machines: int, compute_only: int, in_memory: bool, access: bool,
-          progress: Progress) -> list[str]:
-    """Everything but power; the names of the machines that are new."""
+          progress: Progress) -> None:
+    """Everything but power."""
     progress("networks")
     directory.run.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.power.mkdir(mode=0o700, exist_ok=True)
@@ -139,13 +135,16 @@ def _make(directory: LabDirectory, machines: int, compute_only: int, in_memory: 
     if found.host_access:
         host_access.open_(record.topology(found))
     _start_power_switch(directory, found)
-    return [member.name for member in found.machines if member in new or not directory.machine(member.name).exists()]
 
 
 def _switch_on(machines: list[Machine], progress: Progress) -> None:
     progress("power")
     with ThreadPoolExecutor(max(1, min(4, len(machines)))) as pool:
         list(pool.map(Machine.on, machines))
+    for one in machines:
+        if not one.hanging:
+            progress(f"waiting for {one.name}")
+            one.wait_running()
 
 
 def down(name: str = "lab", progress: Progress = lambda _: None) -> None:
