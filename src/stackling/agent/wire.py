@@ -79,6 +79,7 @@ class Lane:
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._tls = tls
         self._at = 0
+        self._heard: Endpoint | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
@@ -96,6 +97,7 @@ class Lane:
                 async with asyncio.timeout(timeout):
                     answer = await self._ask(endpoint, method, path, body)
                 if answer.status != AWAY or len(self._endpoints) == 1:
+                    self._note(endpoint, problems)
                     return answer
                 problems.append(f"{endpoint.url}: answered {AWAY}")
             except (OSError, EOFError, TimeoutError, ValueError, asyncio.LimitOverrunError) as error:
@@ -108,12 +110,16 @@ class Lane:
                 raise
             await self.close()
             self._at = (self._at + 1) % len(self._endpoints)
-            log.info("control is left: %s", problems[-1])
             if len(problems) == len(self._endpoints):
                 break
         if answer is not None:
             return answer
         raise ControlUnreachable("; ".join(problems) or "the connection was closed again and again")
+
+    def _note(self, endpoint: Endpoint, problems: list[str]) -> None:
+        if self._heard not in (None, endpoint):
+            log.info("control is asked at %s now%s", endpoint.url, f" ({'; '.join(problems)})" if problems else "")
+        self._heard = endpoint
 
     async def close(self) -> None:
         """Drop the connection."""

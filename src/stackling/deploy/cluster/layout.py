@@ -13,6 +13,7 @@ from stackling.deploy.cluster.galera.layout import Layout as Database
 from stackling.deploy.cluster.ovn.configuration import SWITCH_UNITS
 from stackling.deploy.cluster.paths import ConfigFile, Paths
 from stackling.deploy.cluster.secrets import Secrets
+from stackling.deploy.pacemaker import files as pacemaker
 
 
 def files(cluster: Cluster, machine: Machine, secrets: Secrets, paths: Paths) -> list[ConfigFile]:
@@ -20,7 +21,8 @@ def files(cluster: Cluster, machine: Machine, secrets: Secrets, paths: Paths) ->
     units = galera.units(cluster, machine.name, paths)
     return [*galera.files(cluster, machine.name, secrets, paths),
             *(ConfigFile(unit.directory(paths) / name, text.encode()) for name, text in units.items()),
-            *_network(cluster, machine, paths), *services.files(cluster, machine, secrets, paths)]
+            *_network(cluster, machine, paths), *pacemaker.files(paths),
+            *services.files(cluster, machine, secrets, paths)]
 
 
 def first(cluster: Cluster, paths: Paths) -> list[ConfigFile]:
