@@ -17,7 +17,7 @@ from stackling.ports.document import Documents, HostDocument
 log = logging.getLogger(__name__)
 WAIT = 30                   # seconds that control may hold a poll open
 GRACE = 15.0                # seconds beyond that before the connection counts as dead
-BACKOFF = (0.1, 5.0)
+BACKOFF = (0.1, 1.0)        # seconds between tries: what a person asked for waits for the next one
 
 
 class Lane(Protocol):

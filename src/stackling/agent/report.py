@@ -24,7 +24,7 @@ BATCH = 0.003               # seconds that a change waits for others
 HEARTBEAT = 10.0            # seconds between two reports when nothing changes
 BLOCK = 1_000_000           # numbers reserved at a time
 TIMEOUT = 15.0
-BACKOFF = (0.05, 5.0)
+BACKOFF = (0.05, 1.0)
 
 
 class Source(Protocol):
