@@ -29,6 +29,7 @@ AT_ONCE = 4                 # servers whose disks are made at a time
 SWEEP = 60.0
 BACKOFF = (0.25, 30.0)
 SLOW = 0.15                 # seconds after which a step that still runs is reported
+HELD = "waiting until its former host has let go of it"
 
 
 Everything = Callable[[], Mapping[str, ServerDesired]]
@@ -185,6 +186,9 @@ class Converger:
                 if isinstance(step, p.Wait):
                     self._reports.note(self._state(desired, seen.guest, converged=False, step="shutting down"))
                     return step.seconds
+                if isinstance(step, p.Hold):
+                    self._reports.note(self._state(desired, seen.guest, converged=False, step=HELD))
+                    return None
                 await self._apply(desired, seen.guest, step)
         raise HypervisorError("the server doesn't come to rest: something else changes its guest")
 
@@ -245,7 +249,7 @@ class Converger:
                     await run(self._disks.remove, server_id, self._era, desired.generation)
                 case p.Refuse(reason):
                     raise GuestRefused(reason)
-                case p.Wait():
+                case p.Wait() | p.Hold():
                     pass
         finally:
             slow.cancel()

@@ -153,6 +153,11 @@ class HandOver:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Do nothing before the document says more: another host still has the server."""
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Write to the ledger that this was done."""
 
@@ -167,15 +172,20 @@ class Refuse:
 
 
 Step = (MakeDisks | Define | Start | AskShutdown | Wait | SwitchOff | Pause | Unpause | Suspend | Plug | Unplug
-        | Forget | Wipe | ResizeDisks | ForgetKept | Export | HandOver | Note | Refuse)
+        | Forget | Wipe | ResizeDisks | ForgetKept | Export | HandOver | Hold | Note | Refuse)
 OFF = (None, Power.STOPPED, Power.CRASHED, Power.ABSENT)
 
 
 def first_done(desired: ServerDesired) -> Done:
-    """What counts as done when a server is seen for the first time: old requests belong to the past."""
-    return Done(id=desired.id, soft_reboots=desired.soft_reboots, hard_reboots=desired.hard_reboots,
-                resizes=desired.resizes, kept_resize=desired.kept_resize, exported=desired.snapshot,
-                snapshot=desired.snapshot)
+    """What counts as done when a server is seen for the first time: old requests belong to the past.
+
+    A server that comes from another host has its disks fitted again: nobody knows how far the other one got.
+    """
+    done = Done(id=desired.id, soft_reboots=desired.soft_reboots, hard_reboots=desired.hard_reboots,
+                exported=desired.snapshot, snapshot=desired.snapshot)
+    if desired.arrival is not None:
+        return done
+    return msgspec.structs.replace(done, resizes=desired.resizes, kept_resize=desired.kept_resize)
 
 
 def power_generation(desired: ServerDesired) -> int:
@@ -187,7 +197,9 @@ def plan(desired: ServerDesired, seen: Observed, done: Done, boot_id: str,
          asked: Asked | None = None) -> tuple[Step, ...]:
     """The next steps; empty: converged (or left as it is on purpose)."""
     if not desired.present:
-        return ((Forget(),) if seen.guest else ()) + ((Wipe(),) if seen.disks is not None else ())
+        return _remove(desired, seen, asked)
+    if desired.arrival is not None and desired.arrival.hold:
+        return (Hold(),)
     power = seen.guest.power if seen.guest else None
     steps = _export(desired, seen, done)
     if steps:
@@ -206,6 +218,13 @@ def plan(desired: ServerDesired, seen: Observed, done: Done, boot_id: str,
     reached = msgspec.structs.replace(done, power_generation=power_generation(desired), boot_id=boot_id,
                                       disks=done.disks if seen.disks is None else seen.disks)
     return (Note(reached),) if reached != done else ()
+
+
+def _remove(desired: ServerDesired, seen: Observed, asked: Asked | None) -> tuple[Step, ...]:
+    if desired.politely and seen.guest is not None and seen.guest.power is Power.RUNNING:
+        return _shut_down(desired, asked)
+    wipe = (Wipe(),) if seen.disks is not None and not desired.keep_disks else ()
+    return ((Forget(),) if seen.guest else ()) + wipe
 
 
 def _export(desired: ServerDesired, seen: Observed, done: Done) -> tuple[Step, ...]:

@@ -32,8 +32,8 @@ def apply(tx: Tx, server: ServerRow, values: Mapping[str, Any], *, desired: bool
     after: dict[str, Any] = {**server, **values}
     if desired:
         after["generation"] = server["generation"] + 1
-        if server["host_id"] is not None:
-            after["host_generation"] = hosts.bump(tx, server["host_id"])
+        if after["host_id"] is not None:
+            after["host_generation"] = hosts.bump(tx, after["host_id"])
     state = rules.state(after)
     after.update(status=state.status, vm_state=state.vm_state, task_state=state.task_state,
                  power_state=state.power_state)
@@ -46,8 +46,8 @@ def apply(tx: Tx, server: ServerRow, values: Mapping[str, Any], *, desired: bool
         timeline.finish(tx, after)
     if desired:
         tx.nudge(KIND, server["id"], deadline=deadline)
-        if server["host_id"] is not None:
-            tx.nudged.append(("host", server["host_id"]))
+        if after["host_id"] is not None:
+            tx.nudged.append(("host", after["host_id"]))
     return after
 
 

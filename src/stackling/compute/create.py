@@ -171,7 +171,7 @@ def need_of(flavor: Flavor, new: NewServers, group: groups.Group | None) -> Need
 def _place(tx: Tx, new: NewServers, flavor: Flavor, group: groups.Group | None, count: int) -> list[Placed]:
     placed: list[Placed] = []
     for index in range(count):
-        need = _with_hints(tx, need_of(flavor, new, group), new.placement.hints)
+        need = with_hints(tx, need_of(flavor, new, group), new.placement.hints)
         host = hosts.force(tx, need) if new.placement.forced else hosts.place(tx, need)
         name = new.name if new.max_count == 1 else f"{new.name}-{index + 1}"
         hostname = new.hostname or host_name(name, new.ids[index])
@@ -191,13 +191,15 @@ def _by_host(refusals: Sequence[Mapping[str, str]], most: int = 100) -> str:
     return text if len(refusals) <= most else f"{text}; and {len(refusals) - most} more hosts"
 
 
-def _with_hints(tx: Tx, need: Need, hints: Mapping[str, Any]) -> Need:
-    """``same_host`` and ``different_host`` name servers."""
+def with_hints(tx: Tx, need: Need, hints: Mapping[str, Any], but: str | None = None) -> Need:
+    """``same_host`` and ``different_host`` name servers; *but* isn't counted among them."""
     for hint in ("same_host", "different_host"):
         named = hints.get(hint)
         if not named:
             continue
-        ids = [named] if isinstance(named, str) else list(named)
+        ids = [id for id in ([named] if isinstance(named, str) else list(named)) if id != but]
+        if not ids:
+            continue
         found = frozenset(row["host_id"] for row in rows.get_many(tx, ids).values() if row["host_id"])
         if hint == "same_host":
             need = replace(need, only=found if need.only is None else need.only & found,
@@ -246,7 +248,7 @@ def _base(tx: Tx, ctx: Context, new: NewServers, flavor: Flavor, image: BootImag
         "locked": 0, "locked_by": None, "locked_reason": None, "power": Power.RUNNING.value, "power_generation": 1,
         "deleting": 0, "soft_reboots": 0, "hard_reboots": 0, "rebuilds": 0, "generation": 1,
         "resizes": 0, "kept_resize": 0, "restored_resize": 0, "old_flavor": None, "snapshot_id": None,
-        "observed_resizes": 0,
+        "observed_resizes": 0, "move": None, "migration_id": None, "held": 0,
         "observed_power": None, "observed_generation": 0, "observed_converged": 0, "observed_soft_reboots": 0,
         "observed_hard_reboots": 0, "observed_rebuilds": 0, "observed_step": None, "observed_error": None,
         "observed_terminal": 0, "observed_at": None, "started_at": None, "overdue": 0, "forced_error": 0,
@@ -264,7 +266,8 @@ def flavor_json(flavor: Flavor) -> dict[str, Any]:
 def image_json(image: BootImage) -> dict[str, Any]:
     """The image as a server remembers it."""
     return {"name": image.name, "format": image.format, "size": image.size, "sha512": image.sha512,
-            "min_disk": image.min_disk_gib, "min_ram": image.min_ram_mib, "properties": dict(image.properties)}
+            "location": image.location, "min_disk": image.min_disk_gib, "min_ram": image.min_ram_mib,
+            "properties": dict(image.properties)}
 
 
 def _row(tx: Tx, base: Mapping[str, Any], place: Placed, ports: Sequence[ServerPort]) -> dict[str, Any]:

@@ -10,13 +10,16 @@ import msgspec
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.engine import Row
 
+from stackling.compute import departures
+from stackling.compute.migrations import Type
 from stackling.core.errors import Forbidden, NotFound, Unauthorized
 from stackling.network import facade as network
-from stackling.ports.document import HostDocument, MetadataDocument, Nic, Power, RootDisk, ServerDesired
+from stackling.ports.document import Arrival, HostDocument, MetadataDocument, Nic, Power, RootDisk, ServerDesired
 from stackling.store.tables.compute import servers
 from stackling.store.tables.fleet import hosts, machines
 from stackling.store.transaction import Tx
 
+ARRIVING = (Type.EVACUATION, Type.MIGRATION, Type.RESIZE)
 _HOST = select(hosts.c.id, hosts.c.name, hosts.c.machine_id, hosts.c.lease_epoch, hosts.c.generation).where(
     hosts.c.name == bindparam("host"))
 _CHANGED = select(
@@ -25,6 +28,7 @@ _CHANGED = select(
     servers.c.swap_mib, servers.c.image_id, servers.c.image, servers.c.flavor, servers.c.nics, servers.c.config_drive,
     servers.c.document, servers.c.soft_reboots, servers.c.hard_reboots, servers.c.rebuilds,
     servers.c.resizes, servers.c.kept_resize, servers.c.restored_resize, servers.c.snapshot_id,
+    servers.c.move, servers.c.held,
 ).where(servers.c.host_id == bindparam("host_id"), servers.c.host_generation > bindparam("since"),
         servers.c.deleted == 0).order_by(servers.c.host_generation)
 _MACHINE = select(machines.c.id, machines.c.credential_hash).where(
@@ -80,7 +84,9 @@ def documents(tx: Tx, machine_id: str, host: str, since: int, epoch: int | None)
         return None
     return HostDocument(
         host=row.name, era=int(tx.setting("era") or 1), epoch=row.lease_epoch, generation=row.generation,
-        complete=since == 0, servers=tuple(desired(server) for server in tx.all(_CHANGED, host_id=row.id, since=since)),
+        complete=since == 0, servers=(
+            *(desired(server) for server in tx.all(_CHANGED, host_id=row.id, since=since)),
+            *departures.changed(tx, row.id, since)),
         networks=tuple(network.metadata_networks(tx, row.name)))
 
 
@@ -89,10 +95,10 @@ def names_image(tx: Tx, machine_id: str, image_id: str) -> bool:
     return tx.one(_NAMES_IMAGE, machine=machine_id, image=image_id) is not None
 
 
-def saves_image(tx: Tx, credential: str | None, image_id: str) -> bool:
-    """Whether a document of a machine with this credential asks for a server's root disk as this image."""
-    return bool(credential) and tx.one(
-        _SAVES_IMAGE, hash=credential_hash(credential or ""), image=image_id) is not None
+def saves_image(tx: Tx, credential: str | None, image_id: str) -> str | None:
+    """The server whose root disk a document of a machine with this credential asks for as this image."""
+    row = tx.one(_SAVES_IMAGE, hash=credential_hash(credential), image=image_id) if credential else None
+    return str(row.id) if row is not None else None
 
 
 def desired(row: Row[Any]) -> ServerDesired:
@@ -109,7 +115,7 @@ def desired(row: Row[Any]) -> ServerDesired:
         machine_type=properties.get("hw_machine_type"), hardware=_hardware(properties, row.flavor["extra_specs"]),
         soft_reboots=row.soft_reboots, hard_reboots=row.hard_reboots, rebuilds=row.rebuilds,
         resizes=row.resizes, kept_resize=row.kept_resize, restored_resize=row.restored_resize,
-        snapshot=row.snapshot_id)
+        snapshot=row.snapshot_id, arrival=Arrival(hold=bool(row.held)) if row.move in ARRIVING else None)
 
 
 def _root(row: Row[Any]) -> RootDisk | None:
@@ -117,7 +123,8 @@ def _root(row: Row[Any]) -> RootDisk | None:
         return None
     bus = row.image["properties"].get("hw_disk_bus", "virtio")
     return RootDisk(image_id=row.image_id, image_format=row.image["format"], image_size=row.image["size"],
-                    image_checksum=row.image["sha512"], size_gib=row.root_gib, bus=bus)
+                    image_checksum=row.image["sha512"], size_gib=row.root_gib, bus=bus,
+                    image_location=row.image.get("location", ""))
 
 
 def _hardware(properties: dict[str, str], extra_specs: dict[str, str]) -> dict[str, str]:

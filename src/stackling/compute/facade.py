@@ -14,14 +14,24 @@ from stackling.compute.documents import (
 from stackling.compute.flavors import bootstrap as _bootstrap_flavors
 from stackling.compute.hosts import register_machine
 from stackling.compute.kinds import kinds
+from stackling.compute.moving import (
+    Moving,
+    evacuate,
+    host_back,
+    host_lost,
+    move_lease,
+    servers_to_move,
+    to_give_up,
+)
 from stackling.compute.quotas import DEFAULT_CLASS, DEFAULTS
 from stackling.compute.quotas import set_limits as _set_limits
 from stackling.compute.reports import accept_report
 from stackling.store.transaction import Tx
 
 __all__ = [
-    "accept_report", "bootstrap", "check_machine", "credential_hash", "documents", "host_id", "kinds", "lift_quotas",
-    "machine_of", "names_image", "register_machine", "saves_image",
+    "Moving", "accept_report", "bootstrap", "check_machine", "credential_hash", "documents", "evacuate", "host_back",
+    "host_id", "host_lost", "kinds", "lift_quotas", "machine_of", "move_lease", "names_image", "register_machine",
+    "saves_image", "servers_to_move", "to_give_up",
 ]
 
 

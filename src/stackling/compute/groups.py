@@ -11,16 +11,21 @@ from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.engine import Row
 
 from stackling.compute import quotas
+from stackling.compute.model import Need
 from stackling.core.context import Context
 from stackling.core.errors import Invalid, NotFound, QuotaExceeded
 from stackling.core.ids import new_id
 from stackling.store.tables.compute import server_groups, servers
+from stackling.store.tables.fleet import hosts
 from stackling.store.transaction import Tx
 
 POLICIES = ("affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity")
 _MEMBERS = select(servers.c.id, servers.c.host_id, servers.c.server_group_id).where(
     servers.c.server_group_id.in_(bindparam("groups", expanding=True)), servers.c.deleted == 0).order_by(
         servers.c.created_at, servers.c.id)
+
+
+_FENCED = select(hosts.c.id).where(hosts.c.fenced.is_(True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,21 @@ def for_hints(tx: Tx, ctx: Context, hints: Mapping[str, Any]) -> Group | None:
     if 0 <= limit <= len(group.members):
         raise QuotaExceeded("Quota exceeded, too many servers in group")
     return group
+
+
+def with_group(tx: Tx, need: Need, group_id: str, but: str) -> Need:
+    """*need* of the member *but*, which leaves its host: within what the group's other members allow. Those on fenced
+    hosts don't count, nor does a group that is gone."""
+    row = tx.one(select(server_groups).where(server_groups.c.id == group_id))
+    if row is None:
+        return need
+    fenced = {host.id for host in tx.all(_FENCED)}
+    group = _group(row, _members(tx, [group_id]))
+    members = tuple((id, host) for id, host in group.members if id != but and host not in fenced)
+    avoid, only = limits(replace(group, members=members))
+    if only is not None:
+        only = only if need.only is None else only & need.only
+    return replace(need, avoid=need.avoid | avoid, only=need.only if only is None else only)
 
 
 def joined(group: Group, host_id: str) -> Group:

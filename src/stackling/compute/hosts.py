@@ -28,11 +28,12 @@ UP_WITHIN = 60.0
 CANDIDATES = 64
 
 _JOINED = hosts.outerjoin(machines, machines.c.id == hosts.c.machine_id)
-_UP = and_(hosts.c.forced_down == false(), machines.c.last_seen >= bindparam("seen"))
+_UP = and_(hosts.c.forced_down == false(), hosts.c.fenced == false(), machines.c.last_seen >= bindparam("seen"))
 _HOST = select(
     hosts.c.id, hosts.c.name, hosts.c.availability_zone, hosts.c.vcpus, hosts.c.memory_mib, hosts.c.disk_gib,
     hosts.c.vcpus_used, hosts.c.memory_mib_used, hosts.c.disk_gib_used, hosts.c.cpu_ratio, hosts.c.memory_ratio,
-    hosts.c.disk_ratio, hosts.c.disabled, hosts.c.fenced, hosts.c.servers, hosts.c.forced_down, machines.c.last_seen,
+    hosts.c.disk_ratio, hosts.c.disabled, hosts.c.fenced, hosts.c.servers, hosts.c.forced_down, hosts.c.storage,
+    machines.c.last_seen,
 ).select_from(_JOINED)
 _ROOM = (
     hosts.c.memory_mib_free >= bindparam("memory"),
@@ -43,6 +44,7 @@ _CANDIDATES = _HOST.where(
     *_ROOM, hosts.c.disabled == false(), hosts.c.fenced == false(), _UP,
     or_(bindparam("any_zone") == 1,
         hosts.c.availability_zone == bindparam("zone")),
+    or_(bindparam("any_storage") == 1, hosts.c.storage == bindparam("storage")),
     or_(bindparam("any_host") == 1, hosts.c.name == bindparam("host")),
 ).order_by(hosts.c.memory_mib_free.desc()).limit(bindparam("most"))
 _CANDIDATES_ONLY = _CANDIDATES.where(hosts.c.id.in_(bindparam("only", expanding=True)))
@@ -67,8 +69,8 @@ _GENERATION = select(hosts.c.generation).where(hosts.c.id == bindparam("id_"))
 def _host(row: Row[Any], seen: float) -> Host:
     return Host(row.id, row.name, row.availability_zone, row.vcpus, row.memory_mib, row.disk_gib, row.vcpus_used,
                 row.memory_mib_used, row.disk_gib_used, row.cpu_ratio, row.memory_ratio, row.disk_ratio,
-                bool(row.disabled), bool(row.fenced), not row.forced_down and (row.last_seen or 0.0) >= seen,
-                row.servers)
+                bool(row.disabled), bool(row.fenced),
+                not row.forced_down and not row.fenced and (row.last_seen or 0.0) >= seen, row.servers, row.storage)
 
 
 def candidates(tx: Tx, need: Need, most: int = CANDIDATES) -> list[Host]:
@@ -77,7 +79,8 @@ def candidates(tx: Tx, need: Need, most: int = CANDIDATES) -> list[Host]:
     values: dict[str, Any] = {
         "memory": need.memory_mib, "cpus": need.vcpus, "disk": need.disk_gib, "seen": seen, "most": most,
         "any_zone": int(need.availability_zone is None), "zone": need.availability_zone,
-        "any_host": int(need.host is None), "host": need.host}
+        "any_host": int(need.host is None), "host": need.host,
+        "any_storage": int(need.storage is None), "storage": need.storage}
     statement = _CANDIDATES
     if need.only is not None:
         statement, values["only"] = _CANDIDATES_ONLY, sorted(need.only)
@@ -104,6 +107,11 @@ def force(tx: Tx, need: Need) -> Host | None:
         return None
     take(tx, row.id, need.vcpus, need.memory_mib, need.disk_gib)
     return _host(row, tx.time - UP_WITHIN)
+
+
+def exists(tx: Tx, name: str) -> bool:
+    """Whether a host is called so."""
+    return tx.one(_HOST.where(hosts.c.name == name)) is not None
 
 
 def why_not(tx: Tx, need: Need) -> tuple[str, list[dict[str, str]]]:
@@ -190,7 +198,7 @@ def set_inventory(tx: Tx, host: Mapping[str, Any], inventory: Inventory) -> None
     values: dict[str, Any] = {
         "vcpus": inventory.vcpus, "memory_mib": inventory.memory_mib, "disk_gib": inventory.disk_gib,
         "hypervisor_type": inventory.hypervisor_type, "hypervisor_version": inventory.hypervisor_version,
-        "cpu_info": inventory.cpu_info}
+        "cpu_info": inventory.cpu_info, "storage": inventory.storage}
     if all(host[key] == value for key, value in values.items()):
         return
     tx.execute(update(hosts).where(hosts.c.id == host["id"]).values(
@@ -206,8 +214,8 @@ _LIST = _FULL.order_by(hosts.c.number)
 
 
 def is_up(host: Mapping[str, Any], now: float) -> bool:
-    """Whether the host's machine reported within ``UP_WITHIN`` and nobody forced it down."""
-    return not host["forced_down"] and (host["last_seen"] or 0.0) >= now - UP_WITHIN
+    """Whether the host's machine reported within ``UP_WITHIN``, isn't fenced, and nobody forced it down."""
+    return not host["forced_down"] and not host["fenced"] and (host["last_seen"] or 0.0) >= now - UP_WITHIN
 
 
 def list_hosts(tx: Tx) -> list[Mapping[str, Any]]:
@@ -239,12 +247,13 @@ def host_states(tx: Tx, ids: Sequence[str]) -> dict[str, str]:
     return {row.id: _host_status(row, seen) for row in tx.all(_STATES, ids=sorted(set(ids)))}
 
 
-_STATES = select(hosts.c.id, hosts.c.disabled, hosts.c.forced_down, machines.c.last_seen).select_from(_JOINED).where(
+_STATES = select(hosts.c.id, hosts.c.disabled, hosts.c.forced_down, hosts.c.fenced,
+                 machines.c.last_seen).select_from(_JOINED).where(
     hosts.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def _host_status(row: Row[Any], seen: float) -> str:
-    if row.forced_down:
+    if row.forced_down or row.fenced:
         return "DOWN"
     if row.disabled:
         return "MAINTENANCE"

@@ -91,6 +91,7 @@ class Host:
     fenced: bool
     up: bool
     servers: int = 0
+    storage: str = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +107,4 @@ class Need:
     only: frozenset[str] | None = None
     avoid_reason: str = "it runs another member of the server group"
     only_reason: str = "the other members of the server group run elsewhere"
+    storage: str | None = None                      # only hosts that have disks there

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from stackling.compute import changes, hosts, resize, rows, servers
+from stackling.compute import changes, departures, hosts, migrations, moving, resize, rows, servers
 from stackling.compute.model import ServerRow
 from stackling.image import facade as images
 from stackling.ports.document import GuestReport, Power, Report, ReportAnswer
@@ -51,8 +51,12 @@ def accept_report(tx: Tx, machine_id: str, report: Report) -> ReportAnswer:
         if guest.unknown or server is None or server["deleted"]:
             if guest.power is not Power.ABSENT:
                 unknown.append(guest.id)
+            elif not guest.unknown and guest.converged:
+                _left(tx, host, guest)
         elif server["host_id"] == host["id"]:
             _guest(tx, server, guest)
+        elif guest.power is Power.ABSENT and guest.converged:
+            _left(tx, host, guest)
     _unknown(tx, host, unknown, report.complete)
     return ReportAnswer(accepted=True, resend=False)
 
@@ -102,6 +106,8 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
             values.update(snapshot_id=None)
         if server["restored_resize"] and server["resizes"] == guest.resizes:
             values.update(resize.reverted(tx, server))
+        if server["move"] is not None:
+            values.update(moving.arrived(tx, server))
     elif guest.terminal and current:
         values.update(changes.fault(tx, guest.error or "The host can't run the server."))
     if guest.error and guest.error != server["observed_error"]:
@@ -111,6 +117,13 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
     changes.apply(tx, server, values, desired=desired)
     if (settled or guest.terminal) and not desired:
         tx.nudge(changes.KIND, server["id"])
+
+
+def _left(tx: Tx, host: Mapping[str, Any], guest: GuestReport) -> None:
+    """A former host of a server says that nothing of it runs there: all that it may say of it."""
+    if departures.reported_absent(tx, host["id"], guest.id, guest.generation):
+        moving.let_go(tx, guest.id)
+    migrations.left(tx, guest.id, host["id"])
 
 
 def _observed(tx: Tx, guest: GuestReport) -> dict[str, Any]:

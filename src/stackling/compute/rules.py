@@ -118,6 +118,8 @@ def pending(server: Mapping[str, Any]) -> str | None:
         return str(server["observed_error"])
     if server["deleting"]:
         return "waiting for its host to remove the guest"
+    if server["held"]:
+        return "waiting until its former host has let go of it"
     if server["observed_generation"] >= server["generation"] and server["observed_converged"]:
         return None
     step = f": {server['observed_step']}" if server["observed_step"] else ""
@@ -127,7 +129,7 @@ def pending(server: Mapping[str, Any]) -> str | None:
 def _task_of_counters(server: Mapping[str, Any]) -> str | None:
     if server["deleting"]:
         return "deleting"
-    if server["rebuilds"] > server["observed_rebuilds"]:
+    if server["rebuilds"] > server["observed_rebuilds"] or server["move"] == "evacuation":
         return "rebuilding"
     if server["launched_at"] is None:
         return None

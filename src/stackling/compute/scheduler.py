@@ -28,6 +28,8 @@ def reason_against(host: Host, need: Need) -> str | None:
         return "another host was asked for"
     if need.availability_zone is not None and host.availability_zone != need.availability_zone:
         return f"outside of availability zone {need.availability_zone}"
+    if need.storage is not None and host.storage != need.storage:
+        return "without access to the server's disks"
     if need.only is not None and host.id not in need.only:
         return need.only_reason
     if host.id in need.avoid:
@@ -89,6 +91,6 @@ def explain(hosts: Sequence[Host], need: Need) -> tuple[str, list[Refusal]]:
 def _verb(reason: str, count: int) -> str:
     if reason.startswith("lacks "):
         return reason if count == 1 else "lack " + reason.removeprefix("lacks ")
-    if reason in ("disabled", "down", "fenced") or reason.startswith(("outside", "taken")):
+    if reason in ("disabled", "down", "fenced") or reason.startswith(("outside", "taken", "without")):
         return f"{'is' if count == 1 else 'are'} {reason}"
     return f"refused ({reason})"

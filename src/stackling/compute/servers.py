@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, insert
 
-from stackling.compute import changes, hosts, quotas, rows, timeline
+from stackling.compute import changes, departures, hosts, quotas, rows, timeline
 from stackling.compute.model import ServerRow
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
@@ -92,6 +92,8 @@ def finish_deletion(tx: Tx, server: ServerRow) -> None:
     network.unplug_server(tx, server["id"])
     if server["host_id"] is not None:
         hosts.release(tx, server["host_id"], *share(server))
+    departures.release(tx, server["id"])
+    departures.settled(tx, server["id"])
     tx.execute(_FORGET_TAGS, {"server": server["id"]})
     tx.event(None, "server", server["id"], "deleted", source="engine", project_id=server["project_id"])
     before = {**server, "task_state": "deleting"}

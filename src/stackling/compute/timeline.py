@@ -32,6 +32,9 @@ EVENTS = {
     "resize": "compute_resize_instance",
     "confirmResize": "compute_confirm_resize",
     "revertResize": "compute_revert_resize",
+    "evacuate": "compute_rebuild_instance",
+    "migrate": "cold_migrate",
+    "live-migration": "compute_live_migration",
     "lock": "api_lock",
     "unlock": "api_unlock",
 }

@@ -42,13 +42,28 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reserved_memory_mib: int | None = None
 
 
+class CephSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[ceph]``: servers' disks are in the pool ``disk_pool``, reached as ``user`` (without ``client.``) with the key
+    in ``keyring``; ``conf`` is readable for QEMU. ``addresses`` are this machine's own as the cluster sees its guests,
+    besides the agent's.
+    """
+
+    conf: Path
+    user: str
+    keyring: Path
+    disk_pool: str = "stackling-disks"
+    addresses: tuple[str, ...] = ()
+
+
 class SimulatedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[simulated]``: what each host pretends to have; ``persistent``: guests survive the process; ``cluster``: the
-    file that says which machines have power and a network (all of them where there is none)."""
+    """``[simulated]``: what each host pretends to have; ``storage``: where its disks are, ``local`` or what all hosts
+    share (``shared:…``, ``rbd:…``); ``persistent``: guests survive the process; ``cluster``: the file that says which
+    machines have power and a network (all of them where there is none)."""
 
     vcpus: int = 64
     memory_mib: int = 262_144
     disk_gib: int = 10_000
+    storage: str = "rbd:simulated"
     persistent: bool = True
     cluster: Path | None = None
 
@@ -86,6 +101,7 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificate_file: Path | None = None
     key_file: Path | None = None
     libvirt: LibvirtSettings | None = None
+    ceph: CephSettings | None = None
     simulated: SimulatedSettings = SimulatedSettings()
 
     @property

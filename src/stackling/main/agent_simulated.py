@@ -40,13 +40,16 @@ async def wire(wiring: Wiring) -> Run:
     inventory = Inventory(
         vcpus=pretended.vcpus, memory_mib=pretended.memory_mib, disk_gib=pretended.disk_gib,
         hypervisor_type=DEFAULT.hypervisor_type, hypervisor_version=DEFAULT.hypervisor_version,
-        cpu_info=DEFAULT.cpu_info)
+        cpu_info=DEFAULT.cpu_info, storage=pretended.storage)
     cluster = None if pretended.cluster is None else SimulatedCluster(
         pretended.cluster, [machine for machine, _ in settings.names()])
+    shared: SimulatedDisks | None = None
+    if pretended.storage != "local":
+        shared = SimulatedDisks(settings.state_dir / "disks" if pretended.persistent else None, pretended.storage)
     irons: list[Iron] = []
     for machine, host in settings.names():
         state = settings.state_dir / "hosts" / host
-        iron = Iron(wiring, machine, host, state, state if pretended.persistent else None, inventory)
+        iron = Iron(wiring, machine, host, state, state if pretended.persistent else None, inventory, disks=shared)
         wiring.stack.callback(iron.close)
         if cluster is not None:
             irons.append(iron)
@@ -106,8 +109,8 @@ class Iron:
     def _agent(self, host: str, ledger: Ledger, lanes: tuple[Lane, Lane], boot_id: str,
                held: asyncio.Event | None = None, everything: Everything | None = None) -> HostAgent:
         wiring = self.wiring
-        if self.hypervisor is None or self.disks is None:
-            self.hypervisor, self.disks = SimulatedHypervisor(self.kept, self.inventory), SimulatedDisks(self.kept)
+        self.hypervisor = self.hypervisor or SimulatedHypervisor(self.kept, self.inventory)
+        self.disks = self.disks or SimulatedDisks(self.kept)
         return HostAgent(
             machine=self.machine, host=host, ledger=ledger, hypervisor=self.hypervisor, disks=self.disks, lanes=lanes,
             hand_over=wiring.sender(), boot_id=boot_id, run=inline, address=wiring.address, timing=wiring.timing,

@@ -9,6 +9,9 @@ and no document names is reported as ``unknown`` and left alone.
 
 ``power`` is a request, acted on once for each ``power_generation``: a guest that powers itself off afterwards is
 reported as stopped (and converged), not started again; control then makes "stopped" the desired state.
+
+A server that moves is in two documents: in that of its former host as not present, its disks kept, until that host has
+reported it absent; in that of its new host with an ``arrival``, which says whether it must still wait for that.
 """
 
 from __future__ import annotations
@@ -69,12 +72,25 @@ class MetadataDocument(Struct, frozen=True):
     user_data: str | None = None            # base64
 
 
+class Arrival(Struct, frozen=True):
+    """A server that comes from another host. ``hold``: that one hasn't let go of it yet, so nothing is done here.
+
+    ``source`` is where the former host's agent answers, when its disks are to be fetched from there.
+    """
+
+    hold: bool = False
+    source: str = ""
+
+
 class ServerDesired(Struct, frozen=True):
     """One server as it should be. Counters ask for an action once each: the agent's ledger has what was done."""
 
     id: str
     generation: int
     present: bool = True
+    keep_disks: bool = False                # not present: the definition goes, the disks stay as they are
+    politely: bool = False                  # not present: the guest may shut down first
+    arrival: Arrival | None = None
     name: str = ""
     project_id: str = ""
     power: Power = Power.RUNNING
@@ -173,6 +189,7 @@ class Inventory(Struct, frozen=True):
     hypervisor_type: str = "QEMU"           # QEMU or KVM
     hypervisor_version: int = 0             # 7002000 for 7.2.0
     cpu_info: dict[str, Any] = {}
+    storage: str = "local"                  # where disks lie: ``local``, ``shared:<which>``, ``rbd:<which>``
     facts: dict[str, Any] = {}
 
 

@@ -20,10 +20,12 @@ COMPACT = 256           # records in the journal beyond the number of disks befo
 class SimulatedDisks:
     """``InstanceDisks`` in memory, surviving the process when there is a *state directory*.
 
+    *storage* is where they pretend to lie; of shared ones, all hosts have the same object.
     ``fail`` makes the next ``make`` or ``resize`` raise, as a full disk does.
     """
 
-    def __init__(self, state_dir: Path | None = None) -> None:
+    def __init__(self, state_dir: Path | None = None, storage: str = "local") -> None:
+        self.storage = storage
         self._made: dict[str, int] = {}
         self._failing: list[Exception] = []
         self._journal: Journal | None = None

@@ -95,6 +95,9 @@ servers = Table(
     Column("restored_resize", Integer, nullable=False, default=0, server_default="0"),  # to which it goes back
     Column("old_flavor", Json),                                   # that a resize left, until it is confirmed or undone
     Column("snapshot_id", Id),                                    # the image that the root disk is being saved as
+    Column("move", String(16)),                                   # under way: compute.migrations.Type
+    Column("migration_id", BigId),                                # of that move, or of a resize to be confirmed
+    Column("held", SmallInteger, nullable=False, default=0, server_default="0"),   # until its former host let go
     Column("generation", Integer, nullable=False, default=1, server_default="1"),
     Column("host_id", Id),
     Column("host", Name),
@@ -136,6 +139,51 @@ servers = Table(
     Index("ix_servers_server_group_id", "server_group_id"),
     Index("ix_servers_updated_at", "updated_at"),
 )
+
+migrations = Table(
+    "migrations", metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("uuid", Id, nullable=False, unique=True),
+    Column("server_id", Id, nullable=False),
+    Column("type", String(16), nullable=False),                   # compute.migrations.Type
+    Column("status", String(16), nullable=False),                 # compute.migrations.Status
+    Column("source_id", Id, nullable=False),                      # host
+    Column("source", Name, nullable=False),
+    Column("dest_id", Id),
+    Column("dest", Name),
+    Column("old_flavor_id", Name, nullable=False),
+    Column("new_flavor_id", Name, nullable=False),
+    Column("project_id", Id),                                     # of whoever asked
+    Column("user_id", Id),
+    Column("storage", Name, nullable=False),                      # hosts.storage of the source
+    Column("request", Json),                                      # what was asked for besides
+    Column("progress", Json),                                     # of a live migration, as the source last said
+    Column("reason", Long),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Index("ix_migrations_server_id", "server_id"),
+    Index("ix_migrations_created_at", "created_at", "id"),
+    Index("ix_migrations_dest_id", "dest_id", "status"),
+)
+
+departures = Table(
+    "departures", metadata,
+    Column("host_id", Id, primary_key=True),
+    Column("server_id", Id, primary_key=True),
+    Column("generation", Integer, nullable=False),                # of the order to let go
+    Column("host_generation", BigId, nullable=False),             # the host's at the last change
+    Column("storage", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("project_id", Id, nullable=False),
+    Column("politely", SmallInteger, nullable=False, default=0, server_default="0"),
+    Column("awaited", SmallInteger, nullable=False, default=0, server_default="0"),    # the server is held until then
+    Column("kept", SmallInteger, nullable=False, default=0, server_default="0"),       # its disks: it may come back
+    Column("wipe", SmallInteger, nullable=False, default=0, server_default="0"),       # its disks go now
+    Column("absent", SmallInteger, nullable=False, default=0, server_default="0"),     # the host says that it let go
+    Column("since", Instant, nullable=False),
+    Index("ix_departures_server_id", "server_id"),
+)
+"""Servers that have left a host which hasn't let go of them, or still has their local disks."""
 
 server_tags = Table(
     "server_tags", metadata,

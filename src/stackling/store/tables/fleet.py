@@ -46,6 +46,8 @@ hosts = Table(
     Column("disabled_reason", Long),
     Column("forced_down", Boolean, nullable=False, default=False, server_default=false()),
     Column("fenced", Boolean, nullable=False, default=False, server_default=false()),
+    Column("fence_proof", Long),                                  # how that is known
+    Column("storage", Name, nullable=False, default="local", server_default="local"),  # ports.document.Inventory
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant),
     Index("ix_hosts_memory_mib_free", "memory_mib_free"),

@@ -45,6 +45,26 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("scope", "resource", name=op.f("pk_compute_quotas")),
     )
     op.create_table(
+        "departures",
+        sa.Column("host_id", types.Id, nullable=False),
+        sa.Column("server_id", types.Id, nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("host_generation", BigId, nullable=False),
+        sa.Column("storage", types.Name, nullable=False),
+        sa.Column("name", types.Name, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("politely", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("awaited", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("kept", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("wipe", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("absent", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("since", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("host_id", "server_id", name=op.f("pk_departures")),
+    )
+    with op.batch_alter_table("departures", schema=None) as batch_op:
+        batch_op.create_index("ix_departures_server_id", ["server_id"], unique=False)
+
+    op.create_table(
         "events",
         sa.Column("seq", BigId, autoincrement=True, nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
@@ -229,6 +249,8 @@ def upgrade() -> None:
         sa.Column("disabled_reason", types.Long, nullable=True),
         sa.Column("forced_down", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("fenced", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("fence_proof", types.Long, nullable=True),
+        sa.Column("storage", types.Name, server_default="local", nullable=False),
         sa.Column("created_at", types.Instant, nullable=False),
         sa.Column("updated_at", types.Instant, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hosts")),
@@ -789,6 +811,35 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_machines_name")),
     )
     op.create_table(
+        "migrations",
+        sa.Column("id", BigId, autoincrement=True, nullable=False),
+        sa.Column("uuid", types.Id, nullable=False),
+        sa.Column("server_id", types.Id, nullable=False),
+        sa.Column("type", sa.String(length=16), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("source_id", types.Id, nullable=False),
+        sa.Column("source", types.Name, nullable=False),
+        sa.Column("dest_id", types.Id, nullable=True),
+        sa.Column("dest", types.Name, nullable=True),
+        sa.Column("old_flavor_id", types.Name, nullable=False),
+        sa.Column("new_flavor_id", types.Name, nullable=False),
+        sa.Column("project_id", types.Id, nullable=True),
+        sa.Column("user_id", types.Id, nullable=True),
+        sa.Column("storage", types.Name, nullable=False),
+        sa.Column("request", types.Json(), nullable=True),
+        sa.Column("progress", types.Json(), nullable=True),
+        sa.Column("reason", types.Long, nullable=True),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_migrations")),
+        sa.UniqueConstraint("uuid", name=op.f("uq_migrations_uuid")),
+    )
+    with op.batch_alter_table("migrations", schema=None) as batch_op:
+        batch_op.create_index("ix_migrations_created_at", ["created_at", "id"], unique=False)
+        batch_op.create_index("ix_migrations_dest_id", ["dest_id", "status"], unique=False)
+        batch_op.create_index("ix_migrations_server_id", ["server_id"], unique=False)
+
+    op.create_table(
         "network_quotas",
         sa.Column("project_id", types.Id, nullable=False),
         sa.Column("resource", sa.String(length=64), nullable=False),
@@ -1085,6 +1136,9 @@ def upgrade() -> None:
         sa.Column("restored_resize", sa.Integer(), server_default="0", nullable=False),
         sa.Column("old_flavor", types.Json(), nullable=True),
         sa.Column("snapshot_id", types.Id, nullable=True),
+        sa.Column("move", sa.String(length=16), nullable=True),
+        sa.Column("migration_id", BigId, nullable=True),
+        sa.Column("held", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("generation", sa.Integer(), server_default="1", nullable=False),
         sa.Column("host_id", types.Id, nullable=True),
         sa.Column("host", types.Name, nullable=True),
@@ -1310,6 +1364,12 @@ def downgrade() -> None:
 
     op.drop_table("network_tags")
     op.drop_table("network_quotas")
+    with op.batch_alter_table("migrations", schema=None) as batch_op:
+        batch_op.drop_index("ix_migrations_server_id")
+        batch_op.drop_index("ix_migrations_dest_id")
+        batch_op.drop_index("ix_migrations_created_at")
+
+    op.drop_table("migrations")
     op.drop_table("machines")
     op.drop_table("keypairs")
     with op.batch_alter_table("ip_allocations", schema=None) as batch_op:
@@ -1474,6 +1534,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_events_kind_resource_id_seq")
 
     op.drop_table("events")
+    with op.batch_alter_table("departures", schema=None) as batch_op:
+        batch_op.drop_index("ix_departures_server_id")
+
+    op.drop_table("departures")
     op.drop_table("compute_quotas")
     op.drop_table("auto_topologies")
     op.drop_table("aggregates")

@@ -1,0 +1,94 @@
+"""The record of servers' moves, as ``os-migrations`` shows them: what was asked for, how far it is, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.engine import Row
+
+from stackling.compute.model import ServerRow
+from stackling.core.context import Context
+from stackling.core.ids import new_id
+from stackling.store.tables.compute import migrations
+from stackling.store.transaction import Tx
+
+
+class Type(StrEnum):
+    """Nova's types (https://docs.openstack.org/api-ref/compute/#list-migrations)."""
+
+    EVACUATION = "evacuation"
+    MIGRATION = "migration"
+    RESIZE = "resize"
+    LIVE = "live-migration"
+
+
+class Status(StrEnum):
+    """Nova's states, those that are ever shown here."""
+
+    ACCEPTED = "accepted"           # evacuation: under way
+    DONE = "done"                   # evacuation: it runs elsewhere
+    QUEUED = "queued"               # live: accepted
+    PREPARING = "preparing"         # live: the new host makes ready
+    RUNNING = "running"             # live: memory is being copied
+    COMPLETED = "completed"         # live: it runs there; evacuation: the former host has let go
+    CANCELLED = "cancelled"
+    MIGRATING = "migrating"         # cold: the former host lets go
+    POST_MIGRATING = "post-migrating"   # cold: the new host starts it
+    FINISHED = "finished"           # cold: to be confirmed
+    CONFIRMED = "confirmed"
+    REVERTING = "reverting"
+    REVERTED = "reverted"
+    ERROR = "error"
+
+
+OVER = frozenset((Status.COMPLETED, Status.CANCELLED, Status.CONFIRMED, Status.REVERTED, Status.ERROR, Status.DONE))
+_BY_ID = select(migrations).where(migrations.c.id == bindparam("id"))
+_BY_UUID = select(migrations).where(migrations.c.uuid == bindparam("uuid"))
+_CHANGE = update(migrations).where(migrations.c.id == bindparam("id_")).values(
+    status=bindparam("new"), reason=bindparam("why"), updated_at=bindparam("now"))
+_LEFT = update(migrations).where(
+    migrations.c.server_id == bindparam("b_server"), migrations.c.source_id == bindparam("b_source"),
+    migrations.c.type == Type.EVACUATION.value, migrations.c.status == Status.DONE.value,
+).values(status=Status.COMPLETED.value, updated_at=bindparam("now"))
+_PROGRESS = update(migrations).where(migrations.c.id == bindparam("id_")).values(
+    progress=bindparam("shown"), updated_at=bindparam("now"))
+
+
+def add(tx: Tx, ctx: Context, server: ServerRow, type: Type, status: Status, source: Any, dest: Any, *,
+        new_flavor_id: str | None = None, request: Mapping[str, Any] | None = None, reason: str | None = None) -> int:
+    """Record a move that begins; its number. *source* and *dest* have ``id`` and ``name``; *source* has ``storage``."""
+    uuid = new_id()
+    tx.execute(insert(migrations), {
+        "uuid": uuid, "server_id": server["id"], "type": type.value, "status": status.value,
+        "source_id": source["id"], "source": source["name"], "storage": source["storage"],
+        "dest_id": dest.id if dest else None, "dest": dest.name if dest else None,
+        "old_flavor_id": server["flavor_id"], "new_flavor_id": new_flavor_id or server["flavor_id"],
+        "project_id": ctx.project_id or server["project_id"], "user_id": ctx.user_id or server["user_id"],
+        "request": dict(request or {}), "reason": reason, "created_at": tx.now, "updated_at": tx.now})
+    row = tx.one(_BY_UUID, uuid=uuid)
+    assert row is not None
+    return int(row.id)
+
+
+def get(tx: Tx, id: int | None) -> Row[Any] | None:
+    """By number."""
+    return None if id is None else tx.one(_BY_ID, id=id)
+
+
+def change(tx: Tx, id: int | None, status: Status, reason: str | None = None) -> None:
+    """How the move stands now; nothing for no move."""
+    if id is not None:
+        tx.changed(_CHANGE, id_=id, new=status.value, why=reason, now=tx.now)
+
+
+def left(tx: Tx, server_id: str, source_id: str) -> None:
+    """The host from which the server was evacuated has let go of it."""
+    tx.changed(_LEFT, b_server=server_id, b_source=source_id, now=tx.now)
+
+
+def progress(tx: Tx, id: int, shown: Mapping[str, int]) -> None:
+    """What the source said last of a live migration (bytes)."""
+    tx.changed(_PROGRESS, id_=id, shown=dict(shown), now=tx.now)
