@@ -17,7 +17,8 @@ from stackling.store.transaction import Tx
 
 @dataclass(frozen=True, slots=True)
 class BootImage:
-    """An image that a server can start from. Sizes in bytes, GiB and MiB; ``format`` is verified, raw or qcow2."""
+    """An image that a server can start from. Sizes in bytes, GiB and MiB; ``format`` is verified, raw or qcow2.
+    ``location`` is the store's own name of the data, shown to nobody."""
 
     id: str
     name: str
@@ -29,6 +30,7 @@ class BootImage:
     min_ram_mib: int
     properties: Mapping[str, str]
     status: str
+    location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ def image_for_boot(tx: Tx, ctx: Context, image_id: str) -> BootImage:
     return BootImage(
         id=image.id, name=image.name or "", format=image.format or "", size=image.size or 0,
         virtual_size=image.virtual_size or image.size or 0, sha512=image.os_hash_value or "",
-        min_disk_gib=image.min_disk, min_ram_mib=image.min_ram, properties=dict(image.properties), status=image.status)
+        min_disk_gib=image.min_disk, min_ram_mib=image.min_ram, properties=dict(image.properties), status=image.status,
+        location=image.location or "")
 
 
 def image_file(tx: Tx, image_id: str) -> tuple[str, int, str]:

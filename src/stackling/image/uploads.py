@@ -46,6 +46,19 @@ def finish_file(tx: Tx, ctx: Context, image_id: str, number: int, store: str, lo
     return done
 
 
+def finish_copy(tx: Tx, image_id: str, number: int, store: str, location: str, size: int) -> Image:
+    """The data is a raw disk that was copied within the store, without anybody reading it: it has no checksum, as
+    with Nova's snapshots on RBD. Raises ``Gone`` when the upload was given up."""
+    image = _uploading(tx, image_id, number)
+    done = rows.save(tx, image, replace(
+        image, upload=None, upload_into=None, upload_at=None, store=store, location=location, size=size,
+        virtual_size=size, checksum=None, os_hash_algo=None, os_hash_value=None, disk_format="raw", format="raw"))
+    tx.event(None, rows.KIND, image_id, "upload", f"{size} bytes, copied within the store", source="engine",
+             project_id=image.owner)
+    tx.nudge(rows.KIND, image_id)
+    return done
+
+
 def finish_stage(tx: Tx, ctx: Context, image_id: str, number: int, stored: Stored, settings: ImageSettings) -> Image:
     """The data is staged, to be imported. Raises ``Gone`` when the upload was given up."""
     image = _uploading(tx, image_id, number)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from stackling.deploy.ceph.files import CephFiles
+from stackling.deploy.ceph.rights import IMAGES_USER
 from stackling.deploy.cluster import description, ovn, secrets
 from stackling.deploy.cluster.description import INTERNAL_PORT, PUBLIC_PORT, Cluster, ClusterError
 from stackling.deploy.cluster.paths import Paths
@@ -19,6 +21,7 @@ from stackling.main.deployment import (
     LocalWakeups,
     Northbound,
     PacemakerMembership,
+    RbdImages,
     Registered,
     SimulatedNetwork,
 )
@@ -44,10 +47,17 @@ def deployment(paths: Paths) -> Deployment:
         internal=Listener(address=machine.address, port=INTERNAL_PORT, tls=own, mutual=True),
         wakeups=LocalWakeups(paths.run / "bus"),
         network=_network(cluster, paths),
-        images=LocalImages(paths.state / "images"), external=_external(cluster), machines=_machines(cluster, known),
+        images=_images(cluster, paths), external=_external(cluster), machines=_machines(cluster, known),
         membership=PacemakerMembership(tuple(one.name for one in cluster.machines), bool(cluster.fencing.agent)),
         availability=Settings(heartbeat=HEARTBEAT, take_over=cluster.take_over), engine_lease=ENGINE_LEASE, agents=own,
         cluster=paths.root, log_level=cluster.log_level)
+
+
+def _images(cluster: Cluster, paths: Paths) -> LocalImages | RbdImages:
+    if cluster.storage.images == "local":
+        return LocalImages(paths.state / "images")
+    files = CephFiles(paths.ceph)
+    return RbdImages(files.conf, IMAGES_USER, files.images_keyring, cluster.storage.image_pool)
 
 
 def database_url(paths: Paths, known: Secrets) -> str:

@@ -75,6 +75,16 @@ class LocalImages:
     directory: Path
 
 
+@dataclass(frozen=True, slots=True)
+class RbdImages:
+    """A pool of a Ceph cluster, as a user (without ``client.``) with a keyring."""
+
+    conf: Path
+    user: str
+    keyring: Path
+    pool: str
+
+
 # -- who is alive
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +135,7 @@ class Deployment:
     internal: Listener
     wakeups: LocalWakeups | BrokerWakeups
     network: SimulatedNetwork | Northbound
-    images: LocalImages
+    images: LocalImages | RbdImages
     external: External
     machines: tuple[Registered, ...] = ()
     membership: SimulatedMembership | PacemakerMembership | None = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 
 from stackling.compute import facade as compute
+from stackling.deploy.ceph.files import CephFiles
+from stackling.deploy.ceph.rights import IMAGES_USER
 from stackling.deploy.embedded.configuration import Configuration
 from stackling.deploy.embedded.credentials import Credentials
 from stackling.deploy.embedded.directory import StateDirectory
@@ -16,6 +18,7 @@ from stackling.main.deployment import (
     LocalImages,
     LocalWakeups,
     Northbound,
+    RbdImages,
     Registered,
     SimulatedMembership,
     SimulatedNetwork,
@@ -34,12 +37,19 @@ def deployment(directory: StateDirectory, configuration: Configuration, credenti
         public=Listener(address=configuration.listen, port=configuration.port),
         internal=Listener(path=directory.run / "internal.sock"),
         wakeups=LocalWakeups(directory.run / "bus"), network=_network(directory, configuration),
-        images=LocalImages(directory.images), external=_external(configuration), identity=_identity(configuration),
+        images=_images(directory, configuration), external=_external(configuration), identity=_identity(configuration),
         machines=tuple(Registered(name, credential, name) for name in configuration.host_names),
         membership=_membership(directory, configuration), engine_lease=configuration.engine_lease,
         web_download=configuration.web_download,
         first_start_lock=directory.run / "first-start.lock", mark_file=directory.database.with_suffix(".mark"),
         log_directory=directory.logs, log_level=configuration.log_level)
+
+
+def _images(directory: StateDirectory, configuration: Configuration) -> LocalImages | RbdImages:
+    if configuration.images == "local":
+        return LocalImages(directory.images)
+    files = CephFiles(directory.ceph)
+    return RbdImages(files.conf, IMAGES_USER, files.images_keyring, configuration.image_pool)
 
 
 def _membership(directory: StateDirectory, configuration: Configuration) -> SimulatedMembership | None:

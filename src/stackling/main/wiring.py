@@ -18,7 +18,7 @@ from stackling.engine.kinds import Kind
 from stackling.identity.facade import Identity
 from stackling.main import entrance, health, peers, services
 from stackling.main.asking import Asking
-from stackling.main.deployment import BrokerWakeups, Deployment, LocalWakeups, SimulatedNetwork
+from stackling.main.deployment import BrokerWakeups, Deployment, LocalImages, LocalWakeups, RbdImages, SimulatedNetwork
 from stackling.ports.bus import Bus
 from stackling.ports.fabric import Fabric
 from stackling.ports.web import Web
@@ -26,6 +26,7 @@ from stackling.store import era
 from stackling.store.database import Database
 
 if TYPE_CHECKING:
+    from stackling.drivers.ceph.image_store import RbdImageStore
     from stackling.main.joining import Joining
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Plant:
         self.deployment = deployment
         self.database = Database(deployment.database_url, durable=deployment.durable)
         self.identity = Identity(deployment.cluster_key, deployment.identity)
-        self.image_store = LocalImageStore(deployment.images.directory)
+        self.image_store = _image_store(deployment.images)
         self.bus = _bus(deployment.wakeups)
         self.wakeups = Wakeups()
         self.database.on_nudge = self.bus.send
@@ -98,6 +99,7 @@ class Plant:
     def close(self) -> None:
         """Let go of everything."""
         self.bus.close()
+        self.image_store.close()
         self.database.close()
 
     # -- how
@@ -175,3 +177,12 @@ def _compute_kinds() -> list[Kind]:
     from stackling.compute import facade as compute
 
     return compute.kinds()
+
+
+def _image_store(images: LocalImages | RbdImages) -> LocalImageStore | RbdImageStore:
+    if isinstance(images, LocalImages):
+        return LocalImageStore(images.directory)
+    from stackling.drivers.ceph.client import CephAccess
+    from stackling.drivers.ceph.image_store import RbdImageStore
+
+    return RbdImageStore(CephAccess(images.conf, images.user, images.keyring), images.pool)

@@ -93,6 +93,11 @@ class ImageStore(Protocol):
         """Move a staged file that was kept to its final place; its location. Raises ``core.errors.NotFound``."""
         ...
 
+    def copy(self, image_id: str, number: int, source: str, owner: str) -> tuple[str, int]:
+        """Make a committed upload of a disk of server *owner* that lies in the same storage, at *source*; its location
+        and bytes. Nothing passes through this process. Raises ``core.errors.Unavailable`` where that can't be."""
+        ...
+
     def pieces(self, image_id: str, numbers: Sequence[int]) -> list[Piece]:
         """Which of these uploads of the image exist, staged or committed."""
         ...

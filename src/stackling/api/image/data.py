@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -103,12 +104,28 @@ class Data:
             raise
         await call.cloud.blocking(upload.close)
 
+    async def take_copy(self, call: Call, store: ImageStore, image: Image, source: str, owner: str) -> None:
+        """Copy the disk of server *owner* at *source* within the store, for an upload that has begun."""
+        number = image.upload or 0
+        try:
+            location, size = await asyncio.to_thread(store.copy, image.id, number, source, owner)
+            try:
+                await call.cloud.transact(uploads.finish_copy, image.id, number, store.name, location, size)
+            except BaseException:
+                await call.cloud.blocking(store.delete, location)
+                raise
+        except BaseException as error:
+            await self._give_up(call, image, None, error)
+            if isinstance(error, NoSpace):
+                raise Unavailable(f"Image storage media is full: {error}.") from error
+            raise
+
     async def _commit(self, call: Call, store: ImageStore, image: Image, upload: Upload, stored: Stored) -> None:
         number = image.upload or 0
         found = await call.cloud.blocking(self._inspect, store, image, upload.location)
         if found is not None and found.problem is not None:
             raise UnsupportedMediaType(f"The image {found.problem}.")
-        location = await call.cloud.blocking(upload.commit)
+        location = await asyncio.to_thread(upload.commit)       # it may convert for minutes, and holds up nobody
         try:
             await call.cloud.transact(
                 uploads.finish_file, call.ctx, image.id, number, store.name, location, stored,

@@ -24,8 +24,9 @@ from stackling.core import clock
 from stackling.core.errors import Forbidden, Invalid, NotFound, StacklingError, TooLarge, Unavailable
 from stackling.ha import facade as ha
 from stackling.image import facade as images
+from stackling.image.model import Image
 from stackling.image.settings import ImageSettings
-from stackling.ports.document import Documents, HostDocument, Report
+from stackling.ports.document import IMAGE_LOCATION, Documents, HostDocument, Report
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
@@ -158,11 +159,13 @@ async def image_file(call: Call) -> Reply:
 
 
 def _begin_snapshot(tx: Tx, credential: str | None, machine: str | None, image: str,
-                    declared: int | None) -> Any:
+                    declared: int | None) -> tuple[Image, str]:
+    """The image, and the server that is being saved as it."""
     _machine(tx, credential, machine)
-    if not compute.saves_image(tx, credential, image):
+    server_id = compute.saves_image(tx, credential, image)
+    if server_id is None:
         raise NotFound(f"No server of this machine is being saved as image {image}.")
-    return images.begin_snapshot(tx, image, declared)
+    return images.begin_snapshot(tx, image, declared), server_id
 
 
 async def take_snapshot(call: Call) -> Reply:
@@ -171,7 +174,10 @@ async def take_snapshot(call: Call) -> Reply:
     if store is None:
         raise Unavailable("This process has no image store.")
     declared = call.request.content_length
-    image = await call.cloud.transact(_begin_snapshot, call.header(CREDENTIAL), call.header(MACHINE),
-                                      call.params["image"], declared)
-    await Data(ImageSettings()).take(call, store, image, declared, "file")
+    image, server_id = await call.cloud.transact(_begin_snapshot, call.header(CREDENTIAL), call.header(MACHINE),
+                                                 call.params["image"], declared)
+    if source := call.header(IMAGE_LOCATION):
+        await Data(ImageSettings()).take_copy(call, store, image, source, server_id)
+    else:
+        await Data(ImageSettings()).take(call, store, image, declared, "file")
     return Reply(status=204)

@@ -47,9 +47,14 @@ def images_user(pools: Pools) -> User:
                 f"profile rbd pool={pools.images}")
 
 
+def machine_user_name(machine: str) -> str:
+    """The name of a machine's user, without ``client.``."""
+    return f"stackling-{machine}"
+
+
 def machine_user(machine: str, pools: Pools) -> User:
     """A machine's: writes disks and clones images."""
-    return User(f"stackling-{machine}", "profile rbd",
+    return User(machine_user_name(machine), "profile rbd",
                 f"profile rbd pool={pools.disks}, profile rbd-read-only pool={pools.images}",
                 f"profile rbd pool={pools.disks}")
 

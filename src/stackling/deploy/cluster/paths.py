@@ -65,6 +65,11 @@ class Paths:
         return self.etc / "pki"
 
     @property
+    def ceph(self) -> Path:
+        """``ceph.conf`` and this machine's keyrings (``deploy.ceph.files``)."""
+        return self.etc / "ceph"
+
+    @property
     def clouds_yaml(self) -> Path:
         """The administrator's (0600)."""
         return self.etc / "clouds.yaml"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from stackling.deploy.ceph.files import CephFiles
+from stackling.deploy.ceph.rights import machine_user_name
 from stackling.deploy.cluster.description import Cluster, Machine
 from stackling.deploy.cluster.paths import ConfigFile, Paths
 from stackling.deploy.cluster.secrets import Secrets
@@ -138,7 +140,15 @@ def _agent_settings(cluster: Cluster, machine: Machine, paths: Paths) -> ConfigF
             "uri": "qemu:///system", "consoles": str(paths.run / "guests"), "datapath": "probe",
             "ovs_socket": str(paths.run / "ovs/conf.sock"),
         }
+        if cluster.storage.disks == "rbd":
+            settings["ceph"] = _ceph_settings(cluster, machine, CephFiles(paths.ceph))
     return ConfigFile(paths.etc / "agent.toml", ("# Written by Stackling.\n" + toml(settings)).encode())
+
+
+def _ceph_settings(cluster: Cluster, machine: Machine, files: CephFiles) -> dict[str, Any]:
+    return {"conf": str(files.conf), "user": machine_user_name(machine.name),
+            "keyring": str(files.machine_keyring(machine.name)), "disk_pool": cluster.storage.disk_pool,
+            "addresses": [machine.storage_address]}
 
 
 def _nearest_first(cluster: Cluster, machine: Machine) -> list[str]:

@@ -42,6 +42,9 @@ def write(directory: StateDirectory, configuration: Configuration) -> None:
         lines += ["", "[simulated]", f"cluster = {toml(directory.simulated_cluster)}"]
     if not configuration.simulated:
         lines += ["", "[libvirt]", *(f"{name} = {toml(value)}" for name, value in _libvirt(directory).items())]
+        if configuration.disks == "rbd":
+            ceph = _ceph(directory, configuration)
+            lines += ["", "[ceph]", *(f"{name} = {toml(value)}" for name, value in ceph.items())]
     replace_file(_file(directory), "\n".join(lines) + "\n", 0o600)
 
 
@@ -53,6 +56,17 @@ def _libvirt(directory: StateDirectory) -> dict[str, Any]:
             "instance": directory.instance, "datapath": network.datapath(directory),
             "consoles_here": paths.consoles, "accelerator": "kvm" if accelerator.known(directory) else "tcg",
             "ovs_socket": network.paths(directory).socket("conf")}
+
+
+def _ceph(directory: StateDirectory, configuration: Configuration) -> dict[str, Any]:
+    from stackling.deploy.ceph.files import CephFiles
+    from stackling.deploy.ceph.rights import machine_user_name
+    from stackling.deploy.embedded import storage_link
+
+    files = CephFiles(directory.ceph)
+    return {"conf": files.conf, "user": machine_user_name(configuration.machine),
+            "keyring": files.machine_keyring(configuration.machine), "disk_pool": configuration.disk_pool,
+            "addresses": [storage_link.Link(directory.instance).inside, storage_link.Link(directory.instance).outside]}
 
 
 def _file(directory: StateDirectory) -> Path:

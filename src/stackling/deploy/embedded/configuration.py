@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 Driver = Literal["simulated", "libvirt"]
 Access = Literal["isolated", "host", "nat", "uplink"]
+Place = Literal["local", "rbd"]
 DEFAULT_PORT = 8700
 MOST_WATCHED = 64
 """Simulated machines above which nobody watches their lives: they are there for their number."""
@@ -39,6 +40,10 @@ HELP = {
     "unique_last_password_count": "how many of a user's passwords, the new one included, must differ; 0: any may be "
                                   "used again",
     "web_download": "whether images may be fetched from URLs (http and https, never from private addresses)",
+    "disks": 'where servers\' disks lie: "local", or "rbd" (in Ceph; see `stackling storage add ceph`)',
+    "images": 'where images lie: "local" or "rbd"',
+    "disk_pool": 'the pool of servers\' disks, with disks = "rbd"',
+    "image_pool": 'the pool of images, with images = "rbd"',
     "log_level": "debug, info, warning or error",
 }
 
@@ -71,6 +76,10 @@ class Configuration:
     lockout_duration: int = 1800
     unique_last_password_count: int = 0
     web_download: bool = False
+    disks: Place = "local"
+    images: Place = "local"
+    disk_pool: str = "stackling-disks"
+    image_pool: str = "stackling-images"
     log_level: str = "info"
 
     def __post_init__(self) -> None:
@@ -111,6 +120,8 @@ class Configuration:
 _CHOICES = {
     "driver": ("simulated", "libvirt"),
     "access": ("isolated", "host", "nat", "uplink"),
+    "disks": ("local", "rbd"),
+    "images": ("local", "rbd"),
     "log_level": ("debug", "info", "warning", "error"),
 }
 

@@ -89,6 +89,11 @@ class StateDirectory:
         return self.root / "ovn"
 
     @property
+    def ceph(self) -> Path:
+        """``ceph.conf`` and keyrings (``deploy.ceph.files``)."""
+        return self.root / "ceph"
+
+    @property
     def simulated_cluster(self) -> Path:
         """Which simulated machines have power and a network."""
         return self.root / "cluster" / "machines.json"

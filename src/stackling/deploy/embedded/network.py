@@ -8,8 +8,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from stackling.deploy.ceph.files import CephFiles
 from stackling.deploy.embedded import configuration as configurations
-from stackling.deploy.embedded import namespaces, ovn, uplink
+from stackling.deploy.embedded import namespaces, ovn, storage_link, uplink
 from stackling.deploy.embedded.command import CommandFailed
 from stackling.deploy.embedded.configuration import Configuration
 from stackling.deploy.embedded.directory import StateDirectory
@@ -58,10 +59,13 @@ def connect(directory: StateDirectory, configuration: Configuration) -> None:
     """Tell the switch who it is, and join the external network to this machine. Raises ``CommandFailed``."""
     ovn.configure(paths(directory), configuration.machine, datapath(directory))
     uplink.bring_up(way_out(directory, configuration), paths(directory), _record(directory))
+    if configuration.disks == "rbd":
+        storage_link.bring_up(storage_link.Link(directory.instance), CephFiles(directory.ceph).conf, directory.root)
 
 
 def remove(directory: StateDirectory) -> None:
     """Leave nothing of it on this machine; databases stay. Its processes have ended. Raises ``CommandFailed``."""
+    storage_link.take_down(storage_link.Link(directory.instance), directory.root)
     uplink.take_down(paths(directory), _record(directory))
     namespaces.delete(directory.instance)
 

@@ -50,7 +50,7 @@ class RbdImageStore:
         self.client = CephClient(access)
         self.threads = ThreadPoolExecutor(12, thread_name_prefix="image-data")
         self._virtual_size_cap = virtual_size_cap
-        self._purging = threading.Lock()
+        self._purging, self._purge_waits = threading.Lock(), False
 
     def open(self, image_id: str, number: int) -> RbdUpload:
         return RbdUpload(self, image_id, number)
@@ -70,24 +70,25 @@ class RbdImageStore:
             self.ask("snapshot", name=name, snapshot=SNAP, protect=True)
         return self.location(name)
 
-    def copy(self, image_id: str, number: int, source: str, owner: str) -> int:
-        """A committed upload made of a server's disk in the same cluster, which *source* names; its size in bytes.
-
-        The disk must be one of *owner*'s (a server's id). Nothing passes through this process. Raises ``NotFound``.
-        """
+    def copy(self, image_id: str, number: int, source: str, owner: str) -> tuple[str, int]:
         there = Location.parse(source)
-        if there is None or there.fsid != self.fsid or not there.name.startswith(f"{owner}."):
-            raise NotFound(f"{source} is no disk of server {owner}.")
+        if there is None or there.fsid != self.fsid or not names.is_id(owner) or not there.name.startswith(f"{owner}."):
+            raise Unavailable(f"{source} is no disk of server {owner} in this store's cluster.")
         name = self.at(image_id, number)
         if self.show(name) is None:
             self.ask("clone", pool=there.pool, name=there.name, snapshot=there.snapshot, to_pool=self.pool,
                      to_name=name, size=0)
         try:
-            self.client.long("flatten", pool=self.pool, name=name)
+            handle = self.client.data("open_hold", pool=self.pool, name=name)     # ``writing`` says so
+            try:
+                self.client.long("flatten", pool=self.pool, name=name)
+                location = self.commit(image_id, number)
+            finally:
+                with suppress(CephError):
+                    self.client.data("close", handle=handle)
         except CephError as error:
             raise explained(error) from None
-        self.commit(image_id, number)
-        return self.size(self.location(name)) or 0
+        return location, self.size(location) or 0
 
     def pieces(self, image_id: str, numbers: Sequence[int]) -> list[Piece]:
         found: list[Piece] = []
@@ -200,14 +201,17 @@ class RbdImageStore:
         return found.name
 
     def _purge(self) -> None:
-        """Empty the trash of what no clone needs; one at a time, and what can't go now goes another time."""
-        if self._purging.acquire(blocking=False):
+        """Empty the trash of what no clone needs; one at a time, and one more for what came meanwhile. What can't go
+        now goes another time."""
+        if self._purge_waits:
+            return
+        self._purge_waits = True
+        with self._purging:
+            self._purge_waits = False
             try:
                 self.client.long("purge", pool=self.pool)
             except CephError as error:
                 log.warning("the trash of pool %s isn't emptied: %s", self.pool, error)
-            finally:
-                self._purging.release()
 
     def _convert(self, name: str, size: int) -> None:
         """Make the raw disk of an uploaded qcow2 file, committed."""

@@ -359,6 +359,11 @@ def open_new(worker: Worker, pool: str, name: str) -> int:
     return worker.hold(rbd.Image(worker.pool(pool), name))
 
 
+def open_hold(worker: Worker, pool: str, name: str) -> int:
+    """Hold an image open so that others see it held."""
+    return worker.hold(rbd.Image(worker.pool(pool), name))
+
+
 def open_old(worker: Worker, pool: str, name: str, snapshot: str | None = None) -> dict[str, int]:
     """Hold an image open for reading."""
     image = rbd.Image(worker.pool(pool), name, snapshot, read_only=True)
@@ -439,8 +444,8 @@ def objects(worker: Worker, pool: str, prefix: str) -> list[str]:
 
 CALLS: dict[str, Any] = {call.__name__: call for call in (
     cluster, space, blocklist_add, blocklist_remove, blocklist, create, names, show, show_all, remember, clone, resize,
-    flatten, snapshot, drop_snapshot, rollback, discard, purge, trash, children, break_lock, open_new, open_old, write,
-    finish, read, close, put, load, store, objects)}
+    flatten, snapshot, drop_snapshot, rollback, discard, purge, trash, children, break_lock, open_new, open_hold,
+    open_old, write, finish, read, close, put, load, store, objects)}
 
 if __name__ == "__main__":
     Worker(*sys.argv[1:5]).run()

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from stackling.core.errors import NotFound, TooLarge
+from stackling.core.errors import NotFound, TooLarge, Unavailable
 from stackling.drivers.local import inspection
 from stackling.ports.images import Inspection, NoSpace, Piece, Stored
 
@@ -69,6 +69,9 @@ class LocalImageStore:
         for place in _PLACES:
             _sync_directory(self.directory / place)
         return self.location(target)
+
+    def copy(self, image_id: str, number: int, source: str, owner: str) -> tuple[str, int]:
+        raise Unavailable(f"Images are kept in a directory here, which can't take {source} over in place.")
 
     def pieces(self, image_id: str, numbers: Sequence[int]) -> list[Piece]:
         found: list[Piece] = []
