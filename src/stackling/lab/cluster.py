@@ -81,7 +81,7 @@ def _join(first: Machine, machine: Machine) -> None:
 def _wait_members(first: Machine) -> None:
     """Until Pacemaker has elected somebody: before that it takes no configuration."""
     if first.run(["systemctl", "is-enabled", "pacemaker"], check=False).stdout.strip() != "enabled":
-        raise LabError(f"Pacemaker isn't set up on {first.name}; see `stackling lab ssh {first.name} stackling install`")
+        raise LabError(f"Pacemaker isn't set up on {first.name}; `stackling lab ssh {first.name} stackling install`")
     _until(lambda: "with_quorum=\"true\"" in first.run(["crm_mon", "-1", "--output-as=xml"], check=False).stdout,
            f"Pacemaker on {first.name} has no quorum; see `stackling lab ssh {first.name} crm_mon -1`")
 
