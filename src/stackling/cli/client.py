@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -34,6 +35,8 @@ class Login:
     project: str
     user_domain: str = "Default"
     project_domain: str = "Default"
+    ca: str | None = None
+    """The file with the authority's certificate; None: those that the machine trusts."""
 
     def __repr__(self) -> str:
         return f"Login({self.username} at {self.auth_url})"
@@ -148,9 +151,19 @@ class Client:
     def _connection(self, scheme: str, netloc: str) -> http.client.HTTPConnection:
         found = self._connections.get(netloc)
         if found is None:
-            kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
-            found = self._connections[netloc] = kind(netloc, timeout=TIMEOUT)
+            found = self._connections[netloc] = self._connect(scheme, netloc)
         return found
+
+    def _connect(self, scheme: str, netloc: str) -> http.client.HTTPConnection:
+        if scheme != "https":
+            return http.client.HTTPConnection(netloc, timeout=TIMEOUT)
+        import ssl
+
+        try:
+            context = ssl.create_default_context(cafile=self._login.ca)
+        except OSError as error:
+            raise Problem(f"{self._login.ca}, the certificate of the cloud's authority: {error.strerror}") from None
+        return http.client.HTTPSConnection(netloc, timeout=TIMEOUT, context=context)
 
 
 def _remembered(cache: Any, login: Login) -> dict[str, Any] | None:
@@ -181,24 +194,28 @@ def _message(status: int, data: bytes) -> str:
 
 
 def connect(directory: StateDirectory) -> Client:
-    """A client for the cloud that the environment names, else for the one in *directory*."""
+    """A client for the cloud that the environment names, else for the cluster that this machine is one of, else for the
+    one in *directory*."""
     if url := os.environ.get("OS_AUTH_URL"):
         env = os.environ.get
         return Client(Login(
             url.rstrip("/"), env("OS_USERNAME", ""), env("OS_PASSWORD", ""), env("OS_PROJECT_NAME", ""),
-            env("OS_USER_DOMAIN_NAME", "Default"), env("OS_PROJECT_DOMAIN_NAME", "Default")))
-    from stackling.deploy.embedded import credentials
-
+            env("OS_USER_DOMAIN_NAME", "Default"), env("OS_PROJECT_DOMAIN_NAME", "Default"), env("OS_CACERT")))
+    of_cluster = Path("/etc/stackling/clouds.yaml")
+    file = of_cluster if of_cluster.exists() and not directory.clouds_yaml.exists() else directory.clouds_yaml
     try:
-        password, text = credentials.admin_password(directory), directory.clouds_yaml.read_text()
+        text = file.read_text()
     except FileNotFoundError:
         raise Problem(f"there is no cloud in {directory.root}; `stackling up` makes one", NOT_UP) from None
     except PermissionError:
-        raise Problem(f"{directory.clouds_yaml} can't be read; it belongs to who started the cloud") from None
+        raise Problem(f"{file} can't be read; it belongs to who started the cloud") from None
     found = re.search(r"auth_url: (\S+)", text)
+    password = re.search(r'^\s*password: "([^"]*)"$', text, re.MULTILINE)
     if not password or not found:
-        raise Problem(f"{directory.clouds_yaml} lacks the address or the password of cloud stackling")
-    return Client(Login(found.group(1), "admin", password, "admin"), directory.root / "cli-token.json")
+        raise Problem(f"{file} lacks the address or the password of cloud stackling")
+    ca = re.search(r"cacert: (\S+)", text)
+    return Client(Login(found.group(1), "admin", password.group(1), "admin", ca=ca.group(1) if ca else None),
+                  directory.root / "cli-token.json")
 
 
 def wait(look: Callable[[], T | None], timeout: float, what: str, every: float = 0.3) -> T:
