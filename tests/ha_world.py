@@ -1,4 +1,4 @@
-"""Machines that live and die under a clock that tests move: the real rules, engine, database and API; simulated iron."""
+"""Machines that live and die under a clock that tests move: real rules, engine, database and API, simulated iron."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Machine:
             return
         if not self.stuck:
             self._converge()
-        reports = [agent.done(server) for server in self.documents.values() if not self.stuck]
+        reports = [agent.done(server) for server in self.documents.values() if not self.stuck and not _waits(server)]
         agent.report(*reports, inventory=agent.inventory, complete=True)
         self.documents = {id: server for id, server in self.documents.items() if server.present}
 
@@ -88,10 +88,17 @@ class Machine:
             if id not in self.documents or not self.documents[id].present:
                 del self.running[id]
         for id, server in self.documents.items():
+            if _waits(server):
+                continue
             if server.present and server.power is Power.RUNNING:
                 self.running[id] = server
             elif id in self.running:
                 del self.running[id]
+
+
+def _waits(server: ServerDesired) -> bool:
+    """For its former host to let go."""
+    return server.arrival is not None and server.arrival.hold
 
 
 def _decode(content: bytes) -> Any:
@@ -106,19 +113,20 @@ class HaWorld:
     """``machines`` m1, m2 … each with the host of its name; two engine processes with attentions of their own."""
 
     def __init__(self, world: World, cluster_file: Path, clock_: Clock, number: int = 3,
-                 settings: Settings = SETTINGS) -> None:
+                 settings: Settings = SETTINGS, storage: str = "rbd:pool") -> None:
         self.world, self.clock, self.settings = world, clock_, settings
         names = [f"m{n}" for n in range(1, number + 1)]
         self.cluster = SimulatedCluster(cluster_file, names, wait=self._hang)
         self.control_up = True
-        self.machines = {name: self._machine(name) for name in names}
+        self.queue = SqlWorkQueue(world.cloud.database)
+        self.machines = {name: self._machine(name, storage) for name in names}
         self.watches: list[Watch] = []
         self.workers: list[Worker] = []
         self.start_engine()
         self.spend(40)
 
-    def _machine(self, name: str) -> Machine:
-        agent = self.world.add_host(name)
+    def _machine(self, name: str, storage: str) -> Machine:
+        agent = self.world.add_host(name, storage=storage)
         boot = self.cluster.machine(name).boot_id
         agent.boot_id = boot
         return Machine(self, agent, boot)
@@ -167,8 +175,9 @@ class HaWorld:
         for watch in self.watches:
             watch.view()
             watch.listen()
+        self.queue.sweep(["machine", "evacuation"], 15.0, 500)
         for _ in range(200):
-            if not any([worker.step(20) for worker in self.workers]) and not self.world.engine.step(20):
+            if not sum(worker.step(20) for worker in self.workers) and not self.world.engine.step(20):
                 return
         raise AssertionError("the engine finds no end")
 

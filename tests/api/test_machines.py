@@ -12,7 +12,6 @@ from stackling.api.stackling.service import service as stackling_service
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.drivers.simulated.membership import Device
 from stackling.store import timeline
-from tests import ha_double
 from tests.api.compute_world import World
 from tests.api.conftest import Client, CloudUnderTest
 from tests.ha_world import SETTINGS, Clock, HaWorld
@@ -22,7 +21,6 @@ MakeWorld = Callable[..., HaWorld]
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    ha_double.install(monkeypatch)
     return Clock.install(monkeypatch)
 
 
@@ -30,11 +28,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def make(clock: Clock, cloud: CloudUnderTest, tmp_path: Path) -> Iterator[MakeWorld]:
     store = LocalImageStore(tmp_path / "glance", reserve=0)
 
-    def build(number: int = 3, **settings: object) -> HaWorld:
+    def build(number: int = 3, storage: str = "rbd:pool", **settings: object) -> HaWorld:
         world = World(cloud, store)
         world.services.append(stackling_service(timeline.explain, timeline.owner))
         cloud.start(world.services)
-        return HaWorld(world, tmp_path / "cluster.json", clock, number, replace(SETTINGS, **settings))
+        return HaWorld(world, tmp_path / "cluster.json", clock, number, replace(SETTINGS, **settings), storage)
 
     yield build
     store.close()
@@ -211,7 +209,12 @@ def test_what_fits_nowhere_waits_with_its_reason_until_there_is_room(make: MakeW
 def test_those_of_higher_priority_go_first_and_few_at_a_time(make: MakeWorld) -> None:
     ha = make(3, at_once=2)
     admin = ha.world.admin
-    servers = [ha.build(admin, availability_zone="nova:m2", metadata={"ha_priority": str(n % 3)}) for n in range(9)]
+    flavors = [admin.post("/compute/v2.1/flavors", {"flavor": {
+        "name": f"p{n}", "ram": 64, "vcpus": 1, "disk": 0}}).json()["flavor"]["id"] for n in range(3)]
+    for n, flavor in enumerate(flavors):
+        done = admin.post(f"/compute/v2.1/flavors/{flavor}/os-extra_specs", {"extra_specs": {"ha:priority": str(n)}})
+        assert done.status_code == 200
+    servers = [ha.build(admin, availability_zone="nova:m2", flavorRef=flavors[n % 3]) for n in range(9)]
     for name in ("m1", "m3"):
         ha.machines[name].stuck = True
     ha.cluster.lose_power("m2")
@@ -226,12 +229,15 @@ def test_those_of_higher_priority_go_first_and_few_at_a_time(make: MakeWorld) ->
     ha.within(60, lambda: ha.get("m2")["evacuation_counts"]["done"] == 9)
 
 
-def test_a_local_disk_stays_where_it_is(ha: HaWorld) -> None:
+def test_a_local_disk_stays_where_it_is(make: MakeWorld) -> None:
+    ha = make(3, "local")
     admin = ha.world.admin
-    id = ha.build(admin, availability_zone="nova:m2", metadata={"disk": "local"})
+    id, doomed = (ha.build(admin, availability_zone="nova:m2") for _ in range(2))
     ha.cluster.lose_power("m2")
+    assert admin.delete(f"/compute/v2.1/servers/{doomed}").status_code == 204
     ha.within(30, lambda: ha.get("m2")["evacuation_counts"]["held"] == 1)
     ha.spend(100)
+    assert admin.get(f"/compute/v2.1/servers/{doomed}").status_code == 404
     assert ha.host_of(id) == "m2"
     assert "operator decides" in ha.get("m2")["evacuations"][0]["reason"]
     ha.cluster.give_power("m2")
@@ -239,28 +245,30 @@ def test_a_local_disk_stays_where_it_is(ha: HaWorld) -> None:
     ha.within(30, lambda: ha.state("m2") == "up")
 
 
-def test_a_shared_disk_needs_power_that_was_read_back(ha: HaWorld) -> None:
-    admin = ha.world.admin
-    shared = ha.build(admin, availability_zone="nova:m2", metadata={"disk": "shared"})
-    rbd = ha.build(admin, availability_zone="nova:m2")
+@pytest.mark.parametrize("storage", ["shared:nfs", "rbd:pool"])
+def test_a_shared_disk_needs_power_that_was_read_back(make: MakeWorld, storage: str) -> None:
+    ha = make(3, storage)
+    id = ha.build(ha.world.admin, availability_zone="nova:m2")
     ha.cluster.set_device("m2", Device.BLIND)
     ha.cluster.lose_power("m2")
-    ha.within(30, lambda: ha.running(rbd) not in ([], ["m2"]))
-    assert (ha.host_of(shared), ha.running(shared)) == ("m2", [])
+    ha.within(30, lambda: ha.state("m2") == "fenced")
+    ha.spend(30)
+    moved = storage.startswith("rbd")
+    assert (ha.host_of(id) != "m2", ha.running(id) != []) == (moved, moved)
     ha.cluster.set_device("m2", Device.OK)
-    ha.within(60, lambda: ha.running(shared) not in ([], ["m2"]))
-    assert ha.get("m2")["proof"]["strength"] == "power-read"
+    ha.within(90, lambda: ha.running(id) not in ([], ["m2"]))
+    ha.within(30, lambda: ha.get("m2")["proof"]["strength"] == "power-read")
 
 
 def test_a_fenced_machine_that_asks_for_documents_ends_the_proof_first(ha: HaWorld) -> None:
     """Nothing that it may run from then on is moved away, although its evacuation was waiting."""
     admin = ha.world.admin
-    ids = [ha.build(admin, availability_zone="nova:m2", metadata={"disk": disk}) for disk in ("rbd", "local")]
+    ids = [ha.build(admin, availability_zone="nova:m2") for _ in range(2)]
     for name in ("m1", "m3"):
         host = ha.get(name)["hosts"][0]["id"]
         ha.world.cloud.database.write(_disable, host)
     ha.cluster.lose_power("m2")
-    ha.within(30, lambda: ha.get("m2")["evacuation_counts"]["waiting"] == 1)
+    ha.within(30, lambda: ha.get("m2")["evacuation_counts"]["waiting"] == 2)
     ha.cluster.give_power("m2")
     answer = ha.ask_as("m2", "GET", "/documents?host=m2&since=0")
     assert answer.status_code == 200
@@ -390,8 +398,8 @@ def test_a_host_that_is_let_go_waits_for_the_agents_word(make: MakeWorld) -> Non
 
 
 def test_a_host_with_local_disks_cannot_be_taken(make: MakeWorld) -> None:
-    ha = make(3, take_over="identity")
-    ha.build(ha.world.admin, availability_zone="nova:m2", metadata={"disk": "local"})
+    ha = make(3, "local", take_over="identity")
+    ha.build(ha.world.admin, availability_zone="nova:m2")
     ha.cluster.lose_power("m2")
     ha.within(30, lambda: ha.state("m2") == "fenced")
     refused = ha.ask_as("m3", "POST", "/hosts/m2/take")

@@ -30,13 +30,15 @@ def queue(tx: Tx, machine: Row[Any], strength: Strength, settings: Settings) -> 
     queued = held = 0
     for host in rows.hosts_of(tx, machine.id):
         for position, moving in enumerate(compute.servers_to_move(tx, host.id)):
-            why = may_evacuate(State.FENCED, strength, moving.disk)
+            found = rows.server(tx, moving.id)
+            disk = "doomed" if found is not None and found.deleting else moving.disk
+            why = may_evacuate(State.FENCED, strength, disk)
             state = Evacuation.QUEUED if why is None else Evacuation.HELD
             known = rows.evacuation(tx, moving.id)
             if known is not None and not _is_new(known, machine.id, state):
                 continue
             values = {
-                "machine_id": machine.id, "host_id": host.id, "state": state.value, "disk": moving.disk,
+                "machine_id": machine.id, "host_id": host.id, "state": state.value, "disk": disk,
                 "priority": moving.priority, "position": position, "reason": why, "target_id": None, "target": None,
                 "since": tx.time, "moved_at": None, "deadline_at": tx.time + settings.deadline}
             if known is None:
@@ -76,7 +78,7 @@ def look(tx: Tx, server_id: str) -> Look | None:
 
 
 def _server(row: Row[Any] | None) -> Server:
-    if row is None or row.deleted or row.deleting:
+    if row is None or row.deleted:
         return Server(None, None, settled=True, gone=True)
     settled = bool(row.observed_converged) and row.observed_generation >= row.generation
     return Server(row.host_id, row.host, settled, False, None if settled else row.observed_error)

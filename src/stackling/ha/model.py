@@ -53,10 +53,11 @@ class Strength(StrEnum):
 
 ENOUGH: dict[str, frozenset[Strength]] = {
     "local": frozenset(),
+    "doomed": frozenset(Strength),
     "shared": frozenset({Strength.POWER_READ, Strength.OPERATOR}),
     "rbd": frozenset({Strength.STORAGE, Strength.POWER, Strength.POWER_READ, Strength.OPERATOR}),
 }
-"""Which proofs let a server move, by the place of its disk."""
+"""Which proofs let a server move, by the place of its disk; ``doomed``: it is to be deleted anyway."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,13 @@ it may be repeated.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from stackling.api.call import Call, Reply
-from stackling.api.internal.wakeups import CREDENTIAL, RECHECK, Wakeups, waiting_time
+from stackling.api.internal.wakeups import CREDENTIAL, Wakeups, poll, waiting_time
 from stackling.compute import facade as compute
-from stackling.core import clock
 from stackling.core.errors import Invalid
 from stackling.ha import facade as ha
 from stackling.ports.document import HeldHost, HeldHosts
@@ -48,34 +46,22 @@ def back(tx: Tx, machine: str, credential: str | None) -> None:
     ha.heard_of(tx, compute.check_machine(tx, machine, credential))
 
 
-async def _held(call: Call) -> tuple[str, HeldHosts]:
-    arguments = (call.params["machine"], call.header(CREDENTIAL))
-    try:
-        return await call.cloud.read(_look, *arguments)
-    except Fenced:
-        await call.cloud.transact(back, *arguments)
-        return await call.cloud.read(_look, *arguments)
-
-
 async def held(call: Call, wakeups: Wakeups) -> Reply:
     """GET …/hosts?known&wait: 204 when they are still those of the digest *known* after *wait* seconds."""
-    known, end = call.query.last("known"), clock.monotonic() + waiting_time(call)
-    machine_id, found = await _held(call)
-    while found.digest == known and not wakeups.closing and (left := end - clock.monotonic()) > 0:
-        key = ("machine", machine_id)
-        event = wakeups.note(key)
-        try:
-            machine_id, found = await _held(call)
-            if found.digest == known:
-                async with asyncio.timeout(min(left, RECHECK)):
-                    await event.wait()
-        except TimeoutError:
-            pass
-        finally:
-            wakeups.forget(key, event)
-        if found.digest == known:
-            machine_id, found = await _held(call)
-    if found.digest == known:
+    known = call.query.last("known")
+    arguments = (call.params["machine"], call.header(CREDENTIAL))
+
+    async def look() -> tuple[tuple[str, str], HeldHosts | None]:
+        machine_id, found = await call.cloud.read(_look, *arguments)
+        return ("machine", machine_id), None if found.digest == known else found
+
+    try:
+        first = await look()
+    except Fenced:
+        await call.cloud.transact(back, *arguments)
+        first = await look()
+    found = await poll(wakeups, first, look, waiting_time(call), Fenced)
+    if found is None:
         return Reply(status=204)
     hosts = [{"host": one.host, "epoch": one.epoch, "releasing": one.releasing} for one in found.hosts]
     return Reply({"hosts": hosts, "digest": found.digest})

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from stackling.api.call import Call
+from stackling.core import clock
 from stackling.core.errors import Invalid
 
+T = TypeVar("T")
 LONGEST_WAIT = 30.0
 RECHECK = 2.0
 CREDENTIAL = "X-Machine-Credential"
@@ -69,3 +72,29 @@ def integer(call: Call, name: str) -> int | None:
 def waiting_time(call: Call) -> float:
     """For how many seconds the request may be held. Raises ``Invalid``."""
     return min(float(integer(call, "wait") or 0), LONGEST_WAIT)
+
+
+async def poll(wakeups: Wakeups, first: tuple[tuple[str, str], T | None],
+               look: Callable[[], Awaitable[tuple[tuple[str, str], T | None]]], wait: float,
+               over: type[Exception]) -> T | None:
+    """What *look* finds (with the key to wait for) within *wait* seconds, beginning with *first*; None when that is
+    nothing, or *look* raises *over*: there is nobody left to answer."""
+    end = clock.monotonic() + wait
+    key, found = first
+    while found is None and not wakeups.closing and (left := end - clock.monotonic()) > 0:
+        event = wakeups.note(key)
+        try:
+            key, found = await look()
+            if found is None:
+                async with asyncio.timeout(min(left, RECHECK)):
+                    await event.wait()
+        except TimeoutError:
+            pass
+        except over:
+            return None
+        finally:
+            wakeups.forget(key, event)
+    try:
+        return found if found is not None else (await look())[1]
+    except over:
+        return None
