@@ -114,13 +114,15 @@ class Bench:
     def start_unit(self, name: str, machine: str) -> None:
         """What systemd does for the unit *name*, which must be of a simple type."""
         entries = self._entries(name, machine)
-        env = dict(one.split("=", 1) for one in entries.get("Environment", ()))
+        env = dict(word.split("=", 1) for one in entries.get("Environment", ()) for word in shlex.split(one))
         for command in entries.get("ExecStartPre", ()):
-            self.run(machine, *shlex.split(command), env=env)
+            self.run(machine, *shlex.split(command.lstrip("+-")), env=env)
         for path in entries.get("EnvironmentFile", ()):
             env |= dict(line.split("=", 1) for line in Path(path).read_text().splitlines())
         argv = [word for one in shlex.split(entries["ExecStart"][0])
                 for word in (env[one[1:]].split() if one.startswith("$") else [one])]
+        if user := entries.get("User"):
+            argv = ["setpriv", f"--reuid={user[0]}", f"--regid={user[0]}", "--init-groups", "--", *argv]
         self.start(self.key(name, machine), machine, *argv, env=env)
         for command in entries.get("ExecStartPost", ()):
             self.run(machine, *shlex.split(command), env=env)

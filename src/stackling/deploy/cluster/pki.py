@@ -58,12 +58,16 @@ def make_authority(cluster_name: str) -> Pair:
 
 def issue(authority: Pair, cluster: Cluster, machine: Machine) -> Pair:
     """A certificate for *machine*, as a server and as a client."""
+    return _issue(authority, cluster.name, machine.name, _names(cluster, machine))
+
+
+def _issue(authority: Pair, organization: str, common_name: str, names: list[x509.GeneralName]) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     signer = x509.load_pem_x509_certificate(authority.certificate)
     signing = serialization.load_pem_private_key(authority.key, None)
     assert isinstance(signing, ec.EllipticCurvePrivateKey)
-    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, cluster.name),
-                      x509.NameAttribute(NameOID.COMMON_NAME, machine.name)])
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+                      x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     usage = x509.KeyUsage(
         digital_signature=True, key_cert_sign=False, crl_sign=False, content_commitment=False, key_encipherment=True,
         data_encipherment=False, key_agreement=True, encipher_only=False, decipher_only=False)
@@ -72,7 +76,7 @@ def issue(authority: Pair, cluster: Cluster, machine: Machine) -> Pair:
                .add_extension(usage, critical=True)
                .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
                               critical=False)
-               .add_extension(x509.SubjectAlternativeName(_names(cluster, machine)), critical=False)
+               .add_extension(x509.SubjectAlternativeName(names), critical=False)
                .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
                .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()),
                               critical=False))
@@ -80,9 +84,12 @@ def issue(authority: Pair, cluster: Cluster, machine: Machine) -> Pair:
 
 
 def make_identity(cluster_name: str) -> str:
-    """A self-signed certificate and its key, as one text: what the control machines show each other and trust alone."""
-    pair = make_authority(f"{cluster_name} control")
-    return (pair.certificate + pair.key).decode().strip()
+    """What the control machines show each other and trust alone: a certificate, its key, and the certificate of its
+    authority, which signs nothing else (its own key isn't kept), as one text.
+    """
+    authority = make_authority(f"{cluster_name} control")
+    pair = _issue(authority, cluster_name, "control", [x509.DNSName("control")])
+    return (pair.certificate + pair.key + authority.certificate).decode().strip()
 
 
 def for_machine(authority: Pair, cluster: Cluster, machine: Machine) -> Pki:

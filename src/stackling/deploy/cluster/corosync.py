@@ -1,0 +1,89 @@
+"""Corosync's and Pacemaker's files on a machine. What Pacemaker runs is ``deploy.pacemaker``'s.
+
+Quorum. A majority of the control machines decides, and one that never returns after a power cut keeps nobody:
+``wait_for_all`` is off. (It guards against a lone node that fences what it can't see; a lone node of three has no
+quorum and fences nobody.) Two machines have no majority without each other: there ``two_node`` lets one go on alone,
+which is safe only with fencing, and after a cold start they wait for each other.
+
+One ring, on the management network: a machine that is cut off from it can't serve, and is to lose its membership.
+"""
+
+from __future__ import annotations
+
+from stackling.deploy.cluster.description import Cluster, Machine
+from stackling.deploy.cluster.paths import ConfigFile, Paths
+from stackling.deploy.cluster.secrets import Secrets
+
+TOKEN = 2000                # milliseconds of silence, after which a machine counts as lost
+UNITS, REMOTE_UNITS = ("corosync.service", "pacemaker.service"), ("pacemaker_remote.service",)
+REMOTE_PORT = 3121
+
+_CONF = """\
+# Written by Stackling.
+totem {{
+    version: 2
+    cluster_name: {cluster}
+    transport: knet
+    ip_version: ipv4
+    crypto_cipher: aes256
+    crypto_hash: sha256
+    token: {token}
+    token_coefficient: 0
+}}
+
+quorum {{
+    provider: corosync_votequorum
+    wait_for_all: {wait}
+    two_node: {two}
+}}
+
+logging {{
+    to_stderr: no
+    to_logfile: no
+    to_syslog: yes
+}}
+
+nodelist {{
+{nodes}}}
+"""
+_NODE = """\
+    node {{
+        name: {name}
+        nodeid: {id}
+        ring0_addr: {address}
+    }}
+"""
+
+
+def files(cluster: Cluster, name: str, secrets: Secrets, paths: Paths) -> list[ConfigFile]:
+    """The files of machine *name*: as a full member, or as one that members reach by pacemaker_remote."""
+    machine = cluster.machine(name)
+    remote = ConfigFile(paths.root / "etc/pacemaker/authkey", secrets.pacemaker_key, 0o640, "root:haclient")
+    settings = ConfigFile(paths.root / "etc/default/pacemaker", _pacemaker(machine).encode())
+    if not machine.control:
+        return [remote, settings]
+    etc = paths.root / "etc/corosync"
+    return [remote, settings, ConfigFile(etc / "corosync.conf", _corosync(cluster).encode()),
+            ConfigFile(etc / "authkey", secrets.corosync_key, 0o400)]
+
+
+def units(machine: Machine) -> tuple[str, ...]:
+    """Debian's units that systemd starts at boot."""
+    return UNITS if machine.control else REMOTE_UNITS
+
+
+def _corosync(cluster: Cluster) -> str:
+    # An id stays with its machine while the order of the description does; it is never given to another one.
+    nodes = "".join(_NODE.format(name=machine.name, id=number, address=machine.address)
+                    for number, machine in enumerate(cluster.machines, 1) if machine.control)
+    two = "1" if len(cluster.control) == 2 else "0"
+    return _CONF.format(cluster=cluster.name, token=TOKEN, wait=two, two=two, nodes=nodes)
+
+
+def _pacemaker(machine: Machine) -> str:
+    lines = ["# Written by Stackling.", "PCMK_logfile=none"]
+    if not machine.control:
+        lines += [f"PCMK_remote_address={machine.address}", f"PCMK_remote_port={REMOTE_PORT}"]
+    return "\n".join(lines) + "\n"
+
+
