@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackling.core import clock
+from stackling.core.errors import Unavailable
 from stackling.engine.backoff import delay
 from stackling.engine.kinds import Blocked, Fence, Kind, Outcome, Retryable, Stale, Terminal
 from stackling.engine.queue import Claim, WorkQueue
@@ -53,7 +54,7 @@ def drive(kind: Kind, desired: Any, fence: Fence, attempts: int) -> Result:
         return Result(observed, False, str(blocked), blocked_on=str(blocked.on), retry_in=WAKE_UP)
     except Terminal as terminal:
         return Result(observed, False, str(terminal), terminal=True)
-    except Retryable as error:
+    except (Retryable, Unavailable) as error:
         return Result(observed, False, str(error), retry_in=delay(attempts))
     except Exception as error:
         log.exception("turn of %s failed unexpectedly", kind.name)

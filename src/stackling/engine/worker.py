@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from stackling.core import clock
+from stackling.core.errors import Unavailable
 from stackling.core.ids import new_id
 from stackling.engine.audit import Audited, audit
 from stackling.engine.kinds import Kind
@@ -65,12 +66,14 @@ class Worker:
 
     def run(self) -> None:
         """The loop."""
-        swept, audited = -1e9, clock.monotonic()
-        self._queue.release(self.owner)
+        swept, audited, released = -1e9, clock.monotonic(), False
         with ThreadPoolExecutor(self._threads, thread_name_prefix="turn") as pool:
             while not self._stopping:
                 self._woken.clear()
                 try:
+                    if not released:
+                        self._queue.release(self.owner)
+                        released = True
                     if clock.monotonic() - swept >= min(self._sweep, 5.0):
                         first = swept < 0
                         self._queue.sweep(list(self._kinds), 0.0 if first else self._sweep, 100_000 if first else 500)
@@ -79,6 +82,9 @@ class Worker:
                         audited = clock.monotonic()
                         pool.submit(self._audit)
                     self._go_on(pool)
+                except Unavailable as error:
+                    log.warning("the engine waits: %s", error.message)
+                    self._woken.wait(1.0)
                 except Exception:
                     log.exception("engine loop failed; going on in a second")
                     self._woken.wait(1.0)

@@ -55,7 +55,8 @@ def deployment(paths: Paths) -> Deployment:
 
 def _images(cluster: Cluster, paths: Paths) -> LocalImages | RbdImages:
     if cluster.storage.images == "local":
-        return LocalImages(paths.state / "images")
+        others = tuple((one.address, INTERNAL_PORT) for one in cluster.control if one.name != paths.name)
+        return LocalImages(paths.state / "images", others, tuple(one.name for one in cluster.control))
     files = CephFiles(paths.ceph)
     return RbdImages(files.conf, IMAGES_USER, files.images_keyring, cluster.storage.image_pool)
 

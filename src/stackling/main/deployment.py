@@ -70,9 +70,11 @@ class Northbound:
 
 @dataclass(frozen=True, slots=True)
 class LocalImages:
-    """A directory."""
+    """A directory; in a cluster also those of the other control machines, whose internal APIs are at *others*."""
 
     directory: Path
+    others: tuple[tuple[str, int], ...] = ()
+    control: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from stackling.drivers.local.bus import LocalBus
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.engine.kinds import Kind
 from stackling.identity.facade import Identity
-from stackling.main import entrance, health, peers, services
+from stackling.main import entrance, health, peers, services, tls
 from stackling.main.asking import Asking
 from stackling.main.deployment import BrokerWakeups, Deployment, LocalImages, LocalWakeups, RbdImages, SimulatedNetwork
+from stackling.main.tls import Tls
 from stackling.ports.bus import Bus
 from stackling.ports.fabric import Fabric
 from stackling.ports.web import Web
@@ -27,6 +28,7 @@ from stackling.store.database import Database
 
 if TYPE_CHECKING:
     from stackling.drivers.ceph.image_store import RbdImageStore
+    from stackling.drivers.local.spread import SpreadImageStore
     from stackling.main.joining import Joining
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ class Plant:
         self.deployment = deployment
         self.database = Database(deployment.database_url, durable=deployment.durable)
         self.identity = Identity(deployment.cluster_key, deployment.identity)
-        self.image_store = _image_store(deployment.images)
+        self.image_store = _image_store(deployment.images, deployment.agents)
         self.bus = _bus(deployment.wakeups)
         self.wakeups = Wakeups()
         self.database.on_nudge = self.bus.send
@@ -67,6 +69,13 @@ class Plant:
         joining = self._joining()
         if joining is not None:
             app = entrance.internal(app, joining)
+        images = self.deployment.images
+        if isinstance(images, LocalImages) and images.others:
+            from stackling.drivers.local.spread import SpreadImageStore
+            from stackling.main import image_peers
+
+            assert isinstance(self.image_store, SpreadImageStore)
+            app = image_peers.answering(app, self.image_store.own, images.control)
         return peers.checked(app) if self.deployment.internal.mutual else app
 
     def start_engine(self, owner: str | None = None) -> Callable[[], None]:
@@ -179,9 +188,16 @@ def _compute_kinds() -> list[Kind]:
     return compute.kinds()
 
 
-def _image_store(images: LocalImages | RbdImages) -> LocalImageStore | RbdImageStore:
+def _image_store(images: LocalImages | RbdImages, own: Tls | None
+                 ) -> LocalImageStore | SpreadImageStore | RbdImageStore:
     if isinstance(images, LocalImages):
-        return LocalImageStore(images.directory)
+        here = LocalImageStore(images.directory)
+        if not images.others or own is None:
+            return here
+        from stackling.drivers.local.spread import Peer, SpreadImageStore
+
+        context = tls.client(own)
+        return SpreadImageStore(here, [Peer(address, port, context) for address, port in images.others])
     from stackling.drivers.ceph.client import CephAccess
     from stackling.drivers.ceph.image_store import RbdImageStore
 
