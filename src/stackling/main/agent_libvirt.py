@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from stackling.agent import inventory
+from stackling.agent.converge import Everything
 from stackling.agent.host import HostAgent
 from stackling.agent.images import ImageFetch
 from stackling.agent.ledger import Ledger
 from stackling.agent.metadata.service import MetadataService
 from stackling.agent.metadata.wiring import Plant
 from stackling.agent.run import Run, in_threads
+from stackling.agent.wire import Lane
 from stackling.deploy.embedded import command
 from stackling.deploy.embedded.probe import probe
 from stackling.drivers.libvirt.domain import Platform
 from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
 from stackling.drivers.local.disks import LocalDisks, takes_direct_io
 from stackling.drivers.local.image_cache import ImageCache, Limits
+from stackling.main import agent_ceph
 from stackling.main.agent_settings import LibvirtSettings
+from stackling.ports.disks import InstanceDisks
+from stackling.ports.document import Inventory, MetadataNetwork, ServerDesired
 
 if TYPE_CHECKING:
     from stackling.main.agent import Wiring
@@ -42,26 +50,84 @@ async def wire(wiring: Wiring) -> Run:
     netdev = await _netdev(libvirt, run)
     fetch = ImageFetch(wiring.endpoints, wiring.headers, wiring.tls)
     cache = ImageCache(libvirt.images, fetch, Limits(libvirt.image_days, libvirt.image_gib), group=GROUP)
-    disks = LocalDisks(libvirt.instances, cache, account=ACCOUNT)
+    disks = _disks(wiring, libvirt, cache)
+    secret = agent_ceph.secret(settings.ceph) if settings.ceph else None
     hypervisor = LibvirtHypervisor(libvirt.uri, libvirt.instances, Platform(
         kvm=kvm, sockets=libvirt.consoles, bridge=libvirt.bridge, netdev=netdev,
-        uefi=any(FIRMWARE.glob("*.json")), direct=takes_direct_io(libvirt.instances)),
-        consoles=libvirt.consoles_here)
+        uefi=any(FIRMWARE.glob("*.json")), direct=takes_direct_io(libvirt.instances),
+        secret=secret.uuid if secret else ""), consoles=libvirt.consoles_here, secret=secret)
     wiring.stack.callback(hypervisor.close)
-    (machine, host), = settings.names()
-    ledger = Ledger(settings.state_dir / "ledger", host, run=writing)
-    wiring.stack.callback(ledger.close)
+    (machine, home), = settings.names()
+    networks = Networks()
     metadata = MetadataService(Plant(libvirt.instance, libvirt.netns, libvirt.bridge, libvirt.ovs_socket), run,
-                               ledger.servers.get)
-    wiring.agents.append(HostAgent(
-        machine=machine, host=host, ledger=ledger, hypervisor=hypervisor, disks=disks, lanes=wiring.lanes(),
-        hand_over=wiring.sender(), boot_id=wiring.boot_id, run=run, address=wiring.address, timing=wiring.timing,
-        inventory=lambda: inventory.measure(hypervisor.inventory(), libvirt.instances,
-                                            reserved_mib=libvirt.reserved_memory_mib),
-        networks_changed=metadata.set_networks))
+                               lambda id: _desired(wiring, id))
+    networks.changed = metadata.set_networks
+
+    def measure() -> Inventory:
+        found = inventory.measure(hypervisor.inventory(), libvirt.instances, reserved_mib=libvirt.reserved_memory_mib)
+        return msgspec.structs.replace(found, storage=f"rbd:{settings.ceph.disk_pool}") if settings.ceph else found
+
+    def build(host: str, lanes: tuple[Lane, Lane], held: asyncio.Event | None, everything: Everything | None,
+              ) -> tuple[HostAgent, Path, Callable[[], None]]:
+        path = settings.ledger(host)
+        ledger = Ledger(path, host, run=writing)
+        return HostAgent(
+            machine=machine, host=host, ledger=ledger, hypervisor=hypervisor, disks=disks, lanes=lanes,
+            hand_over=wiring.sender(), boot_id=wiring.boot_id, run=run, address=wiring.address, timing=wiring.timing,
+            inventory=measure if host == home else lambda: None,
+            networks_changed=lambda found: networks.set(host, found), held=held, everything=everything,
+        ), path, ledger.close
+
+    if settings.leases:
+        wiring.more.append(wiring.follow_leases(machine, build, settings.ledgers(), run, networks.drop).run())
+    else:
+        agent, _, close = build(home, wiring.lanes(), None, None)
+        wiring.agents.append(agent)
+        wiring.stack.callback(close)
     if libvirt.ovs_socket:
         wiring.more.append(metadata.run())
     return run
+
+
+class Networks:
+    """The networks whose metadata is served here: those of all hosts of this machine."""
+
+    def __init__(self) -> None:
+        self.changed: Callable[[Sequence[MetadataNetwork]], None] = lambda networks: None
+        self._by_host: dict[str, tuple[MetadataNetwork, ...]] = {}
+
+    def set(self, host: str, networks: tuple[MetadataNetwork, ...]) -> None:
+        """Those of *host* are these now."""
+        self._by_host[host] = networks
+        self.changed(self._merged())
+
+    def drop(self, host: str) -> None:
+        """*host* isn't here any more."""
+        if self._by_host.pop(host, None) is not None:
+            self.changed(self._merged())
+
+    def _merged(self) -> list[MetadataNetwork]:
+        found: dict[str, MetadataNetwork] = {}
+        for network in (network for networks in self._by_host.values() for network in networks):
+            known = found.get(network.network_id)
+            found[network.network_id] = network if known is None else msgspec.structs.replace(
+                network, servers={**known.servers, **network.servers})
+        return list(found.values())
+
+
+def _desired(wiring: Wiring, server_id: str) -> ServerDesired | None:
+    """A server of any host's document."""
+    found = [agent.ledger.servers[server_id] for agent in wiring.agents if server_id in agent.ledger.servers]
+    return next((server for server in found if server.present), found[0] if found else None)
+
+
+def _disks(wiring: Wiring, libvirt: LibvirtSettings, cache: ImageCache) -> InstanceDisks:
+    ceph = wiring.settings.ceph
+    if ceph is None:
+        return LocalDisks(libvirt.instances, cache, account=ACCOUNT)
+    disks = agent_ceph.disks(ceph, libvirt.instances, cache, wiring.settings.machine)
+    wiring.stack.callback(disks.close)
+    return disks
 
 
 async def _netdev(libvirt: LibvirtSettings, run: Run) -> bool:

@@ -6,7 +6,7 @@ import ipaddress
 
 from stackling.deploy.ceph.files import CephFiles
 from stackling.deploy.ceph.rights import IMAGES_USER
-from stackling.deploy.cluster import description, ovn, secrets
+from stackling.deploy.cluster import description, ovn, rabbitmq, secrets
 from stackling.deploy.cluster.description import INTERNAL_PORT, PUBLIC_PORT, Cluster, ClusterError
 from stackling.deploy.cluster.paths import Paths
 from stackling.deploy.cluster.secrets import Secrets
@@ -15,10 +15,10 @@ from stackling.deploy.embedded.configuration import pool
 from stackling.ha.model import Settings
 from stackling.main.deployment import (
     PHYSICAL_NETWORK,
+    BrokerWakeups,
     Deployment,
     Listener,
     LocalImages,
-    LocalWakeups,
     Northbound,
     PacemakerMembership,
     RbdImages,
@@ -45,7 +45,9 @@ def deployment(paths: Paths) -> Deployment:
         public_url=cluster.public_url, region=cluster.region,
         public=Listener(address="0.0.0.0", port=PUBLIC_PORT, tls=own),
         internal=Listener(address=machine.address, port=INTERNAL_PORT, tls=own, mutual=True),
-        wakeups=LocalWakeups(paths.run / "bus"),
+        wakeups=BrokerWakeups(tuple(f"{one.address}:{rabbitmq.PORT}" for one in cluster.control),
+                              known.rabbitmq_password, paths.secrets / "control_identity", machine.name,
+                              paths.run / "bus"),
         network=_network(cluster, paths),
         images=_images(cluster, paths), external=_external(cluster), machines=_machines(cluster, known),
         membership=PacemakerMembership(tuple(one.name for one in cluster.machines), bool(cluster.fencing.agent)),

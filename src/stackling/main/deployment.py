@@ -42,11 +42,14 @@ class LocalWakeups:
 
 @dataclass(frozen=True, slots=True)
 class BrokerWakeups:
-    """RabbitMQ at any of *addresses*; between the processes of this machine also *directory*, which needs no broker."""
+    """RabbitMQ at *addresses*, with the control machines' *identity* (PEM); between the processes of this *machine*
+    a *directory*, which needs no broker."""
 
     addresses: tuple[str, ...]
     password: str = field(repr=False)
-    directory: Path = Path()
+    identity: Path
+    machine: str
+    directory: Path
 
 
 # -- the network

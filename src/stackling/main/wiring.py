@@ -179,7 +179,12 @@ class Plant:
 
 
 def _bus(wakeups: LocalWakeups | BrokerWakeups) -> Bus:
-    return LocalBus(wakeups.directory)
+    near = LocalBus(wakeups.directory)
+    if isinstance(wakeups, LocalWakeups):
+        return near
+    from stackling.drivers.rabbitmq.bus import RabbitBus
+
+    return RabbitBus(wakeups.addresses, wakeups.password, wakeups.identity, near=near, machine=wakeups.machine)
 
 
 def _compute_kinds() -> list[Kind]:
