@@ -64,6 +64,7 @@ def init(source: Path | None, name: str | None, cluster_name: str | None, addres
         others = member.init(cluster, name, Paths(root), fence)
         _set_up(Paths(root), start=not no_start)
     click.echo(f"cluster {cluster.name} is made; this is {name}, the APIs will be at {cluster.public_url}")
+    click.echo("next: have the others join, then `stackling ha apply` here starts the cloud")
     for other, path in others.items():
         click.echo(f"  {other}: bring {path} there (it holds secrets), and run `stackling cluster join FILE`")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from stackling.deploy.cluster import ovn, services, unit
+from stackling.deploy.cluster import corosync, ovn, rabbitmq, services, unit
 from stackling.deploy.cluster.description import Cluster, Machine
 from stackling.deploy.cluster.galera import configuration as galera
 from stackling.deploy.cluster.galera.layout import UNIT as DATABASE
@@ -21,7 +21,8 @@ def files(cluster: Cluster, machine: Machine, secrets: Secrets, paths: Paths) ->
     units = galera.units(cluster, machine.name, paths)
     return [*galera.files(cluster, machine.name, secrets, paths),
             *(ConfigFile(unit.directory(paths) / name, text.encode()) for name, text in units.items()),
-            *_network(cluster, machine, paths), *pacemaker.files(paths),
+            *rabbitmq.files(cluster, machine.name, secrets, paths), *_network(cluster, machine, paths),
+            *corosync.files(cluster, machine.name, secrets, paths), *pacemaker.files(paths),
             *services.files(cluster, machine, secrets, paths)]
 
 
@@ -37,8 +38,9 @@ def _network(cluster: Cluster, machine: Machine, paths: Paths) -> list[ConfigFil
 
 def started_by_systemd(cluster: Cluster, machine: Machine) -> tuple[str, ...]:
     """The units that systemd starts at boot; Pacemaker starts the others."""
-    return (*((DATABASE,) if machine.control else ()),
-            *(SWITCH_UNITS if cluster.driver == "libvirt" else ()), *services.units(machine), services.SYNC_TIMER)
+    return (*corosync.units(machine), *((DATABASE,) if machine.control else ()),
+            *(SWITCH_UNITS if cluster.driver == "libvirt" else ()), *((services.AGENT,) if machine.compute else ()),
+            services.SYNC_TIMER)
 
 
 def restarted_for(changed: Collection[Path], machine: Machine, paths: Paths) -> tuple[str, ...]:

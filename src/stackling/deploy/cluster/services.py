@@ -52,11 +52,6 @@ def files(cluster: Cluster, machine: Machine, secrets: Secrets, paths: Paths) ->
     return found
 
 
-def units(machine: Machine) -> tuple[str, ...]:
-    """The units of ours on *machine*, in the order in which they may be started."""
-    return (*((API, ENGINE) if machine.control else ()), *((AGENT,) if machine.compute else ()))
-
-
 def _directories(paths: Paths) -> ConfigFile:
     lines = [
         "# Written by Stackling.", "d /run/stackling 0755 root root", "d /run/stackling/guests 0750 libvirt-qemu kvm",
