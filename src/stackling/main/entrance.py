@@ -48,6 +48,12 @@ def internal(app: App, joining: Joining) -> App:
                 from stackling.main.joining import Described
 
                 return await _json(joining.replace, machine, credential, await _body(receive, Described))
+            case "GET", "/internal/cluster/ceph":
+                return await _json(joining.ceph, machine, credential)
+            case "PUT", "/internal/cluster/ceph":
+                from stackling.main.joining import CephKeys
+
+                return await _json(joining.give_ceph, machine, credential, await _body(receive, CephKeys))
             case "POST", "/internal/cluster/tokens":
                 from stackling.main.joining import NewToken
 

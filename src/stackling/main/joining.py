@@ -2,8 +2,8 @@
 
 On the public port, since who joins has no certificate yet: ``GET /cluster/ca`` (what the token's fingerprint is of)
 and ``POST /cluster/join`` (the token's id and secret, and who joins; answers with a ``Bundle``). On the internal
-port: ``POST /internal/cluster/tokens`` and ``PUT /internal/cluster`` for control machines, ``GET /internal/cluster``
-for any machine.
+port: ``POST /internal/cluster/tokens``, ``PUT /internal/cluster`` and ``PUT /internal/cluster/ceph`` for control
+machines, ``GET`` of the latter two for any machine.
 
 Theory of operation. The description and the tokens are settings in the database; whoever changes them holds the guard
 ``cluster``. A token serves one machine until it expires: when the answer with the bundle is lost, the same machine asks
@@ -21,18 +21,20 @@ from typing import Any
 import msgspec
 
 from stackling.compute import facade as compute
-from stackling.core.errors import Conflict, Forbidden, Invalid, Unauthorized
+from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
+from stackling.deploy.ceph.rights import IMAGES_USER, machine_user_name
 from stackling.deploy.cluster import bundle, description, secrets
 from stackling.deploy.cluster.bundle import Bundle
 from stackling.deploy.cluster.description import Cluster, ClusterError, Machine
 from stackling.deploy.cluster.galera.rules import MOST_NODES
 from stackling.deploy.cluster.paths import Paths
 from stackling.deploy.cluster.pki import Pair
+from stackling.identity.keys import Box
 from stackling.main.first_start import FLEET
 from stackling.store.database import Database
 from stackling.store.transaction import Tx
 
-CLUSTER, TOKENS = "cluster", "cluster_tokens"
+CLUSTER, TOKENS, CEPH = "cluster", "cluster_tokens", "ceph"
 LONGEST = 7 * 86400.0           # seconds that a token may hold
 _REFUSED = "This token isn't valid, or no longer; `stackling cluster token` on a control machine makes a new one."
 
@@ -61,6 +63,16 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     machine: Machine
 
 
+class CephKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The text of ``ceph.conf``, and keys by user (without ``client.``)."""
+
+    conf: str
+    keys: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"CephKeys(of {', '.join(self.keys)})"
+
+
 class Joining:
     """Over this control machine's files and the database. Every method is one transaction."""
 
@@ -83,6 +95,21 @@ class Joining:
             raise Invalid(str(error)) from None
         return self._database.write(self._as_control, machine, credential, _replace, new)
 
+    def give_ceph(self, machine: str, credential: str | None, given: CephKeys) -> None:
+        """Keep what machines need to reach Ceph, sealed. Raises ``Unauthorized``, ``Forbidden``."""
+        sealed = self._box().seal(msgspec.json.encode(given)).decode()
+        self._database.write(self._as_control, machine, credential, lambda tx, _file: tx.set_setting(CEPH, sealed))
+
+    def ceph(self, machine: str, credential: str | None) -> CephKeys:
+        """What *machine* needs of it: its own key, and control's when it is a control machine. Raises ``NotFound``."""
+        control, sealed = self._database.read(self._as_member, machine, credential, lambda tx, file: (
+            machine in {one.name for one in _read(tx, file).cluster.control}, tx.setting(CEPH)))
+        if sealed is None:
+            raise NotFound("No Ceph was added to this cluster; run `stackling storage add ceph`.")
+        found = msgspec.json.decode(self._box().open(sealed.encode()), type=CephKeys)
+        users = (machine_user_name(machine), *((IMAGES_USER,) if control else ()))
+        return CephKeys(found.conf, {user: found.keys[user] for user in users if user in found.keys})
+
     def remember(self, machine: str, credential: str | None, token: NewToken) -> None:
         """Let *token* be used. Raises ``Unauthorized``, ``Forbidden``."""
         self._database.write(self._as_control, machine, credential, _remember, token)
@@ -98,6 +125,9 @@ class Joining:
                              generation=now.generation)
 
     # -- how
+
+    def _box(self) -> Box:
+        return Box(bytes.fromhex(secrets.read(self._paths).cluster_key))
 
     def _file(self) -> Cluster:
         return description.read(self._paths.cluster)

@@ -66,6 +66,17 @@ def replace(paths: Paths, new: Described) -> None:
     _member(paths, "PUT", "/internal/cluster", msgspec.to_builtins(new))
 
 
+def give_ceph(paths: Paths, conf: str, keys: dict[str, str]) -> None:
+    """Have the cluster keep what its machines need to reach Ceph. Raises ``ClusterError``."""
+    _member(paths, "PUT", "/internal/cluster/ceph", {"conf": conf, "keys": keys})
+
+
+def ceph(paths: Paths) -> tuple[str, dict[str, str]]:
+    """The text of ``ceph.conf``, and the keys that this machine may have. Raises ``ClusterError``."""
+    found = json.loads(_member(paths, "GET", "/internal/cluster/ceph"))
+    return found["conf"], found["keys"]
+
+
 def _fetch_authority(address: str, fingerprint: str) -> bytes:
     unchecked = ssl.create_default_context()
     unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackling.deploy.ceph import install
+from stackling.deploy.ceph.files import CephFiles
 from stackling.deploy.cluster import description, layout, member, remote, systemd
 from stackling.deploy.cluster.description import PUBLIC_PORT, Cluster, Machine
 from stackling.deploy.cluster.paths import Paths
@@ -48,12 +50,19 @@ def sync(paths: Paths) -> list[Path]:
     newest = remote.described(paths)
     if newest.generation <= member.generation(paths):
         return []
-    changed = member.take(newest.generation, newest.cluster, paths)
+    changed = _take_ceph(newest.cluster, paths) + member.take(newest.generation, newest.cluster, paths)
     changed += set_up(paths, start=True)
     if paths.root == Path("/") and systemd.is_here():
         machine = newest.cluster.machine(paths.name)
         systemd.restart(layout.restarted_for(changed, machine, paths))
     return changed
+
+
+def _take_ceph(cluster: Cluster, paths: Paths) -> list[Path]:
+    """This machine's keys, before anything is told to use them."""
+    if "rbd" not in (cluster.storage.images, cluster.storage.disks):
+        return []
+    return install.write(CephFiles(paths.ceph), *remote.ceph(paths))
 
 
 def healths(cluster: Cluster, paths: Paths) -> dict[str, Ready]:

@@ -103,6 +103,9 @@ class RbdDisks:
             marker = made
         self._drop_others(server.id, marker)
 
+    def fetch(self, server: ServerDesired, source: str, progress: Callable[[str], None]) -> None:
+        raise GuestRefused("The disks of servers aren't copied between hosts here.")
+
     def guard(self, server: ServerDesired, era: int = 1) -> None:
         marker, text = self._marker(server.id)
         if marker is None or not marker.set:

@@ -29,6 +29,7 @@ import rados  # pyright: ignore[reportMissingImports]
 import rbd  # pyright: ignore[reportMissingImports]
 
 THREADS = 16
+ANSWER = 4                      # seconds in which monitors must let us in, whatever follows
 FEATURES = 61                   # layering, exclusive lock, object map, fast diff, deep flatten
 GROW_LEAST, GROW_MOST = 64 << 20, 4 << 30
 SNAP = "snap"                   # the protected snapshot that makes an image a parent of clones
@@ -110,11 +111,12 @@ class Worker:
     def connected(self) -> Any:
         with self.connecting:
             if self.cluster is None:
+                answer = min(ANSWER, int(self.timeout))
                 cluster = rados.Rados(conffile=self.conf, rados_id=self.user, conf={
-                    "keyring": self.keyring, "client_mount_timeout": self.timeout, "rados_mon_op_timeout": self.timeout,
+                    "keyring": self.keyring, "client_mount_timeout": str(answer), "rados_mon_op_timeout": self.timeout,
                     "rados_osd_op_timeout": self.timeout, "rbd_default_clone_format": "2", "rbd_cache": "false",
                     "log_to_stderr": "false", "log_file": "", "admin_socket": ""})
-                cluster.connect(timeout=float(self.timeout))
+                cluster.connect(timeout=answer)
                 self.cluster = cluster
             return self.cluster
 
@@ -177,6 +179,12 @@ def address_of(text: str) -> str:
     """``[v2:10.0.0.1:0/12,…]`` or ``10.0.0.1:0/12`` → ``10.0.0.1``."""
     first = text.strip("[]").split(",")[0].removeprefix("v2:").removeprefix("v1:").partition("/")[0]
     return first.rpartition(":")[0].strip("[]")
+
+
+def health(worker: Worker) -> dict[str, Any]:
+    found = worker.command(prefix="health")
+    return {"status": found["status"], "checks": sorted(
+        name for name, check in found.get("checks", {}).items() if not check.get("muted"))}
 
 
 def space(worker: Worker, pool: str) -> dict[str, int]:
@@ -443,9 +451,9 @@ def objects(worker: Worker, pool: str, prefix: str) -> list[str]:
 
 
 CALLS: dict[str, Any] = {call.__name__: call for call in (
-    cluster, space, blocklist_add, blocklist_remove, blocklist, create, names, show, show_all, remember, clone, resize,
-    flatten, snapshot, drop_snapshot, rollback, discard, purge, trash, children, break_lock, open_new, open_hold,
-    open_old, write, finish, read, close, put, load, store, objects)}
+    cluster, health, space, blocklist_add, blocklist_remove, blocklist, create, names, show, show_all, remember, clone,
+    resize, flatten, snapshot, drop_snapshot, rollback, discard, purge, trash, children, break_lock, open_new,
+    open_hold, open_old, write, finish, read, close, put, load, store, objects)}
 
 if __name__ == "__main__":
     Worker(*sys.argv[1:5]).run()

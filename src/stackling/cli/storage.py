@@ -1,0 +1,186 @@
+"""``stackling storage``: where images and servers' disks lie."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stackling.cli import local, options, output
+from stackling.cli.problem import FAILED, Problem
+from stackling.deploy.ceph.rights import IMAGES_USER, machine_user_name
+from stackling.deploy.ceph.target import Target, target
+from stackling.deploy.embedded.directory import StateDirectory
+
+root_option = click.option("--root", type=click.Path(path_type=Path), default=Path("/"), hidden=True,
+                           help="Above etc/stackling and its like.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Put images and servers' disks on a Ceph cluster, and check it."""
+
+
+@command.group()
+def add() -> None:
+    """Use a storage cluster."""
+
+
+@add.command("ceph")
+@options.state_dir
+@click.option("--conf", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True, metavar="FILE",
+              help="The cluster's ceph.conf.")
+@click.option("--keyring", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+              help="An administrator's keyring, or one with the keys that an administrator has made for us.")
+@click.option("--images-only", is_flag=True, help="Servers' disks stay on their machines.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be done.")
+@options.output_format
+@root_option
+def add_ceph(directory: StateDirectory, conf: Path, keyring: Path | None, images_only: bool, dry_run: bool, style: str,
+             root: Path) -> int:
+    """Put images and servers' disks on a Ceph cluster.
+
+    Makes two pools and restricted users, writes their keyrings (0600), sets the cloud's stores, and proves from this
+    machine that it works. Without an administrator's key it prints the exact commands for whoever has one; afterwards
+    give the keyring that they made with --keyring. May be repeated, as after a machine was added.
+    """
+    from stackling.deploy.ceph import add as adding
+    from stackling.deploy.ceph.admin import Admin, NoRights
+
+    with explained():
+        here = target(directory, root)
+        here.check(disks=not images_only)
+        admin = Admin(conf, keyring) if keyring else None
+        if dry_run or admin is None:
+            return _by_hand(style, here, admin, dry_run)
+        steps = output.Steps(quiet=style == "json")
+        done: list[str] = []
+        try:
+            with steps.step("pools and users"):
+                prepared = adding.prepare(admin, here.pools, here.machines, lambda step: done.append(step.text))
+        except NoRights as error:
+            click.echo(f"{error}", err=True)
+            return _by_hand(style, here, admin, dry_run) or FAILED
+        with steps.step("keyrings and ceph.conf"):
+            written = adding.write(prepared, here.files, here.own_users)
+        found = _proved(here, steps)
+        if not all(check.ok for check in found):
+            _show(style, done, written, found, "nothing is set: see what failed")
+            return FAILED
+        with steps.step("the cloud's configuration"):
+            next_ = here.set(prepared, disks=not images_only)
+        _show(style, done, written, found, next_)
+    return 0
+
+
+@command.command()
+@options.state_dir
+@options.output_format
+@root_option
+def check(directory: StateDirectory, style: str, root: Path) -> int:
+    """Prove again, from this machine, that the storage works: write, clone, read back, shut out, wrong key refused."""
+    with explained():
+        here = target(directory, root)
+        if not here.files.conf.exists():
+            raise Problem("images and disks are on this machine's own disk: there is nothing to check")
+        found = _proved(here, output.Steps(quiet=style == "json"))
+    _show(style, [], [], found, None)
+    return 0 if all(one.ok for one in found) else FAILED
+
+
+@command.command()
+@options.state_dir
+@options.output_format
+@root_option
+def show(directory: StateDirectory, style: str, root: Path) -> None:
+    """Show where images and disks lie, how much there is, and how the storage is."""
+    with explained():
+        here = target(directory, root)
+        facts: dict[str, Any] = {"images": here.images, "disks": here.disks}
+        if here.files.conf.exists():
+            facts.update(_usage(here))
+    output.facts(style, facts)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Failures as one line."""
+    from stackling.deploy.ceph.admin import CephRefused
+    from stackling.deploy.ceph.target import NoTarget
+    from stackling.deploy.cluster.description import ClusterError
+    from stackling.drivers.ceph.client import CephError
+
+    try:
+        with local.explained():
+            yield
+    except (CephRefused, CephError, ClusterError, NoTarget) as error:
+        raise Problem(str(error)) from None
+
+
+def _proved(here: Target, steps: output.Steps) -> list[Any]:
+    from stackling.deploy.ceph import proof
+
+    with steps.step("proof from this machine"):
+        return proof.prove(here.files, here.pools, here.machine, control=here.control)
+
+
+def _by_hand(style: str, here: Target, admin: Any, dry_run: bool) -> int:
+    """Print what would be done, or what somebody else has to do."""
+    from stackling.deploy.ceph import add as adding
+
+    steps = adding.plan(admin, here.pools, here.machines)
+    commands = [step.text for step in steps]
+    if not dry_run:
+        commands = adding.by_hand(steps, here.machines, Path("stackling.keyring"))
+    files = [str(here.files.conf), *(str(here.files.keyring(user)) for user in here.own_users)]
+    if style == "json":
+        output.show(style, {"commands": commands, "files": files})
+        return 0
+    if not dry_run:
+        click.echo("As the cluster's administrator, run this, and then this command again with\n"
+                   "--keyring stackling.keyring:\n", err=True)
+    for line in commands:
+        click.echo(line)
+    if dry_run:
+        for name in files:
+            click.echo(f"# write {name}")
+        click.echo(f"# set images and disks to rbd in {here.configuration}")
+    return 0
+
+
+def _show(style: str, done: list[str], written: list[Path], found: list[Any], next_: str | None) -> None:
+    value = {"commands": done, "files": [str(path) for path in written],
+             "proof": [dataclasses.asdict(one) for one in found], "next": next_}
+    tables: list[Any] = []
+    if done or written:
+        rows = [["ran", text] for text in dict.fromkeys(done)] + [["wrote", str(path)] for path in written]
+        tables.append((["what", "which"], rows))
+    tables.append((["proof", "", "seconds", "what was found"], [
+        [one.what, output.colored("ok", output.GREEN) if one.ok else output.colored("failed", output.RED),
+         f"{one.seconds:.2f}", one.detail] for one in found]))
+    output.show(style, value, *tables)
+    if next_ and style != "json":
+        click.echo(next_)
+
+
+def _usage(here: Target) -> dict[str, Any]:
+    from stackling.drivers.ceph.client import CephAccess, CephClient
+
+    user = IMAGES_USER if here.control else machine_user_name(here.machine)
+    client = CephClient(CephAccess(here.files.conf, user, here.files.keyring(user)))
+    try:
+        health = client.quick("health")
+        found = {"cluster": client.fsid, "health": health["status"],
+                 "problems": ", ".join(health["checks"]) or None}
+        for pool in (here.pools.images, here.pools.disks):
+            room = client.quick("space", pool=pool)
+            found[pool] = f"{output.size(room['used'])} used, room for {output.size(room['free'])}"
+        shut_out = [entry["addr"] for entry in client.quick("blocklist")]
+        return {**found, "shut_out": ", ".join(shut_out) or None}
+    finally:
+        client.close()
+

@@ -1,0 +1,124 @@
+"""Whose storage it is: this machine's own cloud, or the cluster that this machine belongs to."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from stackling.deploy.ceph.add import Prepared
+from stackling.deploy.ceph.files import CephFiles
+from stackling.deploy.ceph.rights import IMAGES_USER, Pools, machine_user_name
+from stackling.deploy.cluster import description, remote
+from stackling.deploy.cluster.description import Cluster
+from stackling.deploy.cluster.paths import Paths
+from stackling.deploy.cluster.remote import Described
+from stackling.deploy.embedded import configuration as configurations
+from stackling.deploy.embedded import processes
+from stackling.deploy.embedded.configuration import Configuration
+from stackling.deploy.embedded.directory import StateDirectory
+from stackling.deploy.embedded.stop import SUPERVISOR
+
+
+class NoTarget(Exception):
+    """It can't be done here or now; the message says why and what to do next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Base of the two. ``machines`` are all that run servers; ``control``: this machine writes images."""
+
+    files: CephFiles
+    pools: Pools
+    machine: str
+    machines: tuple[str, ...]
+    control: bool
+    images: str
+    disks: str
+    configuration: Path
+
+    @property
+    def own_users(self) -> list[str]:
+        """Whose keys this machine needs."""
+        return [*((IMAGES_USER,) if self.control else ()), machine_user_name(self.machine)]
+
+    def check(self, *, disks: bool) -> None:
+        """Raises ``NoTarget`` when the change can't be made now; *disks*: servers' disks are to move, too."""
+        raise NotImplementedError
+
+    def set(self, prepared: Prepared, *, disks: bool) -> str:
+        """Let the cloud use it; what to do next, in words."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class OneMachine(Target):
+    """This machine's own cloud."""
+
+    directory: StateDirectory
+    found: Configuration
+
+    def check(self, *, disks: bool) -> None:
+        if self.found.simulated:
+            raise NoTarget("this cloud is simulated: its servers have no disks")
+        if processes.find(self.directory.pid_file(SUPERVISOR), self.directory.digest, SUPERVISOR):
+            raise NoTarget("the cloud is up; run `stackling down` first, and `stackling up` afterwards")
+        if disks and self.disks == "local" and any(self.directory.instances.iterdir()):
+            raise NoTarget("there are servers with disks on this machine, which would be lost to them: delete them "
+                           "first, or use --images-only")
+
+    def set(self, prepared: Prepared, *, disks: bool) -> str:
+        changed = self.found.changed(images="rbd", disks="rbd" if disks else self.found.disks)
+        configurations.write(self.directory.configuration, changed)
+        return "Images and disks are in Ceph from the next `stackling up` on."
+
+
+@dataclass(frozen=True, slots=True)
+class WholeCluster(Target):
+    """The cluster that this machine is a control machine of."""
+
+    paths: Paths
+    cluster: Cluster
+
+    def check(self, *, disks: bool) -> None:
+        if not self.control:
+            raise NoTarget("run this on a control machine of the cluster")
+
+    def set(self, prepared: Prepared, *, disks: bool) -> str:
+        newest = remote.described(self.paths)
+        storage = msgspec.structs.replace(
+            newest.cluster.storage, images="rbd", disks="rbd" if disks else newest.cluster.storage.disks)
+        remote.give_ceph(self.paths, prepared.conf, prepared.keys)
+        if storage != newest.cluster.storage:
+            remote.replace(self.paths, Described(
+                newest.generation + 1, msgspec.structs.replace(newest.cluster, storage=storage)))
+        return "Every machine takes its key and the new description by itself, or with `stackling cluster sync`."
+
+
+def target(directory: StateDirectory, root: Path = Path("/")) -> Target:
+    """The cluster where this is a machine of one, else the cloud in *directory*. Raises ``NoTarget``."""
+    paths = Paths(root)
+    if paths.cluster.exists():
+        return _cluster(paths)
+    try:
+        found = configurations.read(directory.configuration)
+    except FileNotFoundError:
+        raise NoTarget(f"there is no cloud in {directory.root}: run `stackling up` and `stackling down` first"
+                       ) from None
+    machine = found.machine or socket.gethostname()
+    return OneMachine(
+        files=CephFiles(directory.ceph), pools=Pools(found.image_pool, found.disk_pool), machine=machine,
+        machines=(machine,), control=True, images=found.images, disks=found.disks,
+        configuration=directory.configuration, directory=directory, found=found)
+
+
+def _cluster(paths: Paths) -> WholeCluster:
+    cluster = description.read(paths.cluster)
+    storage = cluster.storage
+    return WholeCluster(
+        files=CephFiles(paths.ceph), pools=Pools(storage.image_pool, storage.disk_pool), machine=paths.name,
+        machines=tuple(machine.name for machine in cluster.machines),
+        control=cluster.machine(paths.name).control, images=storage.images, disks=storage.disks,
+        configuration=paths.cluster, paths=paths, cluster=cluster)
