@@ -43,7 +43,7 @@ test: lint ## everything that this machine can run
 	$(PYTEST) -m "(root or e2e or crash) and not survival" $(PYTEST_ARGS)
 
 test-ha: setup-test ## everything that a cluster has to survive, in a lab of three machines
-	$(PYTEST) tests/lab/test_survival.py -rP $(PYTEST_ARGS)
+	$(PYTEST) tests/lab/test_survival.py tests/lab/test_pacemaker.py -rP $(PYTEST_ARGS)
 
 test-all: test test-ha bench ## all tests and the benchmarks
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stackling.deploy.cluster import description, pki, secrets
+from stackling.deploy.cluster import corosync, description, pki, secrets
 from stackling.deploy.cluster.apply import apply
 from stackling.deploy.cluster.description import Cluster, Fencing
 from stackling.deploy.cluster.paths import ConfigFile, Paths
@@ -39,15 +39,6 @@ def describe(lab: Lab, *, take_over: Literal["evacuate", "identity"] = "evacuate
                    fencing=Fencing(agent="fence_lab" if fence else ""))
 
 
-def corosync(cluster: Cluster) -> bytes:
-    """Its configuration, as small as it can be."""
-    nodes = "".join(f"  node {{\n    ring0_addr: {one.address}\n    name: {one.name}\n    nodeid: {number}\n  }}\n"
-                    for number, one in enumerate(cluster.control, 1))
-    return (f"totem {{\n  version: 2\n  cluster_name: {cluster.name}\n  transport: knet\n  crypto_cipher: aes256\n"
-            f"  crypto_hash: sha256\n  token: 1000\n}}\nquorum {{\n  provider: corosync_votequorum\n}}\nlogging {{\n"
-            f"  to_syslog: yes\n}}\nnodelist {{\n{nodes}}}\n").encode()
-
-
 def unit(service: str) -> bytes:
     """The unit of a stand-in."""
     kind = "exec" if service in _PLAIN else "notify"
@@ -68,19 +59,17 @@ def machine_files(cluster: Cluster) -> dict[str, list[ConfigFile]]:
             *secrets.files(key, paths), *pki.files(pki.for_machine(authority, cluster, machine), paths),
             *files.files(paths), script,
             *(ConfigFile(Path(f"/etc/systemd/system/stackling-{one}.service"), unit(one)) for one in SERVICES),
-            ConfigFile(Path("/etc/corosync/corosync.conf"), corosync(cluster)),
-            ConfigFile(Path("/etc/corosync/authkey"), key.corosync_key, 0o400),
-            ConfigFile(Path("/etc/pacemaker/authkey"), key.pacemaker_key, 0o640, "root:haclient"),
+            *corosync.files(cluster, machine.name, key, paths),
         ]
     return found
 
 
 def until(what: str, ask: Callable[[], Any], limit: float = 60.0) -> Any:
-    """What *ask* says once it is neither None nor False."""
+    """What *ask* says once that is something."""
     end = time.monotonic() + limit
     while True:
         found = ask()
-        if found is not None and found is not False:
+        if found:
             return found
         if time.monotonic() > end:
             raise AssertionError(f"not within {limit:g} s: {what}")
@@ -109,8 +98,8 @@ class PacemakerCluster:
     def _install(self, machine: Machine, wanted: Iterable[ConfigFile]) -> None:
         root = machine.path("/")
         apply([ConfigFile(root / file.path.relative_to("/"), file.content, file.mode, file.owner) for file in wanted])
-        machine.run(["systemctl", "enable", "--now", *(f"stackling-{one}" for one in STARTED_BY_SYSTEMD), "corosync",
-                     "pacemaker"])
+        machine.run(["systemctl", "enable", "--now", "--no-block", "corosync", "pacemaker",
+                     *(f"stackling-{one}" for one in STARTED_BY_SYSTEMD)])
 
     def run_on(self, machine: Machine) -> Callable[..., Result]:
         """Runs a driver's programs on *machine*."""

@@ -38,6 +38,15 @@ def tls(*, mutual: bool) -> ssl.SSLContext:
     return context
 
 
+def among_control() -> ssl.SSLContext:
+    """The northbound database knows only what all control machines have."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(ETC / "secrets/control_identity")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(ETC / "secrets/control_identity")
+    return context
+
+
 class Talk(socketserver.BaseRequestHandler):
     """Sends ``greeting``, then answers every piece with ``answer``, or itself."""
 
@@ -129,9 +138,11 @@ def main(kind: str) -> None:
         case "database":
             server = talk(RUN / "database.sock", greeting=b"\x4a\x00\x00\x00\x0a5.5.5-10.11 stand-in\x00")
         case "rabbitmq":
-            server = talk((address(), 5672), answer=b"\x01\x00\x00\x00\x00\x00\x00\xce")
-        case "ovn-nb" | "ovn-sb":
-            server = talk((address(), 6641 if kind == "ovn-nb" else 6642), context=tls(mutual=True))
+            server = talk(("127.0.0.1", 5672), answer=b"\x01\x00\x00\x00\x00\x00\x00\xce")
+        case "ovn-nb":
+            server = talk((address(), 6641), context=among_control())
+        case "ovn-sb":
+            server = talk((address(), 6642), context=tls(mutual=True))
         case "ovs-db":
             server = talk(RUN / "ovs/conf.sock")
         case "api":

@@ -227,3 +227,17 @@ def test_the_agents_are_files_that_run_by_themselves(tmp_path: Path) -> None:
         assert not any("password" in parameter.get("name", "") for parameter in root.iter("parameter"))
         unknown = subprocess.run([program, "dance"], capture_output=True, text=True, timeout=20, check=False)
         assert unknown.returncode == 3
+
+
+def test_pacemakers_start_waits_for_those_that_start_too() -> None:
+    from stackling.deploy.pacemaker.agents import wait_for_members as waiting
+
+    ring = "runtime.members.1.status (str) = joined\nruntime.members.2.status (str) = left\n"
+    nodes = "nodelist.node.0.name (str) = m1\nnodelist.node.0.nodeid (u32) = 1\nnodelist.node.1.nodeid (u32) = 2\n"
+    assert waiting._JOINED.findall(ring) == ["1"]
+    assert waiting._CONFIGURED.findall(nodes) == ["1", "2"]
+    assert waiting._CONTROLLERS.search("crmd\\x00\nattrd\\x00\n")
+    assert waiting.decided({"1", "2"}, {"1"}, controllers=False) == ""
+    assert waiting.decided({"1", "2"}, {"1", "2"}, controllers=False)
+    assert waiting.decided({"1", "2"}, {"1"}, controllers=True)
+    assert waiting.decided(set(), set(), controllers=False)

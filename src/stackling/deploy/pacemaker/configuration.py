@@ -122,10 +122,11 @@ def _op(name: str, timeout: str, **options: str) -> Operation:
 
 
 def _service(identifier: str, agent: str, parameters: Options, *, start: str, stop: str, interval: str, monitor: str,
-             again: str = "30s") -> Primitive:
-    """A resource whose failures never fence; it is tried *again* so long after a failure."""
+             again: str = "30s", failures: int = FAILURES) -> Primitive:
+    """A resource whose failures never fence. After *failures* it is left alone for *again*."""
+    meta = {"failure-timeout": again, **({"migration-threshold": str(failures)} if failures != FAILURES else {})}
     return Primitive(
-        identifier, f"ocf:stackling:{agent}", parameters, {"failure-timeout": again},
+        identifier, f"ocf:stackling:{agent}", parameters, meta,
         (_op("start", start), _op("stop", stop, on_fail="block"), _op("monitor", monitor, interval=interval)))
 
 
@@ -135,7 +136,9 @@ def _clone(member: str) -> Clone:
 
 def _control() -> Iterator[Resource]:
     """What runs on control machines."""
-    yield _service(DATABASE, "database", {}, start="30s", stop="10s", interval="5s", monitor="15s", again="15s")
+    # Only watched: to start it again helps nothing, and what needs it is better elsewhere at once.
+    yield _service(DATABASE, "database", {}, start="30s", stop="10s", interval="5s", monitor="15s", again="15s",
+                   failures=1)
     yield _clone(DATABASE)
     yield _service(BROKER, "rabbitmq", {}, start="40s", stop="40s", interval="10s", monitor="20s")
     yield _clone(BROKER)

@@ -9,6 +9,13 @@ from stackling.deploy.cluster.paths import ConfigFile, Paths
 AGENTS = ("agent", "control", "database", "host", "ovn", "rabbitmq")
 _LIBRARY = "usr/lib/ocf/lib/stackling"
 _DIRECTORY = "usr/lib/ocf/resource.d/stackling"
+PROGRAMS = ("fence-secret", "wait-for-members")
+_DROP_IN = f"""\
+# Written by Stackling.
+[Service]
+ExecStartPre=-/{_LIBRARY}/wait-for-members
+TimeoutStartSec=infinity
+"""
 _HEAD = """#!/usr/bin/python3 -I
 import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), {library!r}))
@@ -16,7 +23,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), {li
 
 
 def files(paths: Paths) -> list[ConfigFile]:
-    """The agents ``ocf:stackling:*``, what they import, and the script that tells a fence agent its secrets."""
+    """The agents ``ocf:stackling:*``, what they import, the script that tells a fence agent its secrets, and what
+    Pacemaker's start waits for."""
     library, directory = paths.root / _LIBRARY, paths.root / _DIRECTORY
     found = [ConfigFile(library / "stackling_ocf" / source.name, source.read_bytes())
              for source in sorted(package("stackling.deploy.pacemaker.agents").iterdir(), key=lambda one: one.name)
@@ -26,11 +34,14 @@ def files(paths: Paths) -> list[ConfigFile]:
 from stackling_ocf import {name}, resource
 resource.main({name}.AGENT)
 """), 0o755))
-    found.append(ConfigFile(library / "fence-secret", _program(".", """\
-from stackling_ocf import fence_secret
-fence_secret.main()
+    for name in PROGRAMS:
+        module = name.replace("-", "_")
+        found.append(ConfigFile(library / name, _program(".", f"""\
+from stackling_ocf import {module}
+{module}.main()
 """), 0o755))
-    return found
+    drop_in = paths.root / "etc/systemd/system/pacemaker.service.d/stackling.conf"
+    return [*found, ConfigFile(drop_in, _DROP_IN.encode())]
 
 
 def _program(library: str, body: str) -> bytes:

@@ -24,7 +24,7 @@ def check(call: Call, limit: float) -> None:
         raise Failed("; ".join(map(str, missing)) or "the API can't use the database")
 
 
-SERVICE = services.Service(lambda call: (call["unit"],), check, limit=4.0, patience=15.0)
+SERVICE = services.Service(lambda call: (call["unit"],), check, limit=3.0, patience=4.0)
 
 
 def _start(call: Call) -> Code:
