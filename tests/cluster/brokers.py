@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from stackling.deploy.cluster import rabbitmq
+from stackling.drivers.local.bus import LocalBus
 from stackling.drivers.rabbitmq.bus import RabbitBus
 from tests.cluster.bench import Bench, eventually
 
@@ -53,13 +54,13 @@ class Brokers:
         """Wait until *buses* know that no broker is left."""
         eventually(lambda: not any(bus.connected for bus in buses), 60)
 
-    def bus(self) -> RabbitBus:
+    def bus(self, near: LocalBus | None = None, machine: str = "") -> RabbitBus:
         """One in the control plane of the first machine; its threads are made on that machine's network."""
-        machine = self.bench.names[0]
+        place = self.bench.names[0]
         addresses = [f"{one.address}:{rabbitmq.PORT}" for one in self.bench.cluster.control]
-        made = RabbitBus(addresses, self.bench.secrets[machine].rabbitmq_password,
-                         self.bench.paths(machine).secrets / "control_identity")
-        with self._network(machine):
+        made = RabbitBus(addresses, self.bench.secrets[place].rabbitmq_password,
+                         self.bench.paths(place).secrets / "control_identity", near=near, machine=machine)
+        with self._network(place):
             made.listen(lambda _keys: None)
         return made
 

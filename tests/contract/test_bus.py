@@ -110,6 +110,23 @@ def test_nobody_there_at_all() -> None:
 
 
 @pytest.mark.root
+def test_processes_of_one_machine_need_no_broker_and_hear_once(brokers: Brokers, tmp_path: Path) -> None:
+    brokers.up()
+    one, two = (brokers.bus(near=LocalBus(tmp_path), machine="m1") for _ in range(2))
+    far = brokers.bus(near=LocalBus(tmp_path / "far"), machine="m2")
+    inboxes = [heard(bus) for bus in (one, two, far)]
+    _joined(one, two, far)
+    one.send([("server", "a")])
+    one.send([("server", "b")])
+    for inbox in inboxes:
+        until(inbox, [("server", "a")])
+        until(inbox, [("server", "b")])
+        assert inbox.empty()
+    for bus in (one, two, far):
+        bus.close()
+
+
+@pytest.mark.root
 @pytest.mark.crash
 def test_brokers_die_and_come_back(brokers: Brokers) -> None:
     brokers.up()

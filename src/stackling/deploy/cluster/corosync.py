@@ -58,7 +58,7 @@ _NODE = """\
 def files(cluster: Cluster, name: str, secrets: Secrets, paths: Paths) -> list[ConfigFile]:
     """The files of machine *name*: as a full member, or as one that members reach by pacemaker_remote."""
     machine = cluster.machine(name)
-    remote = ConfigFile(paths.root / "etc/pacemaker/authkey", secrets.pacemaker_key, 0o640, "root:haclient")
+    remote = ConfigFile(paths.root / "etc/pacemaker/authkey", secrets.pacemaker_key, 0o400, "hacluster:haclient")
     settings = ConfigFile(paths.root / "etc/default/pacemaker", _pacemaker(machine).encode())
     if not machine.control:
         return [remote, settings]

@@ -22,6 +22,8 @@ from typing import Any
 
 import msgspec
 
+from stackling.ports.bus import Bus
+
 log = logging.getLogger(__name__)
 Keys = Sequence[tuple[str, str]]
 EXCHANGE = "stackling"
@@ -49,13 +51,14 @@ class RabbitBus:
     """``ports.bus.Bus`` over the brokers at *addresses* (``host:port``).
 
     *identity* is a PEM file with a certificate, its key, and the authority that brokers' certificates must have, too;
-    None: no TLS.
+    None: no TLS. *near* is the bus of this *machine*'s processes, among which the brokers then have no part.
     Connecting begins when somebody sends or listens.
     """
 
     def __init__(self, addresses: Sequence[str], password: str, identity: Path | None = None,
-                 account: str = "stackling") -> None:
-        self._own, self._number = secrets.token_hex(8), 0
+                 account: str = "stackling", near: Bus | None = None, machine: str = "") -> None:
+        self._near, self._machine = near, machine if near is not None else secrets.token_hex(8)
+        self._own, self._number = f"{self._machine}/{secrets.token_hex(8)}", 0
         self._listeners: list[Callable[[Keys], None]] = []
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._lock = threading.Lock()
@@ -69,7 +72,10 @@ class RabbitBus:
         return sum(broker.connected.is_set() for broker in self._brokers)
 
     def send(self, keys: Keys) -> None:
-        self._deliver(keys)
+        if self._near is None:
+            self._deliver(keys)
+        else:
+            self._near.send(keys)
         with self._lock:
             self._number += 1
             number = self._number
@@ -82,10 +88,14 @@ class RabbitBus:
 
     def listen(self, woken: Callable[[Keys], None]) -> None:
         self._listeners.append(woken)
+        if self._near is not None:
+            self._near.listen(woken)
         self._start()
 
     def close(self) -> None:
         """Disconnect, in the background."""
+        if self._near is not None:
+            self._near.close()
         for broker in self._brokers:
             broker.stop()
 
@@ -107,7 +117,7 @@ class RabbitBus:
         except msgspec.DecodeError:
             self._deliver([])
             return
-        if message.sender == self._own:
+        if message.sender.partition("/")[0] == self._machine:
             return
         key = (message.sender, message.number)
         with self._lock:

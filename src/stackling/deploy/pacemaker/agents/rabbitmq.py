@@ -11,7 +11,7 @@ _HEADER = b"AMQP\x00\x00\x09\x01"
 
 def check(call: Call, limit: float) -> None:
     """It begins an AMQP 0-9-1 conversation (Connection.Start is the first method frame)."""
-    host, _, port = (call["address"] or f"{machine.address()}:{PORT}").rpartition(":")
+    host, _, port = call["address"].rpartition(":")
     answer = machine.converse((host, int(port)), limit, send=_HEADER)
     if answer[:1] != b"\x01":
         raise Failed("the broker doesn't speak AMQP 0-9-1")
@@ -26,5 +26,5 @@ AGENT = Agent(
     lambda call: services.start(SERVICE, call), lambda call: services.stop(SERVICE, call),
     lambda call: services.monitor(SERVICE, call),
     (Parameter("unit", "systemd unit", "The unit of the broker.", "stackling-rabbitmq.service"),
-     Parameter("address", "address", f"Where it listens, HOST:PORT. Default: this machine's address, port {PORT}.")),
+     Parameter("address", "address", "Where it listens without TLS, HOST:PORT.", f"127.0.0.1:{PORT}")),
     seconds=(40, 40, 20))
