@@ -210,6 +210,9 @@ class Converger:
                 case p.MakeDisks():
                     async with self._making:
                         await run(self._disks.make, desired, self._progress(desired, guest), self._era)
+                case p.FetchDisks(source):
+                    async with self._making:
+                        await run(self._disks.fetch, desired, source, self._progress(desired, guest))
                 case p.Export():
                     async with self._making:
                         await run(self._disks.export, desired)
@@ -318,6 +321,7 @@ class Converger:
 
 
 _WORDS: dict[type, str] = {
+    p.FetchDisks: "copying disks",
     p.MakeDisks: "making disks", p.Define: "defining", p.Start: "starting", p.SwitchOff: "switching off",
     p.Suspend: "saving memory", p.Plug: "attaching an interface", p.Unplug: "detaching an interface",
     p.ResizeDisks: "resizing disks", p.Export: "copying the root disk", p.HandOver: "saving the image",

@@ -65,6 +65,13 @@ class MakeDisks:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchDisks:
+    """Copy the disks from the agent of the former host."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Define:
     """Make the definition from the document."""
 
@@ -171,8 +178,8 @@ class Refuse:
     reason: str
 
 
-Step = (MakeDisks | Define | Start | AskShutdown | Wait | SwitchOff | Pause | Unpause | Suspend | Plug | Unplug
-        | Forget | Wipe | ResizeDisks | ForgetKept | Export | HandOver | Hold | Note | Refuse)
+Step = (MakeDisks | FetchDisks | Define | Start | AskShutdown | Wait | SwitchOff | Pause | Unpause | Suspend | Plug
+        | Unplug | Forget | Wipe | ResizeDisks | ForgetKept | Export | HandOver | Hold | Note | Refuse)
 OFF = (None, Power.STOPPED, Power.CRASHED, Power.ABSENT)
 
 
@@ -196,10 +203,12 @@ def power_generation(desired: ServerDesired) -> int:
 def plan(desired: ServerDesired, seen: Observed, done: Done, boot_id: str,
          asked: Asked | None = None) -> tuple[Step, ...]:
     """The next steps; empty: converged (or left as it is on purpose)."""
-    if not desired.present:
-        return _remove(desired, seen, asked)
     if desired.arrival is not None and desired.arrival.hold:
         return (Hold(),)
+    if not desired.present:
+        return _remove(desired, seen, asked)
+    if desired.arrival is not None and desired.arrival.source and seen.disks is None:
+        return (FetchDisks(desired.arrival.source),)
     power = seen.guest.power if seen.guest else None
     steps = _export(desired, seen, done)
     if steps:

@@ -21,7 +21,6 @@ from stackling.ports.document import ServerDesired
 from stackling.store.tables.compute import departures, servers
 from stackling.store.transaction import Tx
 
-LOCAL = "local"
 _d = departures
 _ONE = select(_d).where(_d.c.host_id == bindparam("host"), _d.c.server_id == bindparam("server"))
 _OF_SERVER = select(_d).where(_d.c.server_id == bindparam("server"))
@@ -36,6 +35,11 @@ _SET = update(_d).where(_d.c.host_id == bindparam("host"), _d.c.server_id == bin
 _WRITTEN = ("generation", "host_generation", "awaited", "kept", "wipe", "absent")
 _STANDS = select(servers.c.id, servers.c.deleted, servers.c.move, servers.c.observed_converged,
                  servers.c.observed_generation, servers.c.generation).where(servers.c.id == bindparam("server"))
+
+
+def is_local(storage: str) -> bool:
+    """Whether disks there are one host's alone (``ports.document.Inventory.storage``)."""
+    return storage.partition(":")[0] == "local"
 
 
 def add(tx: Tx, server: ServerRow, host_id: str, generation: int, storage: str, *, awaited: bool, kept: bool = False,
@@ -83,7 +87,7 @@ def reported_absent(tx: Tx, host_id: str, server_id: str, generation: int) -> bo
     row = tx.one(_ONE, host=host_id, server=server_id)
     if row is None or generation < row.generation or row.absent:
         return False
-    if row.wipe or row.storage != LOCAL:
+    if row.wipe or not is_local(row.storage):
         tx.changed(_DROP, host=host_id, server=server_id)
     else:
         _set(tx, row, awaited=0, absent=1)
@@ -114,7 +118,7 @@ def release(tx: Tx, server_id: str) -> None:
 def settled(tx: Tx, server_id: str) -> None:
     """The server has come to rest where it is now, or is deleted: local disks on former hosts may go."""
     for row in tx.all(_OF_SERVER, server=server_id):
-        if row.storage == LOCAL and not row.wipe and not row.kept:
+        if is_local(row.storage) and not row.wipe and not row.kept:
             _set(tx, row, generation=row.generation + 1, wipe=1, absent=0, new_order=True)
 
 

@@ -15,7 +15,7 @@ from stackling.compute.migrations import Type
 from stackling.core.errors import Forbidden, NotFound, Unauthorized
 from stackling.network import facade as network
 from stackling.ports.document import Arrival, HostDocument, MetadataDocument, Nic, Power, RootDisk, ServerDesired
-from stackling.store.tables.compute import servers
+from stackling.store.tables.compute import migrations, servers
 from stackling.store.tables.fleet import hosts, machines
 from stackling.store.transaction import Tx
 
@@ -28,7 +28,7 @@ _CHANGED = select(
     servers.c.swap_mib, servers.c.image_id, servers.c.image, servers.c.flavor, servers.c.nics, servers.c.config_drive,
     servers.c.document, servers.c.soft_reboots, servers.c.hard_reboots, servers.c.rebuilds,
     servers.c.resizes, servers.c.kept_resize, servers.c.restored_resize, servers.c.snapshot_id,
-    servers.c.move, servers.c.held,
+    servers.c.move, servers.c.held, servers.c.migration_id,
 ).where(servers.c.host_id == bindparam("host_id"), servers.c.host_generation > bindparam("since"),
         servers.c.deleted == 0).order_by(servers.c.host_generation)
 _MACHINE = select(machines.c.id, machines.c.credential_hash).where(
@@ -41,6 +41,9 @@ _SAVES_IMAGE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id =
     machines, machines.c.id == hosts.c.machine_id)).where(
     machines.c.credential_hash == bindparam("hash"), servers.c.snapshot_id == bindparam("image"),
     servers.c.deleted == 0)
+_SOURCE = select(migrations.c.storage, machines.c.address).select_from(migrations.join(
+    hosts, hosts.c.id == migrations.c.source_id).join(machines, machines.c.id == hosts.c.machine_id)).where(
+    migrations.c.id == bindparam("migration"))
 _metadata = msgspec.json.Decoder(MetadataDocument)
 _nics = msgspec.json.Decoder(tuple[Nic, ...])
 
@@ -85,7 +88,7 @@ def documents(tx: Tx, machine_id: str, host: str, since: int, epoch: int | None)
     return HostDocument(
         host=row.name, era=int(tx.setting("era") or 1), epoch=row.lease_epoch, generation=row.generation,
         complete=since == 0, servers=(
-            *(desired(server) for server in tx.all(_CHANGED, host_id=row.id, since=since)),
+            *(desired(server, _source(tx, server)) for server in tx.all(_CHANGED, host_id=row.id, since=since)),
             *departures.changed(tx, row.id, since)),
         networks=tuple(network.metadata_networks(tx, row.name)))
 
@@ -101,11 +104,12 @@ def saves_image(tx: Tx, credential: str | None, image_id: str) -> str | None:
     return str(row.id) if row is not None else None
 
 
-def desired(row: Row[Any]) -> ServerDesired:
-    """One server of a document."""
+def desired(row: Row[Any], source: str = "") -> ServerDesired:
+    """One server of a document. *source* is where the agent of its former host answers, if its disks are there."""
+    arrival = Arrival(hold=bool(row.held), source=source) if row.move in ARRIVING else None
     if row.deleting:
         return ServerDesired(id=row.id, generation=row.generation, present=False, name=row.name,
-                             project_id=row.project_id)
+                             project_id=row.project_id, arrival=arrival)
     properties: dict[str, str] = row.image["properties"] if row.image else {}
     return ServerDesired(
         id=row.id, generation=row.generation, name=row.name, project_id=row.project_id, power=Power(row.power),
@@ -115,7 +119,14 @@ def desired(row: Row[Any]) -> ServerDesired:
         machine_type=properties.get("hw_machine_type"), hardware=_hardware(properties, row.flavor["extra_specs"]),
         soft_reboots=row.soft_reboots, hard_reboots=row.hard_reboots, rebuilds=row.rebuilds,
         resizes=row.resizes, kept_resize=row.kept_resize, restored_resize=row.restored_resize,
-        snapshot=row.snapshot_id, arrival=Arrival(hold=bool(row.held)) if row.move in ARRIVING else None)
+        snapshot=row.snapshot_id, arrival=arrival)
+
+
+def _source(tx: Tx, row: Row[Any]) -> str:
+    if row.move not in (Type.MIGRATION, Type.RESIZE) or row.restored_resize:
+        return ""
+    found = tx.one(_SOURCE, migration=row.migration_id)
+    return found.address or "" if found is not None and departures.is_local(found.storage) else ""
 
 
 def _root(row: Row[Any]) -> RootDisk | None:

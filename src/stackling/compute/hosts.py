@@ -109,6 +109,14 @@ def force(tx: Tx, need: Need) -> Host | None:
     return _host(row, tx.time - UP_WITHIN)
 
 
+def get(tx: Tx, id: str) -> Host:
+    """The host with that id, as the scheduler sees it."""
+    row = tx.one(_HOST.where(hosts.c.id == id))
+    if row is None:
+        raise NotFound(f"Compute host {id} could not be found.")
+    return _host(row, tx.time - UP_WITHIN)
+
+
 def exists(tx: Tx, name: str) -> bool:
     """Whether a host is called so."""
     return tx.one(_HOST.where(hosts.c.name == name)) is not None
@@ -216,6 +224,11 @@ _LIST = _FULL.order_by(hosts.c.number)
 def is_up(host: Mapping[str, Any], now: float) -> bool:
     """Whether the host's machine reported within ``UP_WITHIN``, isn't fenced, and nobody forced it down."""
     return not host["forced_down"] and not host["fenced"] and (host["last_seen"] or 0.0) >= now - UP_WITHIN
+
+
+def talks(host: Mapping[str, Any], now: float) -> bool:
+    """Whether its machine reported within ``UP_WITHIN``, whatever was said of it."""
+    return (host["last_seen"] or 0.0) >= now - UP_WITHIN
 
 
 def list_hosts(tx: Tx) -> list[Mapping[str, Any]]:

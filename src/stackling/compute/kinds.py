@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stackling.compute import changes, rows, rules, servers
+from stackling.compute import changes, moving, rows, rules, servers
 from stackling.compute.model import ServerRow
 from stackling.engine.kinds import Blocked, Fence, Key, Kind, Outcome, Terminal
 from stackling.ports.document import Power
@@ -62,6 +62,9 @@ class ServerKind:
         row = rows.get(tx, desired.row["id"])
         if row is None or row["deleted"]:
             return
+        if row["held"]:
+            moving.recheck(tx, row)
+            return
         if row["deleting"]:
             if row["host_id"] is None or gone(row):
                 servers.finish_deletion(tx, row)
@@ -76,7 +79,8 @@ class ServerKind:
 
 def gone(row: ServerRow) -> bool:
     """Whether the agent has reported that nothing of a server that is being deleted is left."""
-    return row["observed_power"] == Power.ABSENT and row["observed_generation"] >= row["generation"]
+    return (row["observed_power"] == Power.ABSENT and bool(row["observed_converged"]) and not row["held"]
+            and row["observed_generation"] >= row["generation"])
 
 
 def _overdue(tx: Tx, row: ServerRow, reason: str) -> None:

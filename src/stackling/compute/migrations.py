@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import and_, bindparam, insert, or_, select, update
 from sqlalchemy.engine import Row
 
 from stackling.compute.model import ServerRow
 from stackling.core.context import Context
+from stackling.core.errors import Invalid
 from stackling.core.ids import new_id
 from stackling.store.tables.compute import migrations
 from stackling.store.transaction import Tx
@@ -84,9 +86,54 @@ def change(tx: Tx, id: int | None, status: Status, reason: str | None = None) ->
         tx.changed(_CHANGE, id_=id, new=status.value, why=reason, now=tx.now)
 
 
+def ended_with_server(tx: Tx, server: ServerRow) -> None:
+    """The server is gone: a resize that waited to be confirmed is, anything else under way has failed."""
+    status = Status.CONFIRMED if server["move"] is None else Status.ERROR
+    change(tx, server["migration_id"], status, "the server was deleted")
+
+
 def left(tx: Tx, server_id: str, source_id: str) -> None:
     """The host from which the server was evacuated has let go of it."""
     tx.changed(_LEFT, b_server=server_id, b_source=source_id, now=tx.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which migrations to list. ``host``: as source or destination. ``marker`` is a uuid."""
+
+    host: str | None = None
+    source: str | None = None
+    server_id: str | None = None
+    status: Sequence[str] = ()
+    type: str | None = None
+    user_id: str | None = None
+    project_id: str | None = None
+    since: str | None = None
+    before: str | None = None
+    limit: int | None = None
+    marker: str | None = None
+
+
+def list_migrations(tx: Tx, wanted: Wanted) -> Sequence[Row[Any]]:
+    """The newest first. Raises ``Invalid`` for an unknown marker."""
+    c = migrations.c
+    conditions: list[Any] = [column == value for column, value in (
+        (c.source, wanted.source), (c.server_id, wanted.server_id), (c.type, wanted.type),
+        (c.user_id, wanted.user_id), (c.project_id, wanted.project_id)) if value is not None]
+    if wanted.host is not None:
+        conditions.append(or_(c.source == wanted.host, c.dest == wanted.host))
+    if wanted.status:
+        conditions.append(c.status.in_(wanted.status))
+    if wanted.since is not None:
+        conditions.append(c.updated_at >= wanted.since)
+    if wanted.before is not None:
+        conditions.append(c.updated_at <= wanted.before)
+    if wanted.marker is not None:
+        row = tx.one(_BY_UUID, uuid=wanted.marker)
+        if row is None:
+            raise Invalid(f"Marker {wanted.marker} could not be found.")
+        conditions.append(or_(c.created_at < row.created_at, and_(c.created_at == row.created_at, c.id < row.id)))
+    return tx.all(select(migrations).where(*conditions).order_by(c.created_at.desc(), c.id.desc()).limit(wanted.limit))
 
 
 def progress(tx: Tx, id: int, shown: Mapping[str, int]) -> None:

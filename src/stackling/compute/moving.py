@@ -17,11 +17,22 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from stackling.compute import changes, create, departures, groups, hosts, migrations, rows, servers, timeline
+from stackling.compute import (
+    changes,
+    create,
+    departures,
+    groups,
+    hosts,
+    migrations,
+    rows,
+    servers,
+    shares,
+    timeline,
+)
 from stackling.compute.migrations import Status, Type
 from stackling.compute.model import Host, Need, ServerRow
 from stackling.core.context import Context, system_context
-from stackling.core.errors import NotFound
+from stackling.core.errors import Conflict, Invalid
 from stackling.core.ids import new_request_id
 from stackling.image import facade as images
 from stackling.network import facade as network
@@ -87,9 +98,17 @@ def let_go(tx: Tx, server_id: str) -> None:
     server = rows.get(tx, server_id)
     if server is None or server["deleted"] or not server["held"] or departures.is_held(tx, server_id):
         return
-    if server["move"] in (Type.MIGRATION, Type.RESIZE):
+    if server["move"] in (Type.MIGRATION, Type.RESIZE) and not server["restored_resize"]:
         migrations.change(tx, server["migration_id"], Status.POST_MIGRATING)
     changes.apply(tx, server, {"held": 0}, desired=True, deadline=DEADLINE)
+
+
+def recheck(tx: Tx, server: ServerRow) -> None:
+    """A server is held. Nobody waits for a host that fell silent after an administrator had called it down."""
+    row = migrations.get(tx, server["migration_id"])
+    if row is not None and row.type == Type.EVACUATION and not hosts.talks(hosts.get_host(tx, row.source_id), tx.time):
+        departures.fenced(tx, row.source_id)
+    let_go(tx, server["id"])
 
 
 # -- servers to be moved
@@ -109,9 +128,9 @@ def _priority(flavor: Mapping[str, Any]) -> int:
 
 
 def _need(server: ServerRow, storage: str) -> Need:
-    vcpus, memory, disk = servers.share(server)
+    vcpus, memory, disk = shares.here(server)
     return Need(vcpus, memory, disk, server["pinned_availability_zone"],
-                storage=None if storage == departures.LOCAL else storage)
+                storage=None if departures.is_local(storage) else storage)
 
 
 def need_elsewhere(tx: Tx, server: ServerRow, source: Mapping[str, Any]) -> Need:
@@ -146,6 +165,32 @@ def evacuate(tx: Tx, server_id: str, *, reason: str, host: str | None = None) ->
     return refusal
 
 
+def request_evacuation(tx: Tx, ctx: Context, server: ServerRow, how: Evacuate) -> None:
+    """What an administrator asks for. Raises ``Conflict`` (state), ``Invalid`` (its host is up, no such host).
+
+    When no host can take it the server is in ERROR with the reason, as Nova does it. That the old host is down is the
+    administrator's word; only while its agent still talks is it waited for.
+    """
+    servers.check_state(server, "evacuate", ("active", "stopped", "error"), launched=False)
+    if server["host_id"] is None:
+        raise Conflict(f"Instance {server['id']} is not ready")
+    if how.host is not None and not hosts.exists(tx, how.host):
+        raise Invalid(f"Compute host {how.host} not found.")
+    if how.host == server["host"]:
+        raise Invalid("The target host can't be the same one.")
+    source = hosts.get_host(tx, server["host_id"])
+    if hosts.is_up(source, tx.time):
+        raise Invalid(f"Compute service of {source['name']} is still in use.")
+    how = replace(how, awaited=not source["fenced"] and hosts.talks(source, tx.time))
+    refusal = move_off(tx, ctx, server, source, how)
+    if refusal is None:
+        return
+    migrations.add(tx, ctx, server, Type.EVACUATION, Status.ERROR, source, None, reason=refusal)
+    timeline.begin(tx, ctx, server, "evacuate", refusal)
+    after = changes.apply(tx, server, {**changes.NO_FAULT, **changes.fault(tx, refusal), "forced_error": 1})
+    timeline.finish(tx, after)
+
+
 @dataclass(frozen=True, slots=True)
 class Evacuate:
     """How a server leaves a lost host. ``forced``: the scheduler isn't asked about ``host``; ``stopped``: it is off
@@ -160,7 +205,7 @@ class Evacuate:
 
 def move_off(tx: Tx, ctx: Context, server: ServerRow, source: Mapping[str, Any], how: Evacuate) -> str | None:
     """Do it; why not, or None."""
-    local = source["storage"] == departures.LOCAL
+    local = departures.is_local(source["storage"])
     if server["deleting"] and local:
         departures.add(tx, server, source["id"], server["generation"] + 1, source["storage"], awaited=False)
         servers.finish_deletion(tx, server)
@@ -168,33 +213,39 @@ def move_off(tx: Tx, ctx: Context, server: ServerRow, source: Mapping[str, Any],
     need = replace(need_elsewhere(tx, server, source), host=how.host)
     dest = hosts.force(tx, need) if how.forced else hosts.place(tx, need)
     if dest is None:
-        if how.host is not None and not hosts.exists(tx, how.host):
-            raise NotFound(f"Compute host {how.host} could not be found.")
         return f"No valid host was found. {hosts.why_not(tx, need)[0]}."
-    hosts.release(tx, source["id"], *servers.share(server))
-    number = migrations.add(tx, ctx, server, Type.EVACUATION, Status.ACCEPTED, source, dest, reason=how.reason)
-    migrations.change(tx, server["migration_id"], Status.ERROR, how.reason)
+    values = _leave(tx, server, how)
     departures.add(tx, server, source["id"], server["generation"] + 1, source["storage"], awaited=how.awaited)
+    number = migrations.add(tx, ctx, server, Type.EVACUATION, Status.ACCEPTED, source, dest, reason=how.reason)
     timeline.begin(tx, ctx, server, "evacuate", f"from {source['name']} to {dest.name}: {how.reason}")
-    values: dict[str, Any] = {
-        **changes.NO_FAULT, "move": Type.EVACUATION.value, "migration_id": number, "held": int(how.awaited)}
+    values.update(move=Type.EVACUATION.value, migration_id=number, held=int(departures.is_held(tx, server["id"])))
+    if local and server["launched_at"] is not None:
+        values.update(rebuilds=server["rebuilds"] + 1)
+        if server["old_flavor"] is not None:
+            values.update(_RESIZE_KEPT)
+    settle_at(tx, server, dest, values)
+    return None
+
+
+_RESIZE_KEPT: Mapping[str, Any] = {"old_flavor": None, "kept_resize": 0, "restored_resize": 0}
+"""Of a resize that can't be undone any more, because what it would go back to is gone."""
+
+
+def _leave(tx: Tx, server: ServerRow, how: Evacuate) -> dict[str, Any]:
+    """Give back the server's room, end what was under way for it; the columns that follow."""
+    values: dict[str, Any] = dict(changes.NO_FAULT)
+    shares.release_here(tx, server)
+    if shares.between_hosts(server):
+        shares.release_elsewhere(tx, server)
+        migrations.change(tx, server["migration_id"],
+                          Status.CONFIRMED if server["move"] is None else Status.ERROR, how.reason)
+        departures.release(tx, server["id"])
+        values.update(_RESIZE_KEPT)
     if how.stopped:
         values.update(power=Power.STOPPED.value, power_generation=server["generation"] + 1)
     if server["snapshot_id"] is not None:
         images.drop_empty(tx, server["snapshot_id"])
         values["snapshot_id"] = None
-    if local and server["launched_at"] is not None:
-        values.update(_made_anew(server))
-        departures.release(tx, server["id"])
-    settle_at(tx, server, dest, values)
-    return None
-
-
-def _made_anew(server: ServerRow) -> dict[str, Any]:
-    """What of a resize can't be undone any more once the disk is gone."""
-    values: dict[str, Any] = {"rebuilds": server["rebuilds"] + 1}
-    if server["old_flavor"] is not None:
-        values.update(old_flavor=None, kept_resize=0, restored_resize=0)
     return values
 
 
@@ -210,10 +261,13 @@ def settle_at(tx: Tx, server: ServerRow, dest: Host, values: Mapping[str, Any]) 
 
 
 def arrived(tx: Tx, server: ServerRow) -> dict[str, Any]:
-    """The columns when the new host has the server as it shall be; what was kept for its return goes."""
+    """The columns when the new host has the server as it shall be."""
     if server["move"] == Type.EVACUATION:
         left = not departures.is_outstanding(tx, server["id"])
         migrations.change(tx, server["migration_id"], Status.COMPLETED if left else Status.DONE)
         departures.settled(tx, server["id"])
         return {"move": None, "migration_id": None}
-    return {}
+    if server["restored_resize"]:
+        return {"move": None}
+    migrations.change(tx, server["migration_id"], Status.FINISHED)
+    return {"move": None}

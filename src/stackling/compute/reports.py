@@ -88,7 +88,8 @@ def _unknown(tx: Tx, host: Mapping[str, Any], unknown: list[str], complete: bool
 
 
 def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
-    if server["deleting"] and guest.power is Power.ABSENT and guest.generation >= server["generation"]:
+    if (server["deleting"] and guest.power is Power.ABSENT and guest.converged and not server["held"]
+            and guest.generation >= server["generation"]):
         servers.finish_deletion(tx, {**server, **_observed(tx, guest)})
         return
     values = _observed(tx, guest)

@@ -4,7 +4,8 @@ Theory of operation. ``resizes`` counts every change of the flavor, back include
 keeps the root disk as it was before resize ``kept_resize``, lets the disk grow, and starts the guest by its new sizes;
 ``observed_resizes`` follows once that has converged. Until the resize is confirmed or undone ``old_flavor`` is the
 flavor that was left, and the host's room for the larger of both stays claimed, so that going back can't fail for want
-of room. Going back is a change like any other, with ``restored_resize`` naming what the disk shall be again.
+of room. A host without that room lets the server move to another one (``cold_migration``). Going back is a change like
+any other, with ``restored_resize`` naming what the disk shall be again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stackling.compute import changes, create, flavors, hosts, quotas, servers, timeline
+from stackling.compute import changes, cold_migration, create, flavors, hosts, quotas, servers, shares, timeline
 from stackling.compute.model import Flavor, ServerRow
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
@@ -30,10 +31,14 @@ def resize_server(tx: Tx, ctx: Context, server: ServerRow, flavor_ref: str) -> S
     flavor = _flavor(tx, ctx, server, flavor_ref)
     quotas.claim_growth(tx, server["project_id"], flavor.vcpus - server["vcpus"],
                         flavor.memory_mib - server["memory_mib"])
-    _claim(tx, server, flavor)
+    resized = {**sizes(flavor), "flavor": create.flavor_json(flavor)}
+    why_not_here = _claim(tx, server, flavor)
+    if why_not_here is not None:
+        return cold_migration.resize_elsewhere(tx, ctx, server, shares.of_flavor(resized["flavor"]), resized,
+                                               why_not_here)
     number = server["resizes"] + 1
     timeline.begin(tx, ctx, server, "resize", f"from {server['flavor']['name']} to {flavor.name}")
-    values = {**_sizes(flavor), "flavor": create.flavor_json(flavor), "old_flavor": server["flavor"],
+    values = {**resized, "old_flavor": server["flavor"],
               "resizes": number, "kept_resize": number, "restored_resize": 0, **changes.NO_FAULT}
     return _follow(tx, server, values)
 
@@ -42,6 +47,8 @@ def confirm_resize(tx: Tx, ctx: Context, server: ServerRow) -> ServerRow:
     """Keep the new flavor."""
     _check_resized(ctx, server, "confirmResize")
     timeline.begin(tx, ctx, server, "confirmResize", done=True)
+    if shares.between_hosts(server):
+        return cold_migration.confirm(tx, server)
     _release(tx, server, server["flavor"])
     return _follow(tx, server, {"old_flavor": None, "kept_resize": 0})
 
@@ -50,14 +57,20 @@ def revert_resize(tx: Tx, ctx: Context, server: ServerRow) -> ServerRow:
     """Go back to the old flavor and to the root disk as it was."""
     _check_resized(ctx, server, "revertResize")
     old: Mapping[str, Any] = server["old_flavor"]
+    if shares.between_hosts(server):
+        cold_migration.check_return(tx, server)
     timeline.begin(tx, ctx, server, "revertResize", f"back to {old['name']}")
-    values = {**_columns(old), "flavor": old, "old_flavor": server["flavor"],
+    values = {**columns(old), "flavor": old, "old_flavor": server["flavor"],
               "resizes": server["resizes"] + 1, "kept_resize": 0, "restored_resize": server["kept_resize"]}
+    if shares.between_hosts(server):
+        return cold_migration.go_back(tx, server, values)
     return _follow(tx, server, values)
 
 
 def reverted(tx: Tx, server: ServerRow) -> dict[str, Any]:
-    """The columns when the host has gone back; the larger flavor's room is given back."""
+    """The columns when the host has gone back; the larger flavor's room, or that on the other host, is given back."""
+    if shares.between_hosts(server):
+        return {"old_flavor": None, "restored_resize": 0, **cold_migration.returned(tx, server)}
     _release(tx, server, server["flavor"])
     return {"old_flavor": None, "restored_resize": 0}
 
@@ -83,16 +96,17 @@ def _flavor(tx: Tx, ctx: Context, server: ServerRow, ref: str) -> Flavor:
     return flavor
 
 
-def _claim(tx: Tx, server: ServerRow, flavor: Flavor) -> None:
-    vcpus, memory, disk = servers.share_of_flavor(server["flavor"])
+def _claim(tx: Tx, server: ServerRow, flavor: Flavor) -> str | None:
+    """Claim what the flavor takes more on the server's host; why not, or None."""
+    vcpus, memory, disk = shares.of_flavor(server["flavor"])
     more = max(0, flavor.vcpus - vcpus), max(0, flavor.memory_mib - memory), max(0, flavor.disk_gib - disk)
     if any(more) and not hosts.grow(tx, server["host_id"], *more):
-        why = hosts.lack_on(tx, server["host_id"], *more) or "is disabled, down or fenced"
-        raise Invalid(f"No valid host was found. A server is resized on its host, which {why}.")
+        return hosts.lack_on(tx, server["host_id"], *more) or "is disabled, down or fenced"
+    return None
 
 
 def _release(tx: Tx, server: ServerRow, kept: Mapping[str, Any]) -> None:
-    held, left = servers.share(server), servers.share_of_flavor(kept)
+    held, left = shares.here(server), shares.of_flavor(kept)
     more = tuple(a - b for a, b in zip(held, left, strict=True))
     if any(more):
         hosts.shrink(tx, server["host_id"], *more)
@@ -103,12 +117,13 @@ def _check_resized(ctx: Context, server: ServerRow, action: str) -> None:
     servers.check_state(server, action, ("resized",))
 
 
-def _sizes(flavor: Flavor) -> dict[str, Any]:
+def sizes(flavor: Flavor) -> dict[str, Any]:
+    """The columns that a flavor fills."""
     return {"flavor_id": flavor.id, "vcpus": flavor.vcpus, "memory_mib": flavor.memory_mib,
             "root_gib": flavor.root_gib, "ephemeral_gib": flavor.ephemeral_gib, "swap_mib": flavor.swap_mib}
 
 
-def _columns(flavor: Mapping[str, Any]) -> dict[str, Any]:
+def columns(flavor: Mapping[str, Any]) -> dict[str, Any]:
     """The same from a flavor as a server remembers it."""
     return {"flavor_id": flavor["id"], "vcpus": flavor["vcpus"], "memory_mib": flavor["ram"],
             "root_gib": flavor["disk"], "ephemeral_gib": flavor["ephemeral"], "swap_mib": flavor["swap"]}

@@ -38,7 +38,7 @@ _TASKS = {
     (Power.SUSPENDED, "stopped"): "suspending",
     (Power.SUSPENDED, "paused"): "suspending",
 }
-_TRANSIENT = ("image_uploading", "resize_finish", "rebuilding", "rebooting_hard", "rebooting")
+_TRANSIENT = ("image_uploading", "resize_migrating", "resize_finish", "rebuilding", "rebooting_hard", "rebooting")
 """What is done under way of these is no state of the server: it counts as what it shall be."""
 _STATUSES: dict[str, dict[str | None, str]] = {
     "active": {None: "ACTIVE", "rebooting": "REBOOT", "reboot_pending": "REBOOT", "reboot_started": "REBOOT",
@@ -133,6 +133,8 @@ def _task_of_counters(server: Mapping[str, Any]) -> str | None:
         return "rebuilding"
     if server["launched_at"] is None:
         return None
+    if server["move"] in ("migration", "resize") and server["held"] and not server["restored_resize"]:
+        return "resize_migrating"
     if server["resizes"] > server["observed_resizes"]:
         return "resize_reverting" if server["restored_resize"] else "resize_finish"
     if server["snapshot_id"] is not None:
@@ -151,7 +153,8 @@ def _vm_state(server: Mapping[str, Any], seen: Power | None, task: str | None) -
         return "error"
     if server["launched_at"] is None:
         return "building"
-    if task == "resize_reverting" or (task != "resize_finish" and server["old_flavor"] is not None):
+    if task == "resize_reverting" or (
+            task not in ("resize_finish", "resize_migrating") and server["old_flavor"] is not None):
         return "resized"
     if seen is None or seen is Power.ABSENT or task in _TRANSIENT:
         return _VM_STATES[Power(server["power"])]

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, insert
 
-from stackling.compute import changes, departures, hosts, quotas, rows, timeline
+from stackling.compute import changes, departures, migrations, quotas, rows, shares, timeline
 from stackling.compute.model import ServerRow
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
@@ -90,8 +90,9 @@ def finish_deletion(tx: Tx, server: ServerRow) -> None:
         images.drop_empty(tx, server["snapshot_id"])
     network.release_auto_floating_ips(tx, server["id"])
     network.unplug_server(tx, server["id"])
-    if server["host_id"] is not None:
-        hosts.release(tx, server["host_id"], *share(server))
+    shares.release_here(tx, server)
+    shares.release_elsewhere(tx, server)
+    migrations.ended_with_server(tx, server)
     departures.release(tx, server["id"])
     departures.settled(tx, server["id"])
     tx.execute(_FORGET_TAGS, {"server": server["id"]})
@@ -100,18 +101,6 @@ def finish_deletion(tx: Tx, server: ServerRow) -> None:
     changes.apply(tx, before, {"deleted": 1, "deleted_at": tx.now, "terminated_at": tx.now, "observed_power": None,
                                "deleting": 1, "addresses": "{}", "nics": "[]", "user_data": None, "document": "{}"})
     tx.forget(changes.KIND, server["id"], server["generation"])
-
-
-def share(server: ServerRow) -> tuple[int, int, int]:
-    """(vCPUs, MiB, GiB) that the server takes on its host, the larger of both flavors until a resize is confirmed."""
-    one, other = share_of_flavor(server["flavor"]), share_of_flavor(server["old_flavor"] or server["flavor"])
-    return max(one[0], other[0]), max(one[1], other[1]), max(one[2], other[2])
-
-
-def share_of_flavor(flavor: Mapping[str, Any]) -> tuple[int, int, int]:
-    """The same of a flavor as a server remembers it."""
-    disk = flavor["disk"] + flavor["ephemeral"] + (flavor["swap"] + 1023) // 1024
-    return int(flavor["vcpus"]), int(flavor["ram"]), int(disk)
 
 
 # -- metadata

@@ -40,6 +40,13 @@ class InstanceDisks(Protocol):
         """
         ...
 
+    def fetch(self, server: ServerDesired, source: str, progress: Callable[[str], None]) -> None:
+        """Copy the server's disks from another host, whose agent answers at *source*. Nothing when they are there.
+
+        Raises ``HypervisorError``, or ``GuestRefused`` where disks aren't copied.
+        """
+        ...
+
     def guard(self, server: ServerDesired, era: int = 1) -> None:
         """Called before each start of the guest: raises ``HypervisorError`` when another machine may be using the
         disks, or has a newer order about them."""

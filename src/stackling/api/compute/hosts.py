@@ -53,7 +53,7 @@ def _service(tx: Tx, call: Call, row: Row) -> Json:
         "updated_at": instant(row["last_seen"]) if row["last_seen"] else None,
         "disabled_reason": row["disabled_reason"]}
     if call.version >= (2, 11):
-        shown["forced_down"] = bool(row["forced_down"])
+        shown["forced_down"] = bool(row["forced_down"] or row["fenced"])
     return shown
 
 

@@ -139,11 +139,6 @@ _EVENTS = Schemas({
 
 # -- shown empty
 
-def no_migrations(tx: Tx, call: Call) -> Reply:
-    """GET /os-migrations: servers stay where they are until migration is offered."""
-    return Reply({"migrations": []})
-
-
 def no_audit_log(tx: Tx, call: Call) -> Reply:
     """GET /os-instance_usage_audit_log: no audit periods are kept."""
     if "before" in call.params and not call.params["before"][:4].isdecimal():
@@ -198,7 +193,6 @@ ROUTES = [
     route("GET", "/extensions", list_extensions, "extensions"),
     route("GET", "/extensions/{alias}", show_extension, "extensions"),
     route("POST", "/os-server-external-events", external_events, "os-server-external-events:create", body=_EVENTS),
-    route("GET", "/os-migrations", no_migrations, "os-migrations:index"),
     route("GET", "/os-instance_usage_audit_log", no_audit_log, "os-instance-usage-audit-log:list"),
     route("GET", "/os-instance_usage_audit_log/{before}", no_audit_log, "os-instance-usage-audit-log:show"),
     route("GET", "/os-console-auth-tokens/{token}", no_console_token, "os-console-auth-tokens"),

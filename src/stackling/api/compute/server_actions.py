@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from stackling.api.call import Call, Reply, Version
+from stackling.api.compute import moves
 from stackling.api.compute import schema_servers as schema
 from stackling.api.compute.parts import Json, route
 from stackling.api.compute.servers import columns, flavor_ref, plain_addresses, shown
@@ -215,9 +216,8 @@ _CONSOLE = _not_offered("Remote consoles aren't offered by this cloud yet; os-ge
 _V21, _V25, _V243 = (2, 1), (2, 5), (2, 43)
 
 NOT_OFFERED = {
-    "migrate": ("Cold migration", "os-migrate-server:migrate"),
     "os-migrateLive": ("Live migration", "os-migrate-server:migrate_live"),
-    "evacuate": ("Evacuation", "os-evacuate"), "rescue": ("Rescue mode", "os-rescue"),
+    "rescue": ("Rescue mode", "os-rescue"),
     "unrescue": ("Rescue mode", "os-unrescue"), "shelve": ("Shelving", "os-shelve:shelve"),
     "shelveOffload": ("Shelving", "os-shelve:shelve_offload"), "unshelve": ("Shelving", "os-shelve:unshelve"),
 }
@@ -260,6 +260,8 @@ ACTIONS: Mapping[str, ServerAction] = {
                                         max=_V25),
     "os-getRDPConsole": ServerAction(_not_offered("RDP consoles are gone.", Invalid), "os-remote-consoles",
                                      schema.bare("os-getRDPConsole"), max=_V25),
+    "evacuate": ServerAction(moves.evacuate, "os-evacuate", moves.EVACUATE, 200),
+    "migrate": ServerAction(moves.migrate, "os-migrate-server:migrate", moves.MIGRATE),
     "createImage": ServerAction(_create_image, "servers:create_image", schema.CREATE_IMAGE),
     "createBackup": ServerAction(_create_backup, "os-create-backup", schema.CREATE_BACKUP),
     **{name: ServerAction(_not_offered(f"{what} isn't offered by this cloud yet.", Invalid), rule, schema.bare(name))

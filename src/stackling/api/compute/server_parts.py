@@ -245,7 +245,8 @@ def _shown_event(call: Call, row: Any) -> Json:
     return shown
 
 
-def _moment(call: Call, name: str) -> str | None:
+def moment(call: Call, name: str) -> str | None:
+    """An instant in the query, as it is stored."""
     from datetime import UTC, datetime
 
     value = call.query.last(name)
@@ -261,7 +262,7 @@ def list_actions(tx: Tx, call: Call) -> Reply:
     if call.version < (2, 58):
         return Reply({"instanceActions": [_shown_action(call, row) for row in timeline.list_actions(tx, server)]})
     limit = int(call.query.last("limit") or 1000)
-    since, before = _moment(call, "changes-since"), _moment(call, "changes-before")
+    since, before = moment(call, "changes-since"), moment(call, "changes-before")
     if since and before and before < since:
         raise Invalid("The value of changes-since must be less than or equal to changes-before.")
     found = timeline.list_actions(tx, server, limit=min(limit, 1000), marker=call.query.last("marker"), since=since,
@@ -301,18 +302,6 @@ def attach_volume(tx: Tx, call: Call) -> Reply:
     """POST …/os-volume_attachments."""
     _server(tx, call)
     raise NotFound(f"Volume {call.body['volumeAttachment']['volumeId']} could not be found.")
-
-
-def list_migrations(tx: Tx, call: Call) -> Reply:
-    """GET …/migrations: none is ever under way yet."""
-    _server(tx, call)
-    return Reply({"migrations": []})
-
-
-def no_migration(tx: Tx, call: Call) -> Reply:
-    """…/migrations/{id}: there is none."""
-    server = _server(tx, call)
-    raise NotFound(f"Migration {call.params['migration']} not found for instance {server['id']}")
 
 
 def show_password(tx: Tx, call: Call) -> Reply:
@@ -413,11 +402,6 @@ ROUTES = [
                                                "delete_on_termination": BOOLEAN}, "volumeId"))})),
     route("GET", f"{_S}/os-volume_attachments/{{volume}}", no_volumes, "os-volumes-attachments:show"),
     route("DELETE", f"{_S}/os-volume_attachments/{{volume}}", no_volumes, "os-volumes-attachments:delete"),
-    route("GET", f"{_S}/migrations", list_migrations, "servers:migrations:index", min=(2, 23)),
-    route("GET", f"{_S}/migrations/{{migration}}", no_migration, "servers:migrations:show", min=(2, 23)),
-    route("DELETE", f"{_S}/migrations/{{migration}}", no_migration, "servers:migrations:delete", min=(2, 24)),
-    route("POST", f"{_S}/migrations/{{migration}}/action", no_migration, "servers:migrations:force_complete",
-          min=(2, 22), body=always(only("force_complete", {"type": "null"}))),
     route("GET", f"{_S}/os-server-password", show_password, "os-server-password:show"),
     route("DELETE", f"{_S}/os-server-password", clear_password, "os-server-password:clear"),
     route("POST", f"{_S}/remote-consoles", remote_console, "os-remote-consoles", min=(2, 6), body=Schemas({

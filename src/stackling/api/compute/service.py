@@ -10,6 +10,7 @@ from stackling.api.compute import (
     hosts,
     images,
     keypairs,
+    migrations,
     networks,
     others,
     proxies,
@@ -26,7 +27,7 @@ from stackling.api.policy import Policy
 from stackling.api.route import Microversions, Service
 
 RESOURCES = (others, servers, server_actions, server_parts, flavors, keypairs, quotas, hosts, aggregates, usage,
-             proxies, security_groups, networks, images)
+             proxies, security_groups, networks, images, migrations)
 
 
 def service(overrides: Mapping[str, str] | None = None) -> Service:

@@ -72,6 +72,9 @@ class LocalDisks:
             raise HypervisorError(f"the server's disks can't be made: {error.strerror}: {error.filename}") from None
         self._drop_older(server)
 
+    def fetch(self, server: ServerDesired, source: str, progress: Callable[[str], None]) -> None:
+        raise GuestRefused("The disks of servers aren't copied between hosts here.")
+
     def guard(self, server: ServerDesired, era: int = 1) -> None:
         """Nobody else reaches this directory."""
 

@@ -45,6 +45,9 @@ class SimulatedDisks:
         if self._made.get(server.id) != server.rebuilds:
             self._put(f'"{server.id} {server.rebuilds}"')
 
+    def fetch(self, server: ServerDesired, source: str, progress: Callable[[str], None]) -> None:
+        self.make(server, progress)
+
     def resize(self, server: ServerDesired) -> None:
         if self._failing:
             raise self._failing.pop(0)
