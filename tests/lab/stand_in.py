@@ -84,7 +84,7 @@ class Web(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/hosts":
-            self.reply(200, {"hosts": [{"name": one.name, "held": True} for one in sorted(LEASES.iterdir())]})
+            self.reply(200, {"machine": "m", "hosts": {one.name: "held" for one in sorted(LEASES.iterdir())}})
         elif self.path == "/healthz" and (PLACE / "no-database").exists():
             self.reply(503, {"ready": False, "missing": ["the database doesn't answer"]})
         else:
@@ -100,7 +100,7 @@ class Web(http.server.BaseHTTPRequestHandler):
             self.reply(403, {"error": {"message": "who are you?"}})
         else:
             (LEASES / host).touch() if verb == "take" else (LEASES / host).unlink(missing_ok=True)
-            self.reply(200, {"epoch": 1})
+            self.reply(200, {"host": host, "epoch": 1} if verb == "take" else {"host": host, "released": True})
 
     def reply(self, status: int, value: object) -> None:
         body = json.dumps(value).encode()

@@ -16,31 +16,37 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from . import machine, services
+from . import machine, services, systemd
 from .agent import agent_socket
 from .resource import Agent, Call, Code, Failed, Parameter, say
 
 LIMIT = 5.0
 PAUSE = 1.0
-_LATER = (409, 423, 425, 429, 500, 502, 503, 504)
+CONFLICT = 409
+_LATER = (CONFLICT, 423, 425, 429, 500, 502, 503, 504)
+HELD, UNSURE = "held", "unsure"         # the agent's modes of a host (``stackling.agent.identities.Mode``)
+HERE = (HELD, UNSURE, "releasing")
 
 
 def _mark(call: Call) -> Path:
     return services.MARKS / f"host-{call['host'].replace('/', '_')}"
 
 
-def held(call: Call) -> dict[str, Any] | None:
-    """What the local agent says of the host; None when it doesn't hold it. Raises ``OSError``."""
+def mode(call: Call) -> str:
+    """What becomes of the host here, in the local agent's words; "" when it doesn't know the host. Raises ``OSError``.
+    """
     status, answer = machine.ask(machine.UnixConnection(agent_socket(call), LIMIT), "GET", "/hosts")
     if status != 200 or not isinstance(answer, dict):
         raise ConnectionError(f"the agent answers {status}")
-    return next((one for one in answer.get("hosts", ()) if one.get("name") == call["host"] and one.get("held", True)),
-                None)
+    return str(answer.get("hosts", {}).get(call["host"], ""))
 
 
-def take(call: Call) -> str:
-    """Ask each control machine for the lease; "" when it was granted, otherwise why not."""
-    path = f"/internal/machines/{quote(machine.name())}/hosts/{quote(call['host'], safe='')}/take"
+def tell(call: Call, verb: str) -> tuple[Any, str]:
+    """POST …/hosts/{host}/*verb* to the first control machine that answers: (its answer, "") or (None, why not).
+
+    Raises ``Failed`` where it makes no sense to ask again.
+    """
+    path = f"/internal/machines/{quote(machine.name())}/hosts/{quote(call['host'], safe='')}/{verb}"
     reason = "there is no control machine"
     for address in machine.control_addresses():
         connection = http.client.HTTPSConnection(
@@ -51,13 +57,13 @@ def take(call: Call) -> str:
             reason = f"{address}: {error}"
             continue
         if status < 300:
-            return ""
+            return answer, ""
         reason = f"control refuses ({status}): {_told(answer)}"
         if status not in _LATER:
             raise Failed(reason)
-        if status == 409:
-            return reason
-    return reason
+        if status == CONFLICT:
+            break
+    return None, reason
 
 
 def _told(answer: Any) -> str:
@@ -68,59 +74,76 @@ def _told(answer: Any) -> str:
 def start(call: Call) -> Code:
     """Take the lease, and wait until the agent has it. Refusals that may pass are tried again."""
     while True:
-        reason = take(call)
+        _, reason = tell(call, "take")
         if not reason:
             break
         if call.left < 2 * PAUSE:
             raise Failed(reason)
         time.sleep(PAUSE)
+    _mark(call).parent.mkdir(parents=True, exist_ok=True)
+    _mark(call).touch()
     while True:
         try:
-            if held(call) is not None:
-                break
+            if mode(call) == HELD:
+                return Code.SUCCESS
             reason = "the agent hasn't taken it over yet"
         except OSError as error:
             reason = f"the agent doesn't answer: {error}"
         if call.left < 2 * PAUSE:
             say(f"{call['host']}: {reason}; the lease is ours, the agent follows")
-            break
+            return Code.SUCCESS
         time.sleep(PAUSE / 2)
-    mark = _mark(call)
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
-    return Code.SUCCESS
 
 
 def stop(call: Call) -> Code:
-    """Have the agent end or hand over the host's servers and give back the lease. Without its word: a failure."""
-    try:
-        if held(call) is None:
-            _mark(call).unlink(missing_ok=True)
-            return Code.SUCCESS
-        status, answer = machine.ask(machine.UnixConnection(agent_socket(call), call.left), "POST",
-                                     f"/hosts/{quote(call['host'], safe='')}/release", body={})
-    except OSError as error:
-        if not _mark(call).exists():
-            return Code.SUCCESS             # we never held it
-        raise Failed(f"the agent doesn't answer ({error}), so that servers of {call['host']} may be running here: it "
-                     "stays where it is; see journalctl -u stackling-agent, then `crm resource cleanup`") from None
-    if status >= 300 and status != 404:
-        raise Failed(f"the agent can't release {call['host']}: {_told(answer)}")
+    """Have control ask for the host, and wait until the agent has ended its servers. Without that: a failure.
+
+    When the whole machine is stopping, the agent may be gone already. Then there is nothing to wait for: control gives
+    the host to nobody else before this machine is back, or proven to be off.
+    """
+    while True:
+        try:
+            if mode(call) not in HERE:
+                return _gone(call)
+        except OSError as error:
+            if not _mark(call).exists():
+                return Code.SUCCESS             # we never held it
+            if _is_stopping(call):
+                say(f"{call['host']}: the machine is stopping; the host stays this machine's until it is back")
+                return _gone(call)
+            say(f"{call['host']}: the agent doesn't answer: {error}")
+        answer, reason = tell(call, "release")
+        if answer is not None and answer.get("released"):
+            return _gone(call)
+        if call.left < 2 * PAUSE:
+            raise Failed(f"{reason or 'servers still run'}: {call['host']} stays where it is; see journalctl -u "
+                         "stackling-agent, then `crm resource cleanup`")
+        time.sleep(PAUSE)
+
+
+def _gone(call: Call) -> Code:
     _mark(call).unlink(missing_ok=True)
     return Code.SUCCESS
+
+
+def _is_stopping(call: Call) -> bool:
+    try:
+        return "stopping" in systemd.systemctl(call, "show", "--property=SystemState")
+    except Failed:
+        return False
 
 
 def monitor(call: Call) -> Code:
     """Whether this machine holds the host, also where it did before Pacemaker knew."""
     mark = _mark(call)
     try:
-        holds = held(call) is not None
+        found = mode(call)
     except OSError as error:
         if not mark.exists():
             return Code.NOT_RUNNING
         say(f"the agent doesn't answer ({error}); {call['host']} is taken to be still here")
         return Code.SUCCESS
-    if not holds:
+    if found not in HERE or (found == UNSURE and not mark.exists()):
         mark.unlink(missing_ok=True)
         return Code.NOT_RUNNING
     mark.parent.mkdir(parents=True, exist_ok=True)
