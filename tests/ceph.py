@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -71,18 +72,25 @@ class RealCeph:
 
 
 @contextlib.contextmanager
-def real_ceph(address: str = "127.0.0.1", netns: str | None = None, osds: int = 1) -> Iterator[RealCeph]:
-    """A cluster in memory, with pools; several at once have ports of their own."""
+def bare_ceph(address: str = "127.0.0.1", netns: str | None = None, osds: int = 1) -> Iterator[RealCeph]:
+    """A cluster in memory; several at once have ports of their own."""
     port = 13000 + os.getpid() % 40 * 400
     directory = Path(tempfile.mkdtemp(prefix="stk-ceph-", dir="/dev/shm"))
     found = RealCeph(Ceph(directory, address, netns, osds=osds, port=port))
     try:
         found.ceph.start()
+        yield found
+    finally:
+        found.ceph.signal("*", signal.SIGCONT)      # a test may have stopped them
+        found.ceph.stop(signal.SIGKILL)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def real_ceph(address: str = "127.0.0.1", netns: str | None = None, osds: int = 1) -> Iterator[RealCeph]:
+    """The same, with pools."""
+    with bare_ceph(address, netns, osds) as found:
         for pool in (POOLS.images, POOLS.disks):
             found.ceph.command("osd", "pool", "create", pool, "8")
             found.ceph.command("osd", "pool", "application", "enable", pool, "rbd")
         yield found
-    finally:
-        found.ceph.signal("*", 18)      # SIGCONT: a test may have stopped them
-        found.ceph.stop(9)
-        shutil.rmtree(directory, ignore_errors=True)

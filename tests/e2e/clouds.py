@@ -33,7 +33,7 @@ class TestCloud:
 
     def run(self, *words: str, check: bool = True, timeout: float = LIMIT) -> subprocess.CompletedProcess[str]:
         """``stackling`` on this cloud."""
-        command = 2 if words[0] == "ip" else 1
+        command = {"ip": 2, "ha": 2, "storage": len(words)}.get(words[0], 1)
         return _run([*self._enter, str(BIN / "stackling"), *words[:command], "--state-dir", str(self.directory.root),
                      *words[command:]], check=check, timeout=timeout)
 

@@ -11,7 +11,7 @@ import msgspec
 from stackling.deploy.ceph.add import Prepared
 from stackling.deploy.ceph.files import CephFiles
 from stackling.deploy.ceph.rights import IMAGES_USER, Pools, machine_user_name
-from stackling.deploy.cluster import description, remote
+from stackling.deploy.cluster import description, remote, setup
 from stackling.deploy.cluster.description import Cluster
 from stackling.deploy.cluster.paths import Paths
 from stackling.deploy.cluster.remote import Described
@@ -94,7 +94,8 @@ class WholeCluster(Target):
         if storage != newest.cluster.storage:
             remote.replace(self.paths, Described(
                 newest.generation + 1, msgspec.structs.replace(newest.cluster, storage=storage)))
-        return "Every machine takes its key and the new description by itself, or with `stackling cluster sync`."
+        setup.sync(self.paths)
+        return "Run `stackling cluster sync` on the other machines: each takes its key and the new description."
 
 
 def target(directory: StateDirectory, root: Path = Path("/")) -> Target:
