@@ -11,6 +11,8 @@ LARGEST = 8 << 20       # bytes of a file before it is rotated
 KEPT = 3                # rotated files
 NOISY = ("uvicorn", "uvicorn.error", "asyncio", "ovsdbapp", "urllib3", "httpx", "httpcore")
 
+TOLD_ELSEWHERE = ("sqlalchemy.pool", "pika")        # what they meet, store.database and the bus tell of
+
 
 class OneLine(logging.Formatter):
     """``2026-11-22T16:12:25.123Z WARNING stackling.engine.turn: …``; line breaks are shown as ``⏎``."""
@@ -38,4 +40,5 @@ def configure(path: Path | None, level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)     # what it meets, store.database tells of
+    for name in TOLD_ELSEWHERE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
