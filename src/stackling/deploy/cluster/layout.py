@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from stackling.deploy.cluster import corosync, ovn, rabbitmq, services, unit
+from stackling.deploy.cluster import corosync, libvirt, ovn, rabbitmq, services, unit
 from stackling.deploy.cluster.description import Cluster, Machine
 from stackling.deploy.cluster.galera import configuration as galera
 from stackling.deploy.cluster.galera.layout import UNIT as DATABASE
@@ -21,7 +21,7 @@ def files(cluster: Cluster, machine: Machine, secrets: Secrets, paths: Paths) ->
     units = galera.units(cluster, machine.name, paths)
     return [*galera.files(cluster, machine.name, secrets, paths),
             *(ConfigFile(unit.directory(paths) / name, text.encode()) for name, text in units.items()),
-            *rabbitmq.files(cluster, machine.name, secrets, paths), *_network(cluster, machine, paths),
+            *rabbitmq.files(cluster, machine.name, secrets, paths), *_real(cluster, machine, paths),
             *corosync.files(cluster, machine.name, secrets, paths), *pacemaker.files(paths),
             *services.files(cluster, machine, secrets, paths)]
 
@@ -32,14 +32,18 @@ def first(cluster: Cluster, paths: Paths) -> list[ConfigFile]:
     return [ConfigFile(token, b"", 0o600) for token in tokens]
 
 
-def _network(cluster: Cluster, machine: Machine, paths: Paths) -> list[ConfigFile]:
-    return ovn.files(cluster, machine.name, paths) if cluster.driver == "libvirt" else []
+def _real(cluster: Cluster, machine: Machine, paths: Paths) -> list[ConfigFile]:
+    """What real servers need."""
+    if cluster.driver == "simulated":
+        return []
+    return [*ovn.files(cluster, machine.name, paths), *libvirt.files(cluster, machine.name, paths)]
 
 
 def started_by_systemd(cluster: Cluster, machine: Machine) -> tuple[str, ...]:
     """The units that systemd starts at boot; Pacemaker starts the others."""
-    return (*corosync.units(machine), *((DATABASE,) if machine.control else ()),
-            *(SWITCH_UNITS if cluster.driver == "libvirt" else ()), *((services.AGENT,) if machine.compute else ()),
+    real = cluster.driver == "libvirt"
+    return (*corosync.units(machine), *((DATABASE,) if machine.control else ()), *(SWITCH_UNITS if real else ()),
+            *(libvirt.UNITS if real and machine.compute else ()), *((services.AGENT,) if machine.compute else ()),
             services.SYNC_TIMER)
 
 
