@@ -98,3 +98,18 @@ account_create() { # the one that Debian's libvirt-daemon-system would make; vir
 guest_packages() { PYTHONPATH=src .venv/bin/python -m stackling.deploy.guest.packages "$@"; }
 guest_packages_ready() { guest_packages --check; }
 guest_packages_fetch() { guest_packages; }
+
+# Debian's pacemaker-remote can't be installed beside pacemaker, and a lab's machines share this machine's programs: some
+# of them are full members, others are reached by pacemaker_remote. So its one program is kept apart.
+remote=/usr/lib/stackling/pacemaker-remoted
+remote_ready() { command -v pacemaker-remoted >/dev/null || [ -x "$remote" ]; }
+
+remote_fetch() {
+  local directory
+  directory=$(mktemp -d)
+  chmod 755 "$directory"
+  (cd "$directory" && apt-get download -q pacemaker-remote)
+  dpkg-deb --extract "$directory"/pacemaker-remote_*.deb "$directory/unpacked"
+  as_root install -D -m 755 "$directory/unpacked/usr/sbin/pacemaker-remoted" "$remote"
+  rm -rf "$directory"
+}

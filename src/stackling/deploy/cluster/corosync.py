@@ -13,6 +13,7 @@ from __future__ import annotations
 from stackling.deploy.cluster.description import Cluster, Machine
 from stackling.deploy.cluster.paths import ConfigFile, Paths
 from stackling.deploy.cluster.secrets import Secrets
+from stackling.deploy.cluster.unit import unit
 
 TOKEN = 2000                # milliseconds of silence, after which a machine counts as lost
 UNITS, REMOTE_UNITS = ("corosync.service", "pacemaker.service"), ("pacemaker_remote.service",)
@@ -61,7 +62,7 @@ def files(cluster: Cluster, name: str, secrets: Secrets, paths: Paths) -> list[C
     remote = ConfigFile(paths.root / "etc/pacemaker/authkey", secrets.pacemaker_key, 0o400, "hacluster:haclient")
     settings = ConfigFile(paths.root / "etc/default/pacemaker", _pacemaker(machine).encode())
     if not machine.control:
-        return [remote, settings]
+        return [remote, settings, _remote(paths)]
     etc = paths.root / "etc/corosync"
     return [remote, settings, ConfigFile(etc / "corosync.conf", _corosync(cluster).encode()),
             ConfigFile(etc / "authkey", secrets.corosync_key, 0o400)]
@@ -78,6 +79,23 @@ def _corosync(cluster: Cluster) -> str:
                     for number, machine in enumerate(cluster.machines, 1) if machine.control)
     two = "1" if len(cluster.control) == 2 else "0"
     return _CONF.format(cluster=cluster.name, token=TOKEN, wait=two, two=two, nodes=nodes)
+
+
+def _remote(paths: Paths) -> ConfigFile:
+    """Debian's package conflicts with that of full members; where both kinds share their programs, as in a lab, setup
+    keeps this one apart.
+    """
+    return unit(paths, REMOTE_UNITS[0], {
+        "Unit": {"Description": "Pacemaker Remote", "Documentation": "man:pacemaker-remoted(8)",
+                 "After": "network-online.target dbus.service", "Wants": "network-online.target",
+                 "StartLimitIntervalSec": "0"},
+        "Service": {"EnvironmentFile": "-/etc/default/pacemaker",
+                    "ExecStart": "/bin/sh -c 'exec \"$$(command -v pacemaker-remoted || echo "
+                                 "/usr/lib/stackling/pacemaker-remoted)\"'",
+                    "KillMode": "process", "TasksMax": "infinity", "SuccessExitStatus": "100",
+                    "TimeoutStopSec": "120s", "Restart": "on-failure", "RestartSec": "2s"},
+        "Install": {"WantedBy": "multi-user.target"},
+    })
 
 
 def _pacemaker(machine: Machine) -> str:
