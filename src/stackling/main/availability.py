@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stackling.engine.worker import Worker
-from stackling.ha.facade import Watch, kinds
-from stackling.main.deployment import Deployment, SimulatedMembership
+from stackling.ha.facade import SharedStorage, Watch, kinds
+from stackling.main.deployment import Deployment, RbdDisks, SimulatedMembership
 from stackling.ports.bus import Bus
 from stackling.ports.membership import Fence, Membership
 from stackling.store.database import Database
@@ -21,8 +21,9 @@ def start(database: Database, bus: Bus, deployment: Deployment, owner: str) -> C
     membership, fencer = drivers(deployment)
     settings = deployment.availability
     watch = Watch(database, membership, settings)
-    worker = Worker(SqlWorkQueue(database), kinds(database, watch, fencer, settings), threads=THREADS, sweep=SWEEP,
-                    owner=owner, lease=max(deployment.engine_lease, settings.fence_timeout + 20.0))
+    storage, close = _storage(deployment.disks)
+    worker = Worker(SqlWorkQueue(database), kinds(database, watch, fencer, settings, storage), threads=THREADS,
+                    sweep=SWEEP, owner=owner, lease=max(deployment.engine_lease, settings.fence_timeout + 20.0))
     bus.listen(lambda _keys: worker.wake())
     watch.start()
     worker.start()
@@ -30,8 +31,20 @@ def start(database: Database, bus: Bus, deployment: Deployment, owner: str) -> C
     def stop() -> None:
         watch.stop()
         worker.stop()
+        close()
 
     return stop
+
+
+def _storage(disks: RbdDisks | None) -> tuple[SharedStorage | None, Callable[[], None]]:
+    """What shuts machines out of servers' disks, and what lets go of it."""
+    if disks is None:
+        return None, lambda: None
+    from stackling.drivers.ceph.client import CephAccess
+    from stackling.drivers.ceph.fence import CephFence
+
+    fence = CephFence(CephAccess(disks.conf, disks.user, disks.keyring))
+    return SharedStorage(fence, disks.addresses), fence.close
 
 
 def drivers(deployment: Deployment) -> tuple[Membership, Fence | None]:

@@ -21,6 +21,7 @@ from stackling.main.deployment import (
     LocalImages,
     Northbound,
     PacemakerMembership,
+    RbdDisks,
     RbdImages,
     Registered,
     SimulatedNetwork,
@@ -51,6 +52,7 @@ def deployment(paths: Paths) -> Deployment:
         network=_network(cluster, paths),
         images=_images(cluster, paths), external=_external(cluster), machines=_machines(cluster, known),
         membership=PacemakerMembership(tuple(one.name for one in cluster.machines), bool(cluster.fencing.agent)),
+        disks=_disks(cluster, paths),
         availability=Settings(heartbeat=HEARTBEAT, take_over=cluster.take_over), engine_lease=ENGINE_LEASE, agents=own,
         cluster=paths.root, log_level=cluster.log_level)
 
@@ -61,6 +63,14 @@ def _images(cluster: Cluster, paths: Paths) -> LocalImages | RbdImages:
         return LocalImages(paths.state / "images", others, tuple(one.name for one in cluster.control))
     files = CephFiles(paths.ceph)
     return RbdImages(files.conf, IMAGES_USER, files.images_keyring, cluster.storage.image_pool)
+
+
+def _disks(cluster: Cluster, paths: Paths) -> RbdDisks | None:
+    if cluster.storage.disks == "local":
+        return None
+    files = CephFiles(paths.ceph)
+    return RbdDisks(files.conf, IMAGES_USER, files.images_keyring,
+                    {machine.name: machine.storage_address for machine in cluster.machines})
 
 
 def database_url(paths: Paths, known: Secrets) -> str:

@@ -6,6 +6,7 @@ a machine's secrets. What is chosen here is data; ``wiring`` makes the drivers o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,6 +91,18 @@ class RbdImages:
     pool: str
 
 
+# -- servers' disks
+
+@dataclass(frozen=True, slots=True)
+class RbdDisks:
+    """They are shared, in a Ceph cluster: who may shut machines out of it, and the machines' addresses there."""
+
+    conf: Path
+    user: str
+    keyring: Path
+    addresses: Mapping[str, str]
+
+
 # -- who is alive
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +158,8 @@ class Deployment:
     machines: tuple[Registered, ...] = ()
     membership: SimulatedMembership | PacemakerMembership | None = None
     """Where the lives of machines are known; None: there is no high availability."""
+    disks: RbdDisks | None = None
+    """Where servers' disks are, when every machine reaches them; None: each machine has its own."""
     availability: Settings = field(default_factory=Settings)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     durable: bool = True
