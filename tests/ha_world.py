@@ -18,7 +18,7 @@ from stackling.ports.document import Power, ServerDesired
 from stackling.store.work import SqlWorkQueue
 from tests.api.compute_world import FakeAgent, World
 
-SETTINGS = Settings(deadline=600.0)
+SETTINGS = Settings(deadline=600.0, grace=12.0)
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Machine:
             self.running.clear()
             self.documents.clear()
             self.agent.generation = 0
-        if iron.network and not self.silent and self.world.control_up:
+        if iron.network and not self.silent and self.world.control_up and self.world.clock.at % 2 == 0:
             self._talk()
 
     def _talk(self) -> None:
@@ -123,7 +123,7 @@ class HaWorld:
         self.watches: list[Watch] = []
         self.workers: list[Worker] = []
         self.start_engine()
-        self.spend(40)
+        self.spend(14)
 
     def _machine(self, name: str, storage: str) -> Machine:
         agent = self.world.add_host(name, storage=storage)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from stackling.agent.host import HostAgent
 from stackling.agent.leases import Leases
+from stackling.agent.report import HEARTBEAT
 from stackling.agent.run import Run
 from stackling.core import clock
 from stackling.ports.document import HeldHosts, Power, ServerDesired
@@ -63,7 +64,8 @@ class Identities:
     host of which nothing is left here."""
 
     def __init__(self, make: Make, known: Iterable[str], run: Run, shown: Callable[[list[HostAgent]], None],
-                 gone: Callable[[str], None] = lambda host: None) -> None:
+                 gone: Callable[[str], None] = lambda host: None, *, heartbeat: float = HEARTBEAT) -> None:
+        self._heartbeat = heartbeat
         self._make, self._run, self._shown, self.gone = make, run, shown, gone
         self._keepers: dict[str, Keeper] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -88,11 +90,11 @@ class Identities:
         assert self.leases is not None
         for host in self._known:
             self._keep(host, Mode.UNSURE)
-        polling = asyncio.create_task(self.leases.run())
+        always = [asyncio.create_task(self.leases.run()), asyncio.create_task(self._beat(self.leases))]
         try:
             while True:
                 ended = asyncio.create_task(self._ended.wait())
-                done, _ = await asyncio.wait([polling, ended, *self._tasks.values()],
+                done, _ = await asyncio.wait([*always, ended, *self._tasks.values()],
                                              return_when=asyncio.FIRST_COMPLETED)
                 ended.cancel()
                 self._ended.clear()
@@ -100,9 +102,16 @@ class Identities:
                     task.result()
                 self._tasks = {host: task for host, task in self._tasks.items() if not task.done()}
         finally:
-            for task in (polling, *self._tasks.values()):
+            for task in (*always, *self._tasks.values()):
                 task.cancel()
-            await asyncio.gather(polling, *self._tasks.values(), return_exceptions=True)
+            await asyncio.gather(*always, *self._tasks.values(), return_exceptions=True)
+
+    async def _beat(self, leases: Leases) -> None:
+        """Hosts report for their machine; without any, it has to say itself that it lives."""
+        while True:
+            await asyncio.sleep(self._heartbeat)
+            if not self._agents:
+                await leases.beat()
 
     def follow(self, held: HeldHosts) -> None:
         """Control has said what this machine holds."""

@@ -34,13 +34,15 @@ class Leases:
     """Tells *follow* which hosts are held whenever that changes. What control doesn't say is left as it was: a control
     that is away takes nothing from a machine.
 
-    *lane* is kept by the poll; *letting_go* is for saying that a host is given up.
+    *lane* is kept by the poll; *letting_go* is for everything else.
     """
 
-    def __init__(self, lane: Lane, letting_go: Lane, machine: str, follow: Callable[[HeldHosts], None], *,
+    def __init__(self, lane: Lane, letting_go: Lane, machine: str, boot_id: str, follow: Callable[[HeldHosts], None], *,
                  wait: int = WAIT) -> None:
         self._lane, self._letting_go, self._follow, self._wait = lane, letting_go, follow, wait
-        self._path = f"/internal/machines/{machine}/hosts"
+        self._machine = f"/internal/machines/{machine}"
+        self._path = f"{self._machine}/hosts"
+        self._boot_id = boot_id
         self._digest = ""
         self._decoder = msgspec.json.Decoder(HeldHosts)
 
@@ -68,6 +70,16 @@ class Leases:
         if answer.status != 200:
             log.warning("control answered %d when %s was given up: %s", answer.status, host, answer.body[:200])
         return answer.status == 200
+
+    async def beat(self) -> None:
+        """This machine is alive, although it holds nothing that would report."""
+        try:
+            body = msgspec.json.encode({"boot_id": self._boot_id})
+            answer = await self._letting_go.request("POST", f"{self._machine}/heartbeat", body, timeout=TIMEOUT)
+            if answer.status >= 300:
+                log.warning("control answered %d to a heartbeat: %s", answer.status, answer.body[:200])
+        except ControlUnreachable as error:
+            log.warning("a heartbeat could not be sent: %s", error)
 
     async def _poll(self) -> None:
         answer = await self._lane.request(

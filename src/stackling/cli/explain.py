@@ -36,8 +36,8 @@ class Resource:
 def command(directory: StateDirectory, resource: str, style: str) -> None:
     """Say what happened to RESOURCE, and what it waits for.
 
-    RESOURCE is the name or id of a server, port, network, router, security group or image, or a floating IP. A
-    server's timeline contains that of its ports and floating IPs.
+    RESOURCE is the name or id of a server, port, network, router, security group or image, a floating IP, or (for
+    administrators) a machine. A server's timeline contains that of its ports and floating IPs.
     """
     client = clients.connect(directory)
     found = _find(client, resource)
@@ -77,8 +77,20 @@ def _find(client: Client, wanted: str) -> list[Resource]:
             raise Problem(f"{len(named)} {plural} are called {wanted}; use an id: {', '.join(o['id'] for o in named)}")
         if named:
             return [Resource(kind, named[0]["id"], wanted)]
+    if machine := _machine(client, wanted):
+        return [machine]
     return [Resource(kind, wanted, wanted) for kind in ("server", "port", "floating_ip", "network", "router",
                                                 "security_group", "image")]
+
+
+def _machine(client: Client, wanted: str) -> Resource | None:
+    try:
+        found = client.get("stackling", f"/machines/{escaped(wanted)}")["machine"]
+    except Refused as refused:
+        if refused.status in (403, 404):
+            return None
+        raise
+    return Resource("machine", found["id"], found["name"], found["alarm"])
 
 
 def _explained(client: Client, resource: Resource) -> dict[str, Any] | None:
@@ -99,6 +111,8 @@ def _standing(part: dict[str, Any]) -> str:
         return f"{title}: deleted at {part['deleted_at'][:19]}"
     if part["trouble"]:
         return f"{title}: {part['trouble']}"
+    if part["why"]:
+        return f"{title}: {part['why']}"
     if work is None or (work["settled"] and not work["reason"]):
         return f"{title}: as it should be"
     why = work["reason"] or ("being worked on" if work["under_way"] else "about to be worked on")

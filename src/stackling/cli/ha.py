@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackling.cli import ha_machines, options, output
+from stackling.cli import ha_machines, ha_simulate, options, output
 from stackling.cli.problem import NOT_UP, Problem
 
 if TYPE_CHECKING:
@@ -223,3 +223,4 @@ def _when(seconds: float) -> str:
 
 
 ha_machines.register(command)
+command.add_command(ha_simulate.simulate)

@@ -133,7 +133,13 @@ def _tell(tx: Tx, row: Row[Any], record: Record, verdict: Verdict) -> None:
                      "proven to be off", source="ha", project_id=server.project_id)
 
 
-# -- a machine that is heard of again
+# -- a machine that is heard of
+
+def beat(tx: Tx, machine_id: str, boot_id: str) -> None:
+    """The heartbeat of a machine that holds no host and so has nothing else to report."""
+    heard_of(tx, machine_id)
+    rows.seen(tx, machine_id, boot_id)
+
 
 def is_fenced(tx: Tx, machine_id: str) -> bool:
     """Whether a proof is in force, which must end (``heard_of``) before the machine gets any answer."""

@@ -29,6 +29,8 @@ _ALL = _RECORD.order_by(machines.c.name)
 _PULSE = select(machines.c.id, machines.c.name, machines.c.last_seen, machines.c.boot_id, _h.state).select_from(
     machines.outerjoin(ha_machines, _h.machine_id == machines.c.id))
 _STATE = select(_h.state, _h.generation).where(_h.machine_id == bindparam("id"))
+_SEEN = update(machines).where(machines.c.id == bindparam("machine")).values(
+    last_seen=bindparam("at"), boot_id=bindparam("boot"))
 _GENERATION = select(_h.generation).where(_h.machine_id == bindparam("id"))
 _KNOWN = select(machines.c.id).where(machines.c.id == bindparam("id"))
 _PUT = upsert(
@@ -124,6 +126,11 @@ def generation(tx: Tx, machine_id: str) -> int | None:
     if found is not None:
         return int(found)
     return None if tx.one(_KNOWN, id=machine_id) is None else 1
+
+
+def seen(tx: Tx, machine_id: str, boot_id: str) -> None:
+    """The machine's agent is alive, in this boot."""
+    tx.execute(_SEEN, {"machine": machine_id, "at": tx.time, "boot": boot_id})
 
 
 def lock(tx: Tx, machine_id: str) -> None:

@@ -93,7 +93,7 @@ class Wiring:
         self.agents[:] = [agent for shown in self._shown.values() for agent in shown]
 
     def follow_leases(self, machine: str, build: Build, known: Iterable[str], run: Run,
-                      gone: Callable[[str], None] = lambda host: None) -> Identities:
+                      gone: Callable[[str], None] = lambda host: None, boot_id: str = "") -> Identities:
         """The hosts of *machine* as control gives and takes them; *known* have a ledger here. To be run."""
         def make(host: str, held: asyncio.Event) -> Identity:
             lanes = (self._lane(), self._lane())
@@ -106,8 +106,10 @@ class Wiring:
 
             return Identity(agent, ledger, end)
 
-        identities = Identities(make, known, run, lambda agents: self.show(machine, agents), gone)
-        identities.leases = Leases(*self.lanes(), machine, identities.follow, wait=self.timing.wait)
+        identities = Identities(make, known, run, lambda agents: self.show(machine, agents), gone,
+                                heartbeat=self.timing.heartbeat)
+        identities.leases = Leases(*self.lanes(), machine, boot_id or self.boot_id, identities.follow,
+                                   wait=self.timing.wait)
         self.identities[machine] = identities
         self.led = True
         return identities

@@ -94,7 +94,7 @@ class Iron:
 
         others = sorted(path.parent.name for path in (self.state / "hosts").glob("*/ledger"))
         known = [self.host] if self._path(self.host).exists() else []
-        return self.wiring.follow_leases(self.machine, build, [*known, *others], inline).run
+        return self.wiring.follow_leases(self.machine, build, [*known, *others], inline, boot_id=boot_id).run
 
     def agent(self, boot_id: str) -> HostAgent:
         """An agent of this machine's own host alone."""

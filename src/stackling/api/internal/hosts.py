@@ -7,7 +7,7 @@ it may be repeated.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
 MAX_BODY = 4096
+T = TypeVar("T")
 
 
 class Fenced(Exception):
@@ -30,6 +31,10 @@ class Fenced(Exception):
 
 class _LetGo(msgspec.Struct, forbid_unknown_fields=True):
     stopped: bool = False
+
+
+class _Heartbeat(msgspec.Struct, forbid_unknown_fields=True):
+    boot_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\A[0-9A-Za-z._-]+\Z")]
 
 
 def _look(tx: Tx, machine: str, credential: str | None) -> tuple[str, HeldHosts]:
@@ -78,6 +83,17 @@ async def take(call: Call) -> Reply:
     return Reply(await call.cloud.transact(_take, call.params["machine"], call.header(CREDENTIAL), call.params["host"]))
 
 
+def _beat(tx: Tx, machine: str, credential: str | None, boot_id: str) -> None:
+    ha.beat(tx, compute.check_machine(tx, machine, credential), boot_id)
+
+
+async def heartbeat(call: Call) -> Reply:
+    """POST …/heartbeat, with ``{"boot_id": …}``: a machine that holds no host is alive."""
+    boot_id = (await _body(call, _Heartbeat)).boot_id
+    await call.cloud.transact(_beat, call.params["machine"], call.header(CREDENTIAL), boot_id)
+    return Reply(status=204)
+
+
 def _release(tx: Tx, machine: str, credential: str | None, host: str, stopped: bool) -> dict[str, Any]:
     machine_id = compute.check_machine(tx, machine, credential)
     ha.heard_of(tx, machine_id)
@@ -86,14 +102,19 @@ def _release(tx: Tx, machine: str, credential: str | None, host: str, stopped: b
 
 async def release(call: Call) -> Reply:
     """POST …/hosts/{host}/release, with ``{"stopped": true}`` from the agent itself."""
+    stopped = (await _body(call, _LetGo)).stopped
+    return Reply(await call.cloud.transact(
+        _release, call.params["machine"], call.header(CREDENTIAL), call.params["host"], stopped))
+
+
+async def _body(call: Call, kind: type[T]) -> T:
+    """The request's body, ``{}`` where there is none. Raises ``Invalid``."""
     data = bytearray()
     async for chunk in call.request.stream:
         data += chunk
         if len(data) > MAX_BODY:
             raise Invalid("The body is too large.")
     try:
-        stopped = msgspec.json.decode(data, type=_LetGo).stopped if data.strip() else False
+        return msgspec.json.decode(data.strip() or b"{}", type=kind)
     except msgspec.MsgspecError as error:
         raise Invalid(f"The body can't be read: {error}") from None
-    return Reply(await call.cloud.transact(
-        _release, call.params["machine"], call.header(CREDENTIAL), call.params["host"], stopped))

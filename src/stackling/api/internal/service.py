@@ -53,6 +53,7 @@ def service(wakeups: Wakeups | None = None) -> Service:
     return Service("internal", "/internal", [
         Route("GET", "/machines/{machine}/documents", documents, None, mode="stream"),
         Route("GET", "/machines/{machine}/hosts", held, None, mode="stream"),
+        Route("POST", "/machines/{machine}/heartbeat", hosts.heartbeat, None, mode="stream"),
         Route("POST", "/machines/{machine}/hosts/{host}/take", hosts.take, None, mode="stream"),
         Route("POST", "/machines/{machine}/hosts/{host}/release", hosts.release, None, mode="stream"),
         Route("POST", "/machines/{machine}/report", report, None, mode="stream", limit=MAX_REPORT),
