@@ -134,7 +134,8 @@ def _constraint(element: ET.Element) -> Constraint | None:
     if element.tag == "rsc_colocation":
         return Colocation(identifier, get("score", ""), get("rsc", ""), get("with-rsc", ""))
     if element.tag == "rsc_order":
-        return Order(identifier, get("kind", "Mandatory"), get("first", ""), get("then", ""))
+        return Order(identifier, get("kind", "Mandatory"), get("first", ""), get("then", ""),
+                     get("first-action") == get("then-action") == "stop")
     return None
 
 
@@ -267,4 +268,6 @@ def _element(one: Constraint) -> ET.Element:
             return ET.Element("rsc_colocation", {"id": one.id, "score": one.score, "rsc": one.resource,
                                                  "with-rsc": one.on})
         case Order():
-            return ET.Element("rsc_order", {"id": one.id, "kind": one.kind, "first": one.first, "then": one.then})
+            stops = {"first-action": "stop", "then-action": "stop", "symmetrical": "false"} if one.stops else {}
+            return ET.Element("rsc_order", {"id": one.id, "kind": one.kind, "first": one.first, "then": one.then,
+                                            **stops})

@@ -198,6 +198,8 @@ def _attractions() -> Iterator[Constraint]:
 def _orders() -> Iterator[Constraint]:
     for first, then in ((DATABASE, API), (DATABASE, ENGINE), (OVN, ENGINE), (BROKER, ENGINE), (OVS, AGENT)):
         yield Order(f"{first}-before-{then.removeprefix(PREFIX)}", "Optional", first + CLONE, then + CLONE)
+    # In a planned stop the address goes while the API still answers there.
+    yield Order(f"{VIRTUAL_IP}-leaves-before-api", "Optional", VIRTUAL_IP, API + CLONE, stops=True)
 
 
 def _homes(cluster: Cluster, number: int) -> Iterator[Constraint]:

@@ -52,6 +52,8 @@ def block(one: Object) -> str:
             return f"location {one.id} {one.resource} {where}"
         case Colocation():
             return f"colocation {one.id} {_score(one.score)}: {one.resource} {one.on}"
+        case Order(stops=True):
+            return f"order {one.id} {one.kind}: {one.first}:stop {one.then}:stop symmetrical=false"
         case Order():
             return f"order {one.id} {one.kind}: {one.first} {one.then}"
         case Foreign():

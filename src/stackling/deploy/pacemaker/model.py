@@ -79,12 +79,14 @@ class Colocation:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """``first`` starts before ``then``; ``kind`` is ``Optional`` (only if both happen to) or ``Mandatory``."""
+    """``first`` starts before ``then`` and stops after it; ``kind`` is ``Optional`` (only if both happen to) or
+    ``Mandatory``. ``stops``: only that ``first`` stops before ``then`` does."""
 
     id: str
     kind: str
     first: str
     then: str
+    stops: bool = False
 
 
 @dataclass(frozen=True, slots=True)
