@@ -6,15 +6,19 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
+from stackling.core.ids import new_id
 from stackling.deploy.cluster import ovn
-from stackling.deploy.cluster.ovn.configuration import CENTRE_UNITS, SETTINGS
+from stackling.deploy.cluster.ovn.configuration import CENTRE_UNITS, SETTINGS, SWITCH_UNITS
+from stackling.deploy.embedded import namespaces
+from stackling.deploy.embedded.ovn import INTEGRATION, plug
 from stackling.drivers.ovn.fabric import OvnFabric
-from stackling.ports.fabric import FabricDown, FabricNetwork, Found
+from stackling.ports.fabric import FabricDown, FabricFloatingIP, FabricNetwork, FabricPort, Found
 from tests.cluster.bench import Bench, eventually, machines
-from tests.fabric_objects import network
+from tests.fabric_objects import PUBLIC, external, mac, network, port, router
 
 pytestmark = [pytest.mark.root, pytest.mark.crash]
 
@@ -156,3 +160,85 @@ def _runs(bench: Bench, *argv: str) -> bool:
     except AssertionError:
         return False
     return True
+
+
+# -- servers of several machines
+
+class Guest:
+    """A network namespace as a server's stand-in, plugged into *machine*'s switch."""
+
+    def __init__(self, centre: Centre, machine: str, port: FabricPort, gateway: str) -> None:
+        self.centre, self.machine, self.port = centre, machine, port
+        self.name, self.tap = f"{centre.bench.netns(machine)}-{port.id[:4]}", f"tap{port.id[:8]}"
+        switch, netns = centre.at(machine).switch, centre.bench.netns(machine)
+        namespaces.make(self.name)
+        namespaces.ip(netns, "link", "add", self.tap, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        namespaces.checksums_in_software(self.name, "eth0")
+        namespaces.ip(self.name, "link", "set", "eth0", "address", port.mac, "mtu", "1442", "up")
+        namespaces.ip(self.name, "addr", "add", f"{port.ips[0][1]}/24", "dev", "eth0")
+        namespaces.ip(self.name, "route", "add", "default", "via", gateway)
+        namespaces.ip(netns, "link", "set", self.tap, "up")
+        plug(switch, INTEGRATION, self.tap, port.id)
+
+    def reaches(self, address: str) -> bool:
+        return _ping(self.name, address)
+
+    def close(self) -> None:
+        namespaces.delete(self.name)
+
+
+def _ping(netns: str, address: str) -> bool:
+    return subprocess.run(["ip", "netns", "exec", netns, "ping", "-nqc1", "-W1", address], capture_output=True,
+                          timeout=10, check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def switches(centre: Centre) -> Iterator[Centre]:
+    """Every machine's switch, and a neighbour on the external network."""
+    bench = centre.bench
+    for name in bench.names:
+        for unit in SWITCH_UNITS:
+            bench.start_unit(unit, name)
+    outside = bench.netns("outside")
+    namespaces.make(outside)
+    namespaces.ip(bench.switch, "link", "add", "outside", "type", "veth", "peer", "name", "eth0", "netns", outside)
+    namespaces.ip(bench.switch, "link", "set", "outside", "master", "bridge2", "up")
+    namespaces.checksums_in_software(outside, "eth0")
+    namespaces.ip(outside, "addr", "add", f"{PUBLIC}.1/24", "dev", "eth0")
+    namespaces.ip(outside, "link", "set", "eth0", "up")
+    yield centre
+    for name in bench.names:
+        for unit in SWITCH_UNITS:
+            print(f"--- {unit} of {name}\n{bench.log(bench.key(unit, name), name)[-2500:]}")
+    namespaces.delete(outside)
+
+
+def test_servers_of_two_machines_meet_and_a_gateway_fails_over(switches: Centre) -> None:
+    bench, net, public = switches.bench, network(9), external()
+    gateways = tuple(bench.names)
+    one = port(net, 11, host="m1", port_security=False)
+    two = port(net, 12, host="m3", port_security=False)
+    way_out = router(net, gateway=public)
+    assert way_out.gateway is not None
+    way_out = replace(way_out, gateway=replace(way_out.gateway, chassis=gateways))
+    floating = FabricFloatingIP(new_id(), 1, f"{PUBLIC}.50", mac(0xee32), way_out.id, two.id, two.ips[0][1])
+    with switches.fabric("m1") as fabric:
+        eventually(lambda: _written(fabric, net), 60)
+        for one_object in (public, way_out, one, two, floating):
+            fabric.put(1, one_object)
+    guests = [Guest(switches, "m1", one, "10.9.0.1"), Guest(switches, "m3", two, "10.9.0.1")]
+    outside = bench.netns("outside")
+    try:
+        eventually(lambda: guests[0].reaches(two.ips[0][1]), 60)        # through the tunnel
+        eventually(lambda: _ping(outside, floating.address), 60)
+        switch = bench.key("stackling-ovs-switch.service", "m1")        # the preferred gateway loses its power
+        bench.cut("m1")
+        for unit in ("stackling-ovn-controller.service", "stackling-ovs-switch.service"):
+            bench.kill(bench.key(unit, "m1"))
+        started = time.monotonic()
+        eventually(lambda: _ping(outside, floating.address), 60, 0.0)
+        print(f"the floating IP answers {time.monotonic() - started:.1f} s after the loss of its gateway")
+        assert switch not in bench.processes
+    finally:
+        for guest in guests:
+            guest.close()
