@@ -81,7 +81,7 @@ def test_libvirt_takes_only_the_cluster_s_machines_that_run_servers() -> None:
         *described.machines[:3], msgspec.structs.replace(described.machines[3], compute=False)))
     files = libvirt.files(described, "m1", PATHS)
     conf = text(files, "libvirtd.conf")
-    assert '"CN=m2,O=lab"' in conf
+    assert '"O=lab,CN=m2"' in conf
     assert "CN=m4" not in conf
     assert "ListenStream=10.0.0.1:16514" in text(files, "libvirtd-tls.socket.d/stackling.conf")
     assert libvirt.files(described, "m4", PATHS) == []

@@ -75,8 +75,8 @@ def uri(machine: Machine, paths: Paths) -> str:
 
 
 def _libvirtd(cluster: Cluster, paths: Paths) -> str:
-    # A distinguished name as GnuTLS writes it; see pki.issue.
-    names = ", ".join(f'"CN={machine.name},O={cluster.name}"' for machine in cluster.compute)
+    # As virt-pki-query-dn(1) shows what pki.issue makes.
+    names = ", ".join(f'"O={cluster.name},CN={machine.name}"' for machine in cluster.compute)
     return _LIBVIRTD.format(pki=paths.pki, names=names)
 
 
