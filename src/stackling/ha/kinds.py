@@ -137,7 +137,7 @@ class MachineKind:
 
     def _ask_storage(self, record: Record, sense: Sense) -> Sense:
         """Since when this process knows it to be shut out without a gap."""
-        if self._storage is None or record.state not in (State.LOST, State.RETURNING):
+        if self._storage is None or record.state not in (State.LOST, State.FENCED, State.RETURNING):
             return sense
         address = self._storage.addresses.get(record.name)
         try:
@@ -146,8 +146,8 @@ class MachineKind:
             return sense
         if until is None or until <= sense.now:
             self._shut_out.pop(record.id, None)
-            return sense
-        return replace(sense, blocked_since=self._shut_out.setdefault(record.id, sense.now))
+            return replace(sense, storage=True)
+        return replace(sense, storage=True, blocked_since=self._shut_out.setdefault(record.id, sense.now))
 
     def _change_storage(self, record: Record, shut_out: bool) -> None:
         if self._storage is None or (address := self._storage.addresses.get(record.name)) is None:

@@ -173,13 +173,19 @@ def _missing(record: Record, sense: Sense, settings: Settings) -> Verdict:
         refused = _refutation(record, sense, event, settings)
         if refused is None:
             proof = _power_proof(record, sense, event, lost_at)
-            return Verdict(State.FENCED, None, lost_at=lost_at, proof=proof)
+            return Verdict(State.FENCED, None, None, _shut_out(sense), lost_at=lost_at, proof=proof)
     elif sense.standing is Standing.ABSENT and sense.now < lost_at + settings.left_grace:
         return wait(f"it left the cluster in order at {_time(lost_at)}; it counts as lost after "
                     f"{settings.left_grace:.0f} s")
     if proof := _storage_proof(record, sense, lost_at, settings):
         return Verdict(State.FENCED, None, refused, lost_at=lost_at, proof=proof)
     return _ask(record, sense, settings, lost_at, refused)
+
+
+def _shut_out(sense: Sense) -> tuple[BlockStorage, ...]:
+    """Who is fenced by power is shut out of the shared storage as well: that ends its hold on disks at once, which the
+    storage would honour for half a minute, and it counts should the device have lied."""
+    return (BlockStorage(),) if sense.storage and sense.blocked_since is None else ()
 
 
 def _ask(record: Record, sense: Sense, settings: Settings, lost_at: float, refused: str | None) -> Verdict:
@@ -268,7 +274,8 @@ def _after_fencing(record: Record, sense: Sense, settings: Settings) -> Verdict:
         if record.strength is Strength.POWER and sense.power_off is True:
             proof = Proof("power", Strength.POWER_READ, "switched off; the power reads off by now", sense.now,
                           _evidence(record, sense, record.lost_at or 0.0))
-        return Verdict(State.FENCED, record.reason, record.alarm, lost_at=record.lost_at, proof=proof)
+        return Verdict(State.FENCED, record.reason, record.alarm, _shut_out(sense), lost_at=record.lost_at,
+                       proof=proof)
     if sense.standing is None:
         reason = sense.unknown or "the cluster's membership is unknown; nothing is concluded"
         return Verdict(State.RETURNING, reason, record.alarm, (Wait(reason),), lost_at=record.lost_at,

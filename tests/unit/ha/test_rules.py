@@ -173,6 +173,15 @@ def test_a_success_after_the_loss_whose_power_reads_off_is_a_proof() -> None:
     assert verdict.proof.evidence["lost_at"] == LOST.lost_at
 
 
+def test_who_is_switched_off_is_shut_out_of_shared_storage_before_its_servers_move() -> None:
+    seen = replace(GONE, history=(OFF,), power_off=True, storage=True)
+    first = judge(LOST, seen)
+    assert (first.state, first.steps) == (State.FENCED, (BlockStorage(),))
+    assert judge(LOST, replace(seen, blocked_since=NOW)).steps == ()
+    fenced_one = replace(LOST, state=State.FENCED, strength=Strength.POWER_READ)
+    assert judge(fenced_one, seen).steps == (BlockStorage(),)       # it ran out
+
+
 def test_a_device_that_cannot_be_asked_proves_less() -> None:
     proof = fenced(power=None).proof
     assert proof is not None
