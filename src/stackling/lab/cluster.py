@@ -55,12 +55,13 @@ def bootstrap(lab: Lab, *, ceph: bool = False, progress: Progress = lambda _: No
     progress("the cluster's members meet")
     _wait_members(first)
     first.run(["stackling", "ha", "apply"], timeout=120)
+    progress("the APIs start")
+    _wait_api(lab)
     if ceph:
         progress("storage")
         storage.start(lab)
         _add_ceph(lab, first)
-    progress("the APIs start")
-    _wait_api(lab)
+        _wait_api(lab)
 
 
 def _join(first: Machine, machine: Machine) -> None:
