@@ -51,6 +51,7 @@ encrypt = 4
 tca = {identity}
 tcert = {identity}
 tkey = {identity}
+sst-log-archive = 0
 
 !includedir {local}
 """
@@ -76,7 +77,7 @@ TimeoutStopSec=90
 UMask=0077
 LimitNOFILE=16384
 OOMScoreAdjust=-600
-ProtectHome=true
+ProtectHome=read-only
 PrivateDevices=true
 
 [Install]
