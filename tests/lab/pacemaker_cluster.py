@@ -22,7 +22,7 @@ from stackling.drivers.pacemaker.fencing import PacemakerFence
 from stackling.drivers.pacemaker.membership import PacemakerMembership
 from stackling.drivers.pacemaker.programs import Result
 from stackling.drivers.pacemaker.status import Status, status
-from stackling.lab import Lab, Machine
+from stackling.lab import Lab, LabError, Machine
 from stackling.ports.membership import MembershipUnknown
 
 SERVICES = ("database", "rabbitmq", "ovn-nb", "ovn-sb", "northd", "api", "engine", "ovs-db", "ovs-switch",
@@ -135,7 +135,7 @@ class PacemakerCluster:
         """Whether every control machine is a member."""
         try:
             standings = self.membership(self.lab.machines[0]).view().standings
-        except MembershipUnknown:
+        except (MembershipUnknown, LabError):
             return False
         return all(standings[machine.name] == "member" for machine in self.cluster.control)
 
@@ -151,7 +151,7 @@ class PacemakerCluster:
                 return False
             up = [one.resource.removeprefix("stackling-") for one in seen.instances if one.state == "started"]
             return all(up.count(name) == number for name, number in wanted.items())
-        until("everything runs", settled, 120)
+        until("everything runs", settled, 180)
 
     def holders(self) -> list[str]:
         """The machines whose interface has the virtual IP, whatever Pacemaker thinks."""
@@ -179,14 +179,18 @@ class PacemakerCluster:
         return int(self.cib(machine).get("epoch", "0"))
 
     def return_all(self) -> None:
-        """Every machine on, healed, a member, everything running, no failures remembered."""
-        for machine in self.lab.machines:
-            machine.heal()
-            if machine.hanging:
-                machine.resume()
-            machine.on()
-            machine.wait_running()
-        until("all are members again", self.complete, 90)
+        """Every machine on, healed, a member, everything running, no failures remembered.
+
+        A machine that returns before it was fenced is switched off once more; so it is switched on until it stays.
+        """
+        def returned() -> bool:
+            for machine in self.lab.machines:
+                machine.heal()
+                if machine.life() and machine.hanging:
+                    machine.resume()
+                machine.on()
+            return self.complete()
+        until("all are members again", returned, 180)
         self.lab.machines[0].run(["crm_resource", "--cleanup"])
         self.settle()
 
