@@ -105,7 +105,8 @@ def _present(record: Record, sense: Sense, settings: Settings) -> Verdict | None
                       "machine is not fenced")
             return Verdict(State.SILENT, reason, _contradiction(record, sense))
         state = State.UP if sense.beat is Beat.ALIVE or record.state is not State.SILENT else State.SILENT
-        return Verdict(state, record.reason if state is State.SILENT else None, _contradiction(record, sense),
+        admit = (AdmitStorage(),) if sense.blocked_since is not None and sense.beat is Beat.ALIVE else ()
+        return Verdict(state, record.reason if state is State.SILENT else None, _contradiction(record, sense), admit,
                        home=record.planned_until is not None and sense.beat is Beat.ALIVE)
     if sense.standing is Standing.LEAVING:
         return Verdict(State.LEAVING, "it is leaving the cluster", steps=_waiting(True, "it is leaving"))

@@ -25,7 +25,7 @@ class Listening:
         end = self.now + seconds
         while self.now < end:
             self.now += 1.0
-            self.last |= {id: self.now // 2 for id in self.beating}
+            self.last |= dict.fromkeys(self.beating, self.now // 2)
             self.heartbeats.tick(self.now, self.last)
 
     def beat(self, id: str) -> Beat:

@@ -10,6 +10,7 @@ import pytest
 from stackling.ha import rules
 from stackling.ha.model import (
     ENOUGH,
+    AdmitStorage,
     AskFencer,
     Beat,
     BlockStorage,
@@ -37,7 +38,8 @@ def judge(record: Record, sense: Sense, settings: Settings = SETTINGS) -> Verdic
     return rules.judge(record, sense, settings)
 
 
-def fenced(sense: Sense = GONE, record: Record = LOST, *, power: bool | None = True, event: FenceEvent = OFF) -> Verdict:
+def fenced(sense: Sense = GONE, record: Record = LOST, *, power: bool | None = True,
+           event: FenceEvent = OFF) -> Verdict:
     return judge(record, replace(sense, history=(event,), power_off=power))
 
 
@@ -103,7 +105,8 @@ def test_a_loss_is_written_down_before_the_fencer_is_asked() -> None:
 
 
 @pytest.mark.parametrize(("total", "missing", "asks"), [
-    (3, 1, True), (3, 2, False), (4, 1, True), (4, 2, False), (5, 2, True), (5, 3, False), (2, 1, False), (1, 1, False)])
+    (3, 1, True), (3, 2, False), (4, 1, True), (4, 2, False), (5, 2, True), (5, 3, False), (2, 1, False),
+    (1, 1, False)])
 def test_more_than_a_minority_missing_is_an_alarm(total: int, missing: int, asks: bool) -> None:
     verdict = judge(LOST, replace(GONE, crowd=Crowd(total, missing)))
     assert (AskFencer() in verdict.steps) is asks
@@ -244,12 +247,18 @@ def test_storage_alone_proves_only_behind_a_watchdog() -> None:
     assert proof.strength is Strength.STORAGE
 
 
+def test_who_was_shut_out_and_never_fenced_is_let_in_again() -> None:
+    verdict = judge(replace(LOST, last_seen=NOW - 1), replace(WELL, blocked_since=NOW - 5))
+    assert (verdict.state, verdict.steps) == (State.UP, (AdmitStorage(),))
+
+
 def test_which_disks_a_proof_is_enough_for() -> None:
     may = {(disk, strength): rules.may_evacuate(State.FENCED, strength, disk) is None
            for disk, strength in product(ENOUGH, Strength)}
     assert {key for key, allowed in may.items() if allowed} == {
         ("shared", Strength.POWER_READ), ("shared", Strength.OPERATOR), ("rbd", Strength.STORAGE),
-        ("rbd", Strength.POWER), ("rbd", Strength.POWER_READ), ("rbd", Strength.OPERATOR)}
+        ("rbd", Strength.POWER), ("rbd", Strength.POWER_READ), ("rbd", Strength.OPERATOR),
+        *(("doomed", strength) for strength in Strength)}
     for state, strength, disk in product(State, (None, *Strength), ENOUGH):
         if state is not State.FENCED or strength is None:
             assert rules.may_evacuate(state, strength, disk)
