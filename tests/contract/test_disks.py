@@ -285,7 +285,7 @@ def test_an_image_in_the_cluster_is_cloned_and_a_disk_becomes_one(
     rbd.write(root, b"z" * 512)
     saved = change(made, snapshot="other")
     rbd.disks.export(saved)
-    size = store.copy("other", 7, rbd.disks.exported(saved), made.id)      # type: ignore[arg-type]
+    _, size = store.copy("other", 7, rbd.disks.exported(saved), made.id)      # type: ignore[arg-type]
     rbd.disks.drop_export(saved)
     assert size == GIB
     piece, = store.pieces("other", [7])
@@ -302,14 +302,32 @@ def test_an_image_in_the_cluster_is_cloned_and_a_disk_becomes_one(
 
 
 @needs_ceph
+def test_a_copy_is_a_file_where_images_lie_elsewhere(rbd: Rbd, ceph: RealCeph, tmp_path: Path) -> None:
+    made = change(make(rbd, server()), snapshot="copy")
+    elsewhere = RbdDisks(ceph.machine(), POOLS.disks, ImageCache(tmp_path / "cache", rbd.images), machine="m1",
+                         instances=tmp_path / "instances", images_here=False)
+    for _ in range(2):
+        elsewhere.export(made)
+    path = elsewhere.exported(made)
+    assert isinstance(path, Path)
+    assert Local(tmp_path).read(path, len(IMAGE)) == IMAGE
+    elsewhere.drop_export(made)
+    assert not path.exists()
+    assert elsewhere.capacity_gib() >= 1
+    elsewhere.close()
+    rbd.disks.remove(made.id, 1, 99)
+    eventually(lambda: rbd.left() == [])
+
+
+@needs_ceph
 def test_a_disk_of_another_server_is_no_source(rbd: Rbd, ceph: RealCeph) -> None:
-    from stackling.core.errors import NotFound
+    from stackling.core.errors import Unavailable
 
     made = change(make(rbd, server()), snapshot="x")
     rbd.disks.export(made)
     store = RbdImageStore(ceph.images, POOLS.images, reserve=0)
     for owner in (new_id(), "", made.id[:8]):
-        with pytest.raises(NotFound):
+        with pytest.raises(Unavailable, match="no disk"):
             store.copy("x", 1, rbd.disks.exported(made), owner)     # type: ignore[arg-type]
     assert store.inventory() == []
     store.close()

@@ -22,6 +22,7 @@ from stackling.agent.run import Run, in_threads
 from stackling.agent.wire import Lane
 from stackling.deploy.embedded import command
 from stackling.deploy.embedded.probe import probe
+from stackling.drivers.ceph.disks import RbdDisks
 from stackling.drivers.libvirt.domain import Platform
 from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
 from stackling.drivers.local.disks import LocalDisks, takes_direct_io
@@ -65,7 +66,10 @@ async def wire(wiring: Wiring) -> Run:
 
     def measure() -> Inventory:
         found = inventory.measure(hypervisor.inventory(), libvirt.instances, reserved_mib=libvirt.reserved_memory_mib)
-        return msgspec.structs.replace(found, storage=f"rbd:{settings.ceph.disk_pool}") if settings.ceph else found
+        if settings.ceph is None or not isinstance(disks, RbdDisks):
+            return found
+        return msgspec.structs.replace(found, storage=f"rbd:{settings.ceph.disk_pool}",
+                                       disk_gib=agent_ceph.capacity_gib(disks, found.disk_gib))
 
     def build(host: str, lanes: tuple[Lane, Lane], held: asyncio.Event | None, everything: Everything | None,
               ) -> tuple[HostAgent, Path, Callable[[], None]]:

@@ -45,7 +45,7 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CephSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[ceph]``: servers' disks are in the pool ``disk_pool``, reached as ``user`` (without ``client.``) with the key
     in ``keyring``; ``conf`` is readable for QEMU. ``addresses`` are this machine's own as the cluster sees its guests,
-    besides the agent's.
+    besides the agent's. ``images``: control keeps images in the same cluster.
     """
 
     conf: Path
@@ -53,6 +53,7 @@ class CephSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keyring: Path
     disk_pool: str = "stackling-disks"
     addresses: tuple[str, ...] = ()
+    images: bool = True
 
 
 class SimulatedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

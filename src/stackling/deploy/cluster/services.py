@@ -143,7 +143,7 @@ def _agent_settings(cluster: Cluster, machine: Machine, paths: Paths) -> ConfigF
 def _ceph_settings(cluster: Cluster, machine: Machine, files: CephFiles) -> dict[str, Any]:
     return {"conf": str(files.conf), "user": machine_user_name(machine.name),
             "keyring": str(files.machine_keyring(machine.name)), "disk_pool": cluster.storage.disk_pool,
-            "addresses": [machine.storage_address]}
+            "addresses": [machine.storage_address], "images": cluster.storage.images == "rbd"}
 
 
 def _nearest_first(cluster: Cluster, machine: Machine) -> list[str]:

@@ -66,7 +66,8 @@ def _ceph(directory: StateDirectory, configuration: Configuration) -> dict[str, 
     files = CephFiles(directory.ceph)
     return {"conf": files.conf, "user": machine_user_name(configuration.machine),
             "keyring": files.machine_keyring(configuration.machine), "disk_pool": configuration.disk_pool,
-            "addresses": [storage_link.Link(directory.instance).inside, storage_link.Link(directory.instance).outside]}
+            "addresses": [storage_link.Link(directory.instance).inside, storage_link.Link(directory.instance).outside],
+            "images": configuration.images == "rbd"}
 
 
 def _file(directory: StateDirectory) -> Path:

@@ -38,6 +38,7 @@ from stackling.drivers.ceph.tools import ToolFailed, qemu_img
 from stackling.drivers.local import config_drive
 from stackling.drivers.local.disks import cut_logs
 from stackling.drivers.local.image_cache import ImageCache
+from stackling.ports.disks import Exported
 from stackling.ports.document import RootDisk, ServerDesired
 from stackling.ports.hypervisor import GuestDisks, GuestRefused, HypervisorError, RbdDisk
 
@@ -70,11 +71,13 @@ class RbdDisks:
     """``InstanceDisks`` in the pool *pool*, as machine *machine*. *instances* holds what is local: console logs.
 
     *cache* gives the files of images that don't lie in the same cluster; *addresses* are our guests' as the cluster
-    sees them, where they aren't our own.
+    sees them, where they aren't our own. *images_here*: control keeps images in the same cluster, and takes copies of
+    disks by their location; else they are exported as files.
     """
 
     def __init__(self, access: CephAccess, pool: str, cache: ImageCache, *, machine: str, instances: Path,
-                 addresses: Collection[str] = ()) -> None:
+                 addresses: Collection[str] = (), images_here: bool = True) -> None:
+        self._images_here = images_here
         self.pool, self.client, self._addresses = pool, CephClient(access), tuple(addresses)
         self._cache, self._machine, self._instances = cache, machine, instances
         self._sets: dict[str, str] = {}
@@ -105,6 +108,11 @@ class RbdDisks:
 
     def fetch(self, server: ServerDesired, source: str, progress: Callable[[str], None]) -> None:
         raise GuestRefused("The disks of servers aren't copied between hosts here.")
+
+    def expect(self, server: ServerDesired, own_disks: bool, progress: Callable[[str], None]) -> None:
+        if own_disks:
+            raise GuestRefused("This server's disks come from another storage than this host's.")
+        self._local(server.id)
 
     def guard(self, server: ServerDesired, era: int = 1) -> None:
         marker, text = self._marker(server.id)
@@ -142,12 +150,18 @@ class RbdDisks:
     def export(self, server: ServerDesired) -> None:
         if server.root is None:
             raise GuestRefused("This server has no root disk of its own to save.")
-        self._ask("snapshot", name=self._name(server, "root"), snapshot=names.exported(server.snapshot or ""))
+        root, snapshot = self._name(server, "root"), names.exported(server.snapshot or "")
+        self._ask("snapshot", name=root, snapshot=snapshot)
+        if not self._images_here:
+            self._export_file(root, snapshot, self._export(server))
 
-    def exported(self, server: ServerDesired) -> str:
+    def exported(self, server: ServerDesired) -> Exported:
+        if not self._images_here:
+            return self._export(server)
         return str(Location(self._fsid(), self.pool, self._name(server, "root"), names.exported(server.snapshot or "")))
 
     def drop_export(self, server: ServerDesired) -> None:
+        self._export(server).unlink(missing_ok=True)
         root = self._name(server, "root")
         for name in (self._show(root) or {"snapshots": ()})["snapshots"]:
             if name.startswith("image-"):
@@ -189,6 +203,11 @@ class RbdDisks:
         if self._ask("trash"):
             with _explained():
                 self.client.long("purge", pool=self.pool)
+
+    def capacity_gib(self) -> int:
+        """How much the pool holds, all told. Raises ``HypervisorError``."""
+        found = self._ask("space")
+        return (found["free"] + found["used"]) // GIB
 
     def used_by(self, server_id: str) -> tuple[str, ...]:
         """The addresses that have a disk of the server open: evidence for whoever has to decide."""
@@ -354,6 +373,23 @@ class RbdDisks:
                      source, f"driver=raw,{self.client.access.source(self.pool, name)}", seconds=COPY_SECONDS)
         except ToolFailed as error:
             raise HypervisorError(f"the disk can't be written to Ceph: {error}") from None
+
+    def _export(self, server: ServerDesired) -> Path:
+        return self._instances / server.id / f"snapshot.{server.snapshot}.qcow2"
+
+    def _export_file(self, root: str, snapshot: str, target: Path) -> None:
+        if target.exists():
+            return
+        self._local(target.parent.name)
+        source = f"{self.client.access.source(self.pool, root)},file.snapshot={snapshot}"
+        temporary = target.with_suffix(".new")
+        try:
+            qemu_img("convert", "-O", "qcow2", "--image-opts", f"driver=raw,{source}", str(temporary),
+                     seconds=COPY_SECONDS)
+        except ToolFailed as error:
+            temporary.unlink(missing_ok=True)
+            raise HypervisorError(f"the root disk can't be copied: {error}") from None
+        temporary.rename(target)
 
     def _resize_root(self, server: ServerDesired, root: str) -> None:
         found = self._show(root)
