@@ -11,7 +11,7 @@ import pytest
 from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml
 from stackling.drivers.libvirt.hardware import choose
 from stackling.ports.document import Nic, RootDisk, ServerDesired
-from stackling.ports.hypervisor import GuestDisks, GuestRefused
+from stackling.ports.hypervisor import GuestDisks, GuestRefused, RbdDisk
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 NIC = Nic(port_id="6f1c7d1e-0000-4000-8000-00000000000a", mac="fa:16:3e:00:01:0a", network_id="n", mtu=1442)
@@ -26,6 +26,10 @@ def server(**values: Any) -> ServerDesired:
         "memory_mib": 192, "nics": (NIC,), **values})
 
 
+def rbd(kind: str) -> RbdDisk:
+    return RbdDisk("disks", f"6f1c7d1e.0-1-7.{kind}", Path("/etc/stackling/ceph/ceph.conf"), "stackling-m1")
+
+
 CASES: dict[str, tuple[ServerDesired, GuestDisks, Platform]] = {
     "tcg": (server(), DISKS, TCG),
     "kvm": (server(vcpus=4, hardware={"hw_vif_multiqueue_enabled": "true", "hw_qemu_guest_agent": "yes",
@@ -35,6 +39,8 @@ CASES: dict[str, tuple[ServerDesired, GuestDisks, Platform]] = {
                   root=RootDisk(image_id="i", image_format="raw", image_size=1, image_checksum="", bus="scsi")),
            GuestDisks(root=Path("/i/root.0.qcow2"), ephemeral=Path("/i/e.raw"), swap=Path("/i/s.raw"),
                       config_drive=Path("/i/c.iso")), TCG),
+    "rbd": (server(), GuestDisks(root=rbd("root"), ephemeral=rbd("ephemeral"), config_drive=rbd("config")),
+            Platform(kvm=False, sockets=Path("/run/guests"), secret="6f1c7d1e-0000-4000-8000-0000000000ff")),
 }
 
 
