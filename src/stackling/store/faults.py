@@ -43,25 +43,31 @@ def is_conflict(error: DBAPIError) -> bool:
     """Whether somebody else was quicker: nothing of the transaction is kept, and it may be run again."""
     if isinstance(error.orig, sqlite3.OperationalError):
         return "locked" in str(error.orig) or "busy" in str(error.orig)
-    return _state(error) in _PG_CONFLICTS or (_state(error) is None and _number(error) in _MYSQL_CONFLICTS)
+    return _state(error) in _PG_CONFLICTS or _number(error) in _MYSQL_CONFLICTS
 
 
 def is_absent(error: DBAPIError) -> bool:
     """Whether the database isn't there now, or is there and can't serve (a Galera node without its cluster)."""
-    if error.connection_invalidated:
+    if error.connection_invalidated or _number(error) in _MYSQL_ABSENT:
         return True
     state = _state(error)
     if state is not None:
         return state in _PG_ABSENT or state.startswith("08")
-    if _number(error) in _MYSQL_ABSENT:
-        return True
-    return type(error.orig).__module__.startswith("psycopg") and "connection" in str(error.orig)
+    return _is_postgresql(error) and "connection" in str(error.orig)
+
+
+def _is_postgresql(error: DBAPIError) -> bool:
+    return type(error.orig).__module__.startswith("psycopg")
 
 
 def _number(error: DBAPIError) -> object:
+    """MariaDB's; None elsewhere."""
     cause = error.orig
-    return cause.args[0] if cause is not None and cause.args else None
+    if cause is None or not cause.args or _is_postgresql(error) or isinstance(cause, sqlite3.Error):
+        return None
+    return cause.args[0]
 
 
 def _state(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "sqlstate", None)
+    """PostgreSQL's; MariaDB's are too coarse to tell a conflict by."""
+    return getattr(error.orig, "sqlstate", None) if _is_postgresql(error) else None
