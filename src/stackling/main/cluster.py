@@ -58,11 +58,12 @@ def deployment(paths: Paths) -> Deployment:
 
 
 def _images(cluster: Cluster, paths: Paths) -> LocalImages | RbdImages:
+    others = tuple((one.address, INTERNAL_PORT) for one in cluster.control if one.name != paths.name)
+    local = LocalImages(paths.state / "images", others, tuple(one.name for one in cluster.control))
     if cluster.storage.images == "local":
-        others = tuple((one.address, INTERNAL_PORT) for one in cluster.control if one.name != paths.name)
-        return LocalImages(paths.state / "images", others, tuple(one.name for one in cluster.control))
+        return local
     files = CephFiles(paths.ceph)
-    return RbdImages(files.conf, IMAGES_USER, files.images_keyring, cluster.storage.image_pool)
+    return RbdImages(files.conf, IMAGES_USER, files.images_keyring, cluster.storage.image_pool, local)
 
 
 def _disks(cluster: Cluster, paths: Paths) -> RbdDisks | None:

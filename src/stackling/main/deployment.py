@@ -83,12 +83,14 @@ class LocalImages:
 
 @dataclass(frozen=True, slots=True)
 class RbdImages:
-    """A pool of a Ceph cluster, as a user (without ``client.``) with a keyring."""
+    """A pool of a Ceph cluster, as a user (without ``client.``) with a keyring; ``before``: where images were put
+    until then, and may still be."""
 
     conf: Path
     user: str
     keyring: Path
     pool: str
+    before: LocalImages
 
 
 # -- servers' disks

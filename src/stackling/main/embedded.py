@@ -49,7 +49,8 @@ def _images(directory: StateDirectory, configuration: Configuration) -> LocalIma
     if configuration.images == "local":
         return LocalImages(directory.images)
     files = CephFiles(directory.ceph)
-    return RbdImages(files.conf, IMAGES_USER, files.images_keyring, configuration.image_pool)
+    return RbdImages(files.conf, IMAGES_USER, files.images_keyring, configuration.image_pool,
+                     LocalImages(directory.images))
 
 
 def _membership(directory: StateDirectory, configuration: Configuration) -> SimulatedMembership | None:

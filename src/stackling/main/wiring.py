@@ -27,8 +27,8 @@ from stackling.store import era
 from stackling.store.database import Database
 
 if TYPE_CHECKING:
-    from stackling.drivers.ceph.image_store import RbdImageStore
     from stackling.drivers.local.spread import SpreadImageStore
+    from stackling.drivers.succession import Succession
     from stackling.main.joining import Joining
 
 log = logging.getLogger(__name__)
@@ -70,12 +70,11 @@ class Plant:
         if joining is not None:
             app = entrance.internal(app, joining)
         images = self.deployment.images
-        if isinstance(images, LocalImages) and images.others:
-            from stackling.drivers.local.spread import SpreadImageStore
+        local = images if isinstance(images, LocalImages) else images.before
+        if local.others:
             from stackling.main import image_peers
 
-            assert isinstance(self.image_store, SpreadImageStore)
-            app = image_peers.answering(app, self.image_store.own, images.control)
+            app = image_peers.answering(app, LocalImageStore(local.directory), local.control)
         return peers.checked(app) if self.deployment.internal.mutual else app
 
     def start_engine(self, owner: str | None = None) -> Callable[[], None]:
@@ -193,17 +192,22 @@ def _compute_kinds() -> list[Kind]:
     return compute.kinds()
 
 
-def _image_store(images: LocalImages | RbdImages, own: Tls | None
-                 ) -> LocalImageStore | SpreadImageStore | RbdImageStore:
+def _image_store(images: LocalImages | RbdImages, own: Tls | None) -> LocalImageStore | SpreadImageStore | Succession:
     if isinstance(images, LocalImages):
-        here = LocalImageStore(images.directory)
-        if not images.others or own is None:
-            return here
-        from stackling.drivers.local.spread import Peer, SpreadImageStore
-
-        context = tls.client(own)
-        return SpreadImageStore(here, [Peer(address, port, context) for address, port in images.others])
+        return _local_images(images, own)
     from stackling.drivers.ceph.client import CephAccess
     from stackling.drivers.ceph.image_store import RbdImageStore
+    from stackling.drivers.succession import Succession
 
-    return RbdImageStore(CephAccess(images.conf, images.user, images.keyring), images.pool)
+    access = CephAccess(images.conf, images.user, images.keyring)
+    return Succession(RbdImageStore(access, images.pool), _local_images(images.before, own))
+
+
+def _local_images(images: LocalImages, own: Tls | None) -> LocalImageStore | SpreadImageStore:
+    here = LocalImageStore(images.directory)
+    if not images.others or own is None:
+        return here
+    from stackling.drivers.local.spread import Peer, SpreadImageStore
+
+    context = tls.client(own)
+    return SpreadImageStore(here, [Peer(address, port, context) for address, port in images.others])

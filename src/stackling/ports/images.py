@@ -125,3 +125,7 @@ class ImageStore(Protocol):
     def path(self, location: str) -> Path | None:
         """The file itself where there is one on this machine (spares a copy), else None."""
         ...
+
+    def close(self) -> None:
+        """Let running calls end."""
+        ...
