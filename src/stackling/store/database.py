@@ -124,6 +124,7 @@ class Database:
                 log.warning("the answer to a commit is lost: %s", answer)
                 if attempt >= ATTEMPTS:
                     raise Unavailable(UNSURE) from None
+                patience = _Patience(WRITERS_WAIT)      # it was there a moment ago
             except (DataError, OverflowError) as error:
                 log.info("a value that can't be stored: %s", plain(error))
                 raise Invalid("A value in the request is out of range: no such number or text can be stored.") from None
