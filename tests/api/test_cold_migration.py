@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stackling.ports.document import Power
-from tests.api.compute_world import V, FakeAgent, World, version, world
+from tests.api.compute_world import FakeAgent, V, World, version, world
 from tests.api.conftest import Client
 from tests.api.test_evacuation import RBD, force_down, host_of, last, lose, migration, used
 

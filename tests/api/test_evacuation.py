@@ -8,7 +8,7 @@ import pytest
 
 from stackling.compute import facade as compute
 from stackling.ports.document import Power, ServerDesired
-from tests.api.compute_world import V, FakeAgent, World, version, world
+from tests.api.compute_world import FakeAgent, V, World, version, world
 from tests.api.conftest import Client
 
 __all__ = ["world"]

@@ -20,7 +20,7 @@ from stackling.agent.ledger import Ledger
 from stackling.agent.run import Run
 from stackling.core import clock
 from stackling.ports.disks import HandOver, InstanceDisks
-from stackling.ports.document import GuestReport, Power, ServerDesired
+from stackling.ports.document import GuestReport, MoveReport, Power, ServerDesired
 from stackling.ports.hypervisor import Guest, GuestRefused, Hypervisor, HypervisorError
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ class Converger:
         self._asked: dict[str, tuple[float, float]] = {}
         self._started: dict[str, str] = {}
         self._unknown: set[str] = set()
+        self._moves: dict[str, MoveReport] = {}
         self._making = asyncio.Semaphore(AT_ONCE)
 
     @property
@@ -173,8 +174,9 @@ class Converger:
         server_id = desired.id
         for _ in range(ROUNDS):
             desired = self._ledger.servers.get(server_id, desired)
-            seen = p.Observed(*await self._run(self._observe, server_id))
+            seen = await self._run(self._observe, desired)
             done = self._ledger.done(server_id)
+            self._note_move(desired, seen, done)
             if not self._open:
                 self._look(desired, seen)
                 return None
@@ -184,7 +186,7 @@ class Converger:
                 return None
             for step in steps:
                 if isinstance(step, p.Wait):
-                    self._reports.note(self._state(desired, seen.guest, converged=False, step="shutting down"))
+                    self._reports.note(self._state(desired, seen.guest, converged=False, step=step.words))
                     return step.seconds
                 if isinstance(step, p.Hold):
                     self._reports.note(self._state(desired, seen.guest, converged=False, step=HELD))
@@ -192,11 +194,23 @@ class Converger:
                 await self._apply(desired, seen.guest, step)
         raise HypervisorError("the server doesn't come to rest: something else changes its guest")
 
-    def _observe(self, server_id: str) -> tuple[Guest | None, int | None]:
+    def _observe(self, desired: ServerDesired) -> p.Observed:
+        server_id = desired.id
         own = self._ledger.servers.get(server_id)
         if own is not None and not own.present and self._everything().get(server_id, own).present:
-            return None, None           # it has moved to another host of this machine: what is here is that one's
-        return self._hypervisor.guest(server_id), self._disks.find(server_id)
+            return p.Observed(None, None)   # it has moved to another host of this machine: what is here is that one's
+        leaves = desired.live is not None and not desired.live.target
+        migration = self._hypervisor.migration(server_id) if leaves else None
+        return p.Observed(self._hypervisor.guest(server_id), self._disks.find(server_id), migration)
+
+    def _note_move(self, desired: ServerDesired, seen: p.Observed, done: p.Done) -> None:
+        if desired.live is None:
+            self._moves.pop(desired.id, None)
+            return
+        ready = desired.live.target and done.expected == desired.live.number
+        found = p.move_report(desired, seen, done, self._hypervisor.migration_peer() if ready else "")
+        if found is not None:
+            self._moves[desired.id] = found
 
     async def _apply(self, desired: ServerDesired, guest: Guest | None, step: p.Step) -> None:
         server_id = desired.id
@@ -213,6 +227,16 @@ class Converger:
                 case p.FetchDisks(source):
                     async with self._making:
                         await run(self._disks.fetch, desired, source, self._progress(desired, guest))
+                case p.Expect(own_disks):
+                    await run(hypervisor.migration_peer)
+                    async with self._making:
+                        await run(self._disks.expect, desired, own_disks, self._progress(desired, guest))
+                case p.Migrate(peer, own_disks):
+                    await run(hypervisor.migrate, server_id, peer, own_disks)
+                case p.AbortMigration():
+                    await run(hypervisor.abort_migration, server_id)
+                case p.HurryMigration():
+                    await run(hypervisor.hurry_migration, server_id)
                 case p.Export():
                     async with self._making:
                         await run(self._disks.export, desired)
@@ -286,7 +310,8 @@ class Converger:
             converged=converged, step=step, error=error, terminal=terminal, soft_reboots=done.soft_reboots,
             hard_reboots=done.hard_reboots, rebuilds=done.disks or 0, resizes=done.resizes,
             snapshot=done.snapshot,
-            started_at=self._started.get(desired.id) or done.started_at, nics=guest.nics if guest else ())
+            started_at=self._started.get(desired.id) or done.started_at, nics=guest.nics if guest else (),
+            move=self._moves.get(desired.id))
 
     def _progress(self, desired: ServerDesired, guest: Guest | None) -> Callable[[str], None]:
         loop = asyncio.get_running_loop()

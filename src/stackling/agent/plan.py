@@ -17,10 +17,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from stackling.ports.document import Nic, Power, ServerDesired
-from stackling.ports.hypervisor import Guest
+from stackling.ports.document import LiveMove, MoveReport, MoveState, Nic, Power, ServerDesired
+from stackling.ports.hypervisor import Guest, Migration
 
 PRESS_AGAIN = 10.0          # seconds between two requests to a guest to shut down
+LOOK_AGAIN = 0.5            # seconds between two looks at a migration
 
 
 class Done(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -39,6 +40,8 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     kept_resize: int = 0
     exported: str | None = None
     snapshot: str | None = None
+    expected: int = 0           # the live move that was made ready for here
+    begun: int = 0              # the live move that was begun from here
     boot_id: str = ""
     started_at: str | None = None
 
@@ -49,6 +52,7 @@ class Observed:
 
     guest: Guest | None
     disks: int | None
+    migration: Migration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class Wait:
     """Look again after this many seconds (or when the guest changes)."""
 
     seconds: float
+    words: str = "shutting down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,31 @@ class HandOver:
 
 
 @dataclass(frozen=True, slots=True)
+class Expect:
+    """Make ready for a guest that comes here running."""
+
+    own_disks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Migrate:
+    """Begin to send the running guest away."""
+
+    peer: str
+    own_disks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AbortMigration:
+    """Let it stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class HurryMigration:
+    """Pause it until it is there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Do nothing before the document says more: another host still has the server."""
 
@@ -179,7 +209,8 @@ class Refuse:
 
 
 Step = (MakeDisks | FetchDisks | Define | Start | AskShutdown | Wait | SwitchOff | Pause | Unpause | Suspend | Plug
-        | Unplug | Forget | Wipe | ResizeDisks | ForgetKept | Export | HandOver | Hold | Note | Refuse)
+        | Unplug | Forget | Wipe | ResizeDisks | ForgetKept | Export | HandOver | Expect
+        | Migrate | AbortMigration | HurryMigration | Hold | Note | Refuse)
 OFF = (None, Power.STOPPED, Power.CRASHED, Power.ABSENT)
 
 
@@ -209,6 +240,14 @@ def plan(desired: ServerDesired, seen: Observed, done: Done, boot_id: str,
         return _remove(desired, seen, asked)
     if desired.arrival is not None and desired.arrival.source and seen.disks is None:
         return (FetchDisks(desired.arrival.source),)
+    if desired.live is not None:
+        if desired.live.target:
+            return _expect(desired.live, seen, done)
+        if desired.live.peer:
+            return _send(desired.live, seen, done)
+    elif done.begun or (seen.guest is not None and seen.guest.incoming):
+        off = (SwitchOff(),) if seen.guest is not None and seen.guest.incoming else ()
+        return (*off, Note(msgspec.structs.replace(done, begun=0, expected=0, power_generation=0)))
     power = seen.guest.power if seen.guest else None
     steps = _export(desired, seen, done)
     if steps:
@@ -234,6 +273,52 @@ def _remove(desired: ServerDesired, seen: Observed, asked: Asked | None) -> tupl
         return _shut_down(desired, asked)
     wipe = (Wipe(),) if seen.disks is not None and not desired.keep_disks else ()
     return ((Forget(),) if seen.guest else ()) + wipe
+
+
+def _expect(live: LiveMove, seen: Observed, done: Done) -> tuple[Step, ...]:
+    """Nothing but making ready: from then on the source's hypervisor brings the guest."""
+    if seen.guest is not None or done.expected == live.number:
+        return (Wait(LOOK_AGAIN, "receiving"),) if seen.guest is not None and seen.guest.incoming else ()
+    return (Expect(live.own_disks), Note(msgspec.structs.replace(done, expected=live.number)))
+
+
+def _send(live: LiveMove, seen: Observed, done: Done) -> tuple[Step, ...]:
+    """Begin once, and watch; whatever it ends with is told, and control decides."""
+    guest, migration = seen.guest, seen.migration
+    if guest is None or not guest.on:
+        return ()
+    if migration is not None and migration.running:
+        if live.abort:
+            return (AbortMigration(), Wait(LOOK_AGAIN, "migrating"))
+        return (*((HurryMigration(),) if live.hurry else ()), Wait(LOOK_AGAIN, "migrating"))
+    if done.begun == live.number or live.abort:
+        return ()
+    return (Note(msgspec.structs.replace(done, begun=live.number)), Migrate(live.peer, live.own_disks),
+            Wait(LOOK_AGAIN, "migrating"))
+
+
+def move_report(desired: ServerDesired, seen: Observed, done: Done, peer: str = "") -> MoveReport | None:
+    """How far a live move is, seen from here. *peer* is where this host takes guests."""
+    live, guest, migration = desired.live, seen.guest, seen.migration
+    if live is None:
+        return None
+    if live.target:
+        if guest is not None and guest.on and not guest.incoming:
+            return MoveReport(number=live.number, state=MoveState.ARRIVED)
+        ready = done.expected == live.number
+        return MoveReport(number=live.number, state=MoveState.READY if ready else MoveState.WAITING,
+                          peer=peer if ready else "")
+    if guest is None and done.begun == live.number:
+        return MoveReport(number=live.number, state=MoveState.LEFT)
+    if guest is None or not guest.on:
+        return MoveReport(number=live.number, state=MoveState.FAILED, error="the guest is off")
+    if migration is not None and migration.running:
+        return MoveReport(number=live.number, state=MoveState.RUNNING, progress=dict(migration.progress))
+    if done.begun == live.number or live.abort:
+        why = migration.error if migration is not None else None
+        return MoveReport(number=live.number, state=MoveState.FAILED,
+                          error=why or ("aborted" if live.abort else "it broke off"))
+    return MoveReport(number=live.number, state=MoveState.WAITING)
 
 
 def _export(desired: ServerDesired, seen: Observed, done: Done) -> tuple[Step, ...]:

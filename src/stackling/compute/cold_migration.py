@@ -67,7 +67,7 @@ def _begin(tx: Tx, ctx: Context, server: ServerRow, type: Type, share: Share, va
                        "evacuate the server.")
     if source["storage"] == OWN_DISKS:
         raise Invalid(f"The server's disks are in a directory of host {source['name']} alone, and aren't copied "
-                      "between hosts while the server is off: migrate it live, or keep servers' disks in shared storage.")
+                      "between hosts while the server is off: migrate it live, or keep disks in shared storage.")
     need = moving.need_elsewhere(tx, server, source)
     need = replace(need, vcpus=share[0], memory_mib=share[1], disk_gib=share[2], host=host, storage=source["storage"])
     dest = hosts.place(tx, need)

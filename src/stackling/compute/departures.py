@@ -72,6 +72,11 @@ def outstanding(tx: Tx, host_id: str) -> list[str]:
     return [str(row.server_id) for row in tx.all(_NOT_GONE, host=host_id)]
 
 
+def with_old_disks(tx: Tx, server_id: str) -> frozenset[str]:
+    """Hosts that still have former disks of the server: it can't come there before they are gone."""
+    return frozenset(str(row.host_id) for row in tx.all(_OF_SERVER, server=server_id) if is_local(row.storage))
+
+
 def is_outstanding(tx: Tx, server_id: str) -> bool:
     """Whether a former host hasn't reported the server absent yet."""
     return any(not row.absent and not row.wipe for row in tx.all(_OF_SERVER, server=server_id))
@@ -106,6 +111,18 @@ def fenced(tx: Tx, host_id: str) -> list[str]:
         if row is not None:
             _set(tx, row, awaited=0)
     return found
+
+
+def awaited_of(tx: Tx, server_id: str) -> list[str]:
+    """The hosts that the server is held for."""
+    return [str(row.host_id) for row in tx.all(_OF_SERVER, server=server_id) if row.awaited]
+
+
+def waive(tx: Tx, server_id: str, host_id: str) -> None:
+    """The server isn't held for that host any more."""
+    row = tx.one(_ONE, host=host_id, server=server_id)
+    if row is not None:
+        _set(tx, row, awaited=0)
 
 
 def release(tx: Tx, server_id: str) -> None:

@@ -10,11 +10,21 @@ import msgspec
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.engine import Row
 
-from stackling.compute import departures
+from stackling.compute import departures, live_migration
+from stackling.compute import migrations as known
 from stackling.compute.migrations import Type
 from stackling.core.errors import Forbidden, NotFound, Unauthorized
 from stackling.network import facade as network
-from stackling.ports.document import Arrival, HostDocument, MetadataDocument, Nic, Power, RootDisk, ServerDesired
+from stackling.ports.document import (
+    Arrival,
+    HostDocument,
+    LiveMove,
+    MetadataDocument,
+    Nic,
+    Power,
+    RootDisk,
+    ServerDesired,
+)
 from stackling.store.tables.compute import migrations, servers
 from stackling.store.tables.fleet import hosts, machines
 from stackling.store.transaction import Tx
@@ -22,21 +32,29 @@ from stackling.store.transaction import Tx
 ARRIVING = (Type.EVACUATION, Type.MIGRATION, Type.RESIZE)
 _HOST = select(hosts.c.id, hosts.c.name, hosts.c.machine_id, hosts.c.lease_epoch, hosts.c.generation).where(
     hosts.c.name == bindparam("host"))
-_CHANGED = select(
+_COLUMNS = (
     servers.c.id, servers.c.generation, servers.c.deleting, servers.c.name, servers.c.project_id, servers.c.power,
     servers.c.power_generation, servers.c.vcpus, servers.c.memory_mib, servers.c.root_gib, servers.c.ephemeral_gib,
     servers.c.swap_mib, servers.c.image_id, servers.c.image, servers.c.flavor, servers.c.nics, servers.c.config_drive,
     servers.c.document, servers.c.soft_reboots, servers.c.hard_reboots, servers.c.rebuilds,
     servers.c.resizes, servers.c.kept_resize, servers.c.restored_resize, servers.c.snapshot_id,
     servers.c.move, servers.c.held, servers.c.migration_id,
-).where(servers.c.host_id == bindparam("host_id"), servers.c.host_generation > bindparam("since"),
-        servers.c.deleted == 0).order_by(servers.c.host_generation)
+)
+_CHANGED = select(*_COLUMNS).where(servers.c.host_id == bindparam("host_id"),
+    servers.c.host_generation > bindparam("since"), servers.c.deleted == 0).order_by(servers.c.host_generation)
+_COMING = select(*_COLUMNS).select_from(migrations.join(servers, servers.c.migration_id == migrations.c.id)).where(
+    migrations.c.dest_id == bindparam("host_id"), migrations.c.host_generation > bindparam("since"),
+    servers.c.move == Type.LIVE.value, servers.c.deleted == 0)
 _MACHINE = select(machines.c.id, machines.c.credential_hash).where(
     or_(machines.c.name == bindparam("machine"), machines.c.id == bindparam("machine")))
 _BY_HASH = select(machines.c.id).where(machines.c.credential_hash == bindparam("hash"))
 _NAMES_IMAGE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id == servers.c.host_id)).where(
     hosts.c.machine_id == bindparam("machine"), servers.c.image_id == bindparam("image"), servers.c.deleted == 0,
 ).limit(1)
+_AWAITS_IMAGE = select(servers.c.id).select_from(servers.join(
+    migrations, migrations.c.id == servers.c.migration_id).join(hosts, hosts.c.id == migrations.c.dest_id)).where(
+    hosts.c.machine_id == bindparam("machine"), servers.c.image_id == bindparam("image"),
+    servers.c.move == Type.LIVE.value).limit(1)
 _SAVES_IMAGE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id == servers.c.host_id).join(
     machines, machines.c.id == hosts.c.machine_id)).where(
     machines.c.credential_hash == bindparam("hash"), servers.c.snapshot_id == bindparam("image"),
@@ -88,14 +106,16 @@ def documents(tx: Tx, machine_id: str, host: str, since: int, epoch: int | None)
     return HostDocument(
         host=row.name, era=int(tx.setting("era") or 1), epoch=row.lease_epoch, generation=row.generation,
         complete=since == 0, servers=(
-            *(desired(server, _source(tx, server)) for server in tx.all(_CHANGED, host_id=row.id, since=since)),
+            *(_desired(tx, server) for server in tx.all(_CHANGED, host_id=row.id, since=since)),
+            *(_desired(tx, server, coming=True) for server in tx.all(_COMING, host_id=row.id, since=since)),
             *departures.changed(tx, row.id, since)),
         networks=tuple(network.metadata_networks(tx, row.name)))
 
 
 def names_image(tx: Tx, machine_id: str, image_id: str) -> bool:
     """Whether a document of this machine names the image."""
-    return tx.one(_NAMES_IMAGE, machine=machine_id, image=image_id) is not None
+    return any(tx.one(statement, machine=machine_id, image=image_id) is not None
+               for statement in (_NAMES_IMAGE, _AWAITS_IMAGE))
 
 
 def saves_image(tx: Tx, credential: str | None, image_id: str) -> str | None:
@@ -104,7 +124,16 @@ def saves_image(tx: Tx, credential: str | None, image_id: str) -> str | None:
     return str(row.id) if row is not None else None
 
 
-def desired(row: Row[Any], source: str = "") -> ServerDesired:
+def _desired(tx: Tx, row: Row[Any], *, coming: bool = False) -> ServerDesired:
+    """One server of the document of its host, or (*coming*) of the host to which it migrates live."""
+    if row.move is None:
+        return desired(row)
+    if row.move == Type.LIVE:
+        return desired(row, live=live_migration.move_of(known.get(tx, row.migration_id), target=coming))
+    return desired(row, _source(tx, row))
+
+
+def desired(row: Row[Any], source: str = "", live: LiveMove | None = None) -> ServerDesired:
     """One server of a document. *source* is where the agent of its former host answers, if its disks are there."""
     arrival = Arrival(hold=bool(row.held), source=source) if row.move in ARRIVING else None
     if row.deleting:
@@ -119,7 +148,7 @@ def desired(row: Row[Any], source: str = "") -> ServerDesired:
         machine_type=properties.get("hw_machine_type"), hardware=_hardware(properties, row.flavor["extra_specs"]),
         soft_reboots=row.soft_reboots, hard_reboots=row.hard_reboots, rebuilds=row.rebuilds,
         resizes=row.resizes, kept_resize=row.kept_resize, restored_resize=row.restored_resize,
-        snapshot=row.snapshot_id, arrival=arrival)
+        snapshot=row.snapshot_id, arrival=arrival, live=live)
 
 
 def _source(tx: Tx, row: Row[Any]) -> str:

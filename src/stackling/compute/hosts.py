@@ -117,6 +117,12 @@ def get(tx: Tx, id: str) -> Host:
     return _host(row, tx.time - UP_WITHIN)
 
 
+def neighbours(tx: Tx, id: str) -> frozenset[str]:
+    """The hosts that the same machine holds (*id* among them)."""
+    held = select(hosts.c.machine_id).where(hosts.c.id == id).scalar_subquery()
+    return frozenset({id, *(str(row.id) for row in tx.all(select(hosts.c.id).where(hosts.c.machine_id == held)))})
+
+
 def exists(tx: Tx, name: str) -> bool:
     """Whether a host is called so."""
     return tx.one(_HOST.where(hosts.c.name == name)) is not None

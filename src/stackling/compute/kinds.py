@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stackling.compute import changes, moving, rows, rules, servers
+from stackling.compute import changes, departures, live_migration, moving, rows, rules, servers
+from stackling.compute.migrations import Type
 from stackling.compute.model import ServerRow
 from stackling.engine.kinds import Blocked, Fence, Key, Kind, Outcome, Terminal
 from stackling.ports.document import Power
@@ -62,6 +63,9 @@ class ServerKind:
         row = rows.get(tx, desired.row["id"])
         if row is None or row["deleted"]:
             return
+        if row["move"] == Type.LIVE and not row["deleting"]:
+            live_migration.recheck(tx, row, outcome.overdue)
+            return
         if row["held"]:
             moving.recheck(tx, row)
             return
@@ -71,6 +75,8 @@ class ServerKind:
                 return
         else:
             row = changes.refresh_network(tx, row)
+            if outcome.converged and row["migration_id"] is None:
+                departures.settled(tx, row["id"])
         if outcome.overdue and not row["overdue"]:
             _overdue(tx, row, outcome.error or observed or "")
         elif outcome.converged and row["overdue"]:

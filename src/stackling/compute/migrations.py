@@ -55,6 +55,9 @@ _LEFT = update(migrations).where(
     migrations.c.server_id == bindparam("b_server"), migrations.c.source_id == bindparam("b_source"),
     migrations.c.type == Type.EVACUATION.value, migrations.c.status == Status.DONE.value,
 ).values(status=Status.COMPLETED.value, updated_at=bindparam("now"))
+_NOT_BEGUN = select(migrations.c.server_id).where(
+    migrations.c.dest_id == bindparam("dest"), migrations.c.type == Type.LIVE.value,
+    migrations.c.status == Status.PREPARING.value)
 _PROGRESS = update(migrations).where(migrations.c.id == bindparam("id_")).values(
     progress=bindparam("shown"), updated_at=bindparam("now"))
 
@@ -69,7 +72,8 @@ def add(tx: Tx, ctx: Context, server: ServerRow, type: Type, status: Status, sou
         "dest_id": dest.id if dest else None, "dest": dest.name if dest else None,
         "old_flavor_id": server["flavor_id"], "new_flavor_id": new_flavor_id or server["flavor_id"],
         "project_id": ctx.project_id or server["project_id"], "user_id": ctx.user_id or server["user_id"],
-        "request": dict(request or {}), "reason": reason, "created_at": tx.now, "updated_at": tx.now})
+        "request": dict(request or {}), "host_generation": 0, "reason": reason, "created_at": tx.now,
+        "updated_at": tx.now})
     row = tx.one(_BY_UUID, uuid=uuid)
     assert row is not None
     return int(row.id)
@@ -90,6 +94,11 @@ def ended_with_server(tx: Tx, server: ServerRow) -> None:
     """The server is gone: a resize that waited to be confirmed is, anything else under way has failed."""
     status = Status.CONFIRMED if server["move"] is None else Status.ERROR
     change(tx, server["migration_id"], status, "the server was deleted")
+
+
+def not_begun(tx: Tx, dest_id: str) -> list[str]:
+    """The servers that wait to migrate live to that host."""
+    return [str(row.server_id) for row in tx.all(_NOT_BEGUN, dest=dest_id)]
 
 
 def left(tx: Tx, server_id: str, source_id: str) -> None:

@@ -73,6 +73,8 @@ def host_lost(tx: Tx, host_id: str, proof: str) -> None:
     hosts.update_host(tx, host_id, fenced=True, fence_proof=proof)
     for server_id in departures.fenced(tx, host_id):
         let_go(tx, server_id)
+    for server_id in migrations.not_begun(tx, host_id):
+        tx.nudge(changes.KIND, server_id)
 
 
 def host_back(tx: Tx, host_id: str) -> None:
@@ -104,10 +106,12 @@ def let_go(tx: Tx, server_id: str) -> None:
 
 
 def recheck(tx: Tx, server: ServerRow) -> None:
-    """A server is held. Nobody waits for a host that fell silent after an administrator had called it down."""
-    row = migrations.get(tx, server["migration_id"])
-    if row is not None and row.type == Type.EVACUATION and not hosts.talks(hosts.get_host(tx, row.source_id), tx.time):
-        departures.fenced(tx, row.source_id)
+    """A server is held. Nobody waits for a host that fell silent, after an administrator had called it down, or where
+    all that is left is to be deleted."""
+    if server["move"] == Type.EVACUATION or server["deleting"]:
+        for host_id in departures.awaited_of(tx, server["id"]):
+            if not hosts.talks(hosts.get_host(tx, host_id), tx.time):
+                departures.waive(tx, server["id"], host_id)
     let_go(tx, server["id"])
 
 
@@ -142,7 +146,7 @@ def need_elsewhere(tx: Tx, server: ServerRow, source: Mapping[str, Any]) -> Need
     if server["server_group_id"] is not None:
         tx.guard(f"compute.server_group:{server['server_group_id']}")
         need = groups.with_group(tx, need, server["server_group_id"], but=server["id"])
-    return replace(need, avoid=need.avoid | {source["id"]})
+    return replace(need, avoid=need.avoid | {source["id"]} | departures.with_old_disks(tx, server["id"]))
 
 
 # -- evacuation
@@ -211,12 +215,13 @@ def move_off(tx: Tx, ctx: Context, server: ServerRow, source: Mapping[str, Any],
         servers.finish_deletion(tx, server)
         return None
     need = replace(need_elsewhere(tx, server, source), host=how.host)
-    dest = hosts.force(tx, need) if how.forced else hosts.place(tx, need)
+    dest = _on_its_way(tx, server, need) or (hosts.force(tx, need) if how.forced else hosts.place(tx, need))
     if dest is None:
         return f"No valid host was found. {hosts.why_not(tx, need)[0]}."
     values = _leave(tx, server, how)
     departures.add(tx, server, source["id"], server["generation"] + 1, source["storage"], awaited=how.awaited)
     number = migrations.add(tx, ctx, server, Type.EVACUATION, Status.ACCEPTED, source, dest, reason=how.reason)
+    departures.withdraw(tx, server["id"], dest.id)
     timeline.begin(tx, ctx, server, "evacuate", f"from {source['name']} to {dest.name}: {how.reason}")
     values.update(move=Type.EVACUATION.value, migration_id=number, held=int(departures.is_held(tx, server["id"])))
     if local and server["launched_at"] is not None:
@@ -225,6 +230,14 @@ def move_off(tx: Tx, ctx: Context, server: ServerRow, source: Mapping[str, Any],
             values.update(_RESIZE_KEPT)
     settle_at(tx, server, dest, values)
     return None
+
+
+def _on_its_way(tx: Tx, server: ServerRow, need: Need) -> Host | None:
+    """The host to which it was migrating live, where its memory may have arrived, if that can take it."""
+    row = migrations.get(tx, server["migration_id"]) if server["move"] == Type.LIVE else None
+    if row is None or row.status != Status.RUNNING or need.host not in (None, row.dest):
+        return None
+    return hosts.place(tx, replace(need, host=row.dest))
 
 
 _RESIZE_KEPT: Mapping[str, Any] = {"old_flavor": None, "kept_resize": 0, "restored_resize": 0}
@@ -237,10 +250,13 @@ def _leave(tx: Tx, server: ServerRow, how: Evacuate) -> dict[str, Any]:
     shares.release_here(tx, server)
     if shares.between_hosts(server):
         shares.release_elsewhere(tx, server)
+        departures.release(tx, server["id"])
+        if server["move"] == Type.LIVE:
+            _leave_target(tx, server)
+        else:
+            values.update(_RESIZE_KEPT)
         migrations.change(tx, server["migration_id"],
                           Status.CONFIRMED if server["move"] is None else Status.ERROR, how.reason)
-        departures.release(tx, server["id"])
-        values.update(_RESIZE_KEPT)
     if how.stopped:
         values.update(power=Power.STOPPED.value, power_generation=server["generation"] + 1)
     if server["snapshot_id"] is not None:
@@ -249,11 +265,21 @@ def _leave(tx: Tx, server: ServerRow, how: Evacuate) -> dict[str, Any]:
     return values
 
 
-def settle_at(tx: Tx, server: ServerRow, dest: Host, values: Mapping[str, Any]) -> ServerRow:
-    """Write that *server* is on *dest* (whose room is claimed) from now on, and bind its ports there."""
+def _leave_target(tx: Tx, server: ServerRow) -> None:
+    """The host to which it was migrating live may have it: it lets go, and while it may act it is waited for."""
+    row = migrations.get(tx, server["migration_id"])
+    if row is not None:
+        target = hosts.get_host(tx, row.dest_id)
+        departures.add(tx, server, row.dest_id, server["generation"] + 1, row.storage,
+                       awaited=not target["fenced"] and row.status == Status.RUNNING)
+
+
+def settle_at(tx: Tx, server: ServerRow, dest: Host, values: Mapping[str, Any], power: str | None = None) -> ServerRow:
+    """Write that *server* is on *dest* (whose room is claimed) from now on, and bind its ports there. *power*: what is
+    known to have been seen of it."""
     departures.withdraw(tx, server["id"], dest.id)
     network.bind_server(tx, server["id"], dest.name)
-    placed = {**values, **OBSERVED_NOTHING, "host_id": dest.id, "host": dest.name,
+    placed = {**values, **OBSERVED_NOTHING, "observed_power": power, "host_id": dest.id, "host": dest.name,
               "availability_zone": dest.availability_zone}
     ports = network.ports_of_servers(tx, [server["id"]])[server["id"]]
     return changes.apply(tx, server, {**placed, **changes.network_values({**server, **placed}, ports)}, desired=True,

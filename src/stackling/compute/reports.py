@@ -14,7 +14,8 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from stackling.compute import changes, departures, hosts, migrations, moving, resize, rows, servers
+from stackling.compute import changes, departures, hosts, live_migration, migrations, moving, resize, rows, servers
+from stackling.compute.migrations import Type
 from stackling.compute.model import ServerRow
 from stackling.image import facade as images
 from stackling.ports.document import GuestReport, Power, Report, ReportAnswer
@@ -55,6 +56,8 @@ def accept_report(tx: Tx, machine_id: str, report: Report) -> ReportAnswer:
                 _left(tx, host, guest)
         elif server["host_id"] == host["id"]:
             _guest(tx, server, guest)
+        elif server["move"] == Type.LIVE and guest.move is not None:
+            live_migration.heard_from_target(tx, server, host["id"], guest)
         elif guest.power is Power.ABSENT and guest.converged:
             _left(tx, host, guest)
     _unknown(tx, host, unknown, report.complete)
@@ -92,6 +95,8 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
             and guest.generation >= server["generation"]):
         servers.finish_deletion(tx, {**server, **_observed(tx, guest)})
         return
+    if server["move"] == Type.LIVE and live_migration.heard_from_source(tx, server, guest):
+        return
     values = _observed(tx, guest)
     current = guest.generation >= server["generation"]
     settled = current and guest.converged
@@ -107,7 +112,7 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
             values.update(snapshot_id=None)
         if server["restored_resize"] and server["resizes"] == guest.resizes:
             values.update(resize.reverted(tx, server))
-        if server["move"] is not None:
+        if server["move"] not in (None, Type.LIVE):
             values.update(moving.arrived(tx, server))
     elif guest.terminal and current:
         values.update(changes.fault(tx, guest.error or "The host can't run the server."))
@@ -141,7 +146,7 @@ def _observed(tx: Tx, guest: GuestReport) -> dict[str, Any]:
 def _adopt_power(tx: Tx, server: ServerRow, guest: GuestReport, values: dict[str, Any]) -> bool:
     """A guest that changed its power by itself (it shut down, it crashed) is as it shall be from now on."""
     found = Power.STOPPED if guest.power is Power.CRASHED else guest.power
-    if found is Power.ABSENT or found == server["power"] or server["deleting"]:
+    if found is Power.ABSENT or found == server["power"] or server["deleting"] or server["move"] == Type.LIVE:
         return False
     values["power"] = found.value
     tx.event(None, "server", server["id"], "power_changed", f"the guest is {guest.power.value}, of its own accord",

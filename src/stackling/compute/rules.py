@@ -38,7 +38,8 @@ _TASKS = {
     (Power.SUSPENDED, "stopped"): "suspending",
     (Power.SUSPENDED, "paused"): "suspending",
 }
-_TRANSIENT = ("image_uploading", "resize_migrating", "resize_finish", "rebuilding", "rebooting_hard", "rebooting")
+_TRANSIENT = ("migrating", "image_uploading", "resize_migrating", "resize_finish", "rebuilding", "rebooting_hard",
+              "rebooting")
 """What is done under way of these is no state of the server: it counts as what it shall be."""
 _STATUSES: dict[str, dict[str | None, str]] = {
     "active": {None: "ACTIVE", "rebooting": "REBOOT", "reboot_pending": "REBOOT", "reboot_started": "REBOOT",
@@ -120,6 +121,8 @@ def pending(server: Mapping[str, Any]) -> str | None:
         return "waiting for its host to remove the guest"
     if server["held"]:
         return "waiting until its former host has let go of it"
+    if server["move"] == "live-migration":
+        return "migrating to another host"
     if server["observed_generation"] >= server["generation"] and server["observed_converged"]:
         return None
     step = f": {server['observed_step']}" if server["observed_step"] else ""
@@ -133,6 +136,8 @@ def _task_of_counters(server: Mapping[str, Any]) -> str | None:
         return "rebuilding"
     if server["launched_at"] is None:
         return None
+    if server["move"] == "live-migration":
+        return "migrating"
     if server["move"] in ("migration", "resize") and server["held"] and not server["restored_resize"]:
         return "resize_migrating"
     if server["resizes"] > server["observed_resizes"]:

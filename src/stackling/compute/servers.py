@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert
 
 from stackling.compute import changes, departures, migrations, quotas, rows, shares, timeline
+from stackling.compute.call_off import call_off_for_deletion
+from stackling.compute.migrations import Type
 from stackling.compute.model import ServerRow
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
@@ -80,6 +82,9 @@ def delete_server(tx: Tx, ctx: Context, id: str, action: str = "delete") -> None
     values = {"deleting": 1, "overdue": 0, "observed_terminal": 0, "forced_error": int(server["vm_state"] == "error")}
     if server["host_id"] is None:
         finish_deletion(tx, {**server, **values})
+    elif server["move"] == Type.LIVE:
+        called_off = call_off_for_deletion(tx, server)
+        changes.apply(tx, called_off, values, desired=True, deadline=changes.DEADLINES["delete"])
     else:
         changes.apply(tx, server, values, desired=True, deadline=changes.DEADLINES["delete"])
 

@@ -42,6 +42,7 @@ _INSERT = insert(actions)
 _FINISH = update(actions).where(actions.c.server_id == bindparam("server"), actions.c.finished_at.is_(None)).values(
     finished_at=bindparam("now"), updated_at=bindparam("now"), result=bindparam("how"), message=bindparam("why"),
     details=bindparam("more"))
+_FAIL = _FINISH.where(actions.c.action == bindparam("what"))
 _LIST = select(actions).where(actions.c.server_id == bindparam("server")).order_by(
     actions.c.started_at.desc(), actions.c.id.desc())
 _ONE = select(actions).where(actions.c.server_id == bindparam("server"), actions.c.request_id == bindparam("request")
@@ -77,6 +78,11 @@ def finish(tx: Tx, server: Mapping[str, Any]) -> None:
     failed = server["vm_state"] == "error"
     tx.changed(_FINISH, server=server["id"], now=tx.now, how="Error" if failed else "Success",
                why=server["fault_message"] if failed else None, more=server["fault_details"] if failed else None)
+
+
+def fail(tx: Tx, server: Mapping[str, Any], action: str, reason: str) -> None:
+    """The *action* under way has failed, though the server is well."""
+    tx.changed(_FAIL, server=server["id"], what=action, now=tx.now, how="Error", why=reason, more=reason)
 
 
 def list_actions(tx: Tx, server: ServerRow, *, limit: int | None = None, marker: str | None = None,

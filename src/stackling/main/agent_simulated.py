@@ -47,9 +47,10 @@ async def wire(wiring: Wiring) -> Run:
     if pretended.storage != "local":
         shared = SimulatedDisks(settings.state_dir / "disks" if pretended.persistent else None, pretended.storage)
     irons: list[Iron] = []
+    peers: dict[str, SimulatedHypervisor] = {}
     for machine, host in settings.names():
         state = settings.state_dir / "hosts" / host
-        iron = Iron(wiring, machine, host, state, state if pretended.persistent else None, inventory, disks=shared)
+        iron = Iron(wiring, machine, host, state, state if pretended.persistent else None, inventory, peers, shared)
         wiring.stack.callback(iron.close)
         if cluster is not None:
             irons.append(iron)
@@ -75,8 +76,9 @@ class Iron:
     state: Path
     kept: Path | None
     inventory: Inventory
-    hypervisor: SimulatedHypervisor | None = None
+    peers: dict[str, SimulatedHypervisor]
     disks: SimulatedDisks | None = None
+    hypervisor: SimulatedHypervisor | None = None
     ledger: Ledger | None = None
 
     def work(self, boot_id: str) -> Callable[[], Coroutine[Any, Any, None]]:
@@ -109,13 +111,19 @@ class Iron:
     def _agent(self, host: str, ledger: Ledger, lanes: tuple[Lane, Lane], boot_id: str,
                held: asyncio.Event | None = None, everything: Everything | None = None) -> HostAgent:
         wiring = self.wiring
-        self.hypervisor = self.hypervisor or SimulatedHypervisor(self.kept, self.inventory)
+        self.hypervisor = self.hypervisor or SimulatedHypervisor(
+            self.kept, self.inventory, name=self.machine, peers=self.peers)
         self.disks = self.disks or SimulatedDisks(self.kept)
         return HostAgent(
             machine=self.machine, host=host, ledger=ledger, hypervisor=self.hypervisor, disks=self.disks, lanes=lanes,
             hand_over=wiring.sender(), boot_id=boot_id, run=inline, address=wiring.address, timing=wiring.timing,
             inventory=self.hypervisor.inventory if host == self.host else lambda: None, held=held,
             everything=everything)
+
+    def connect(self, reachable: bool) -> None:
+        """Whether guests of others can come here, and ours can go."""
+        if self.hypervisor is not None:
+            self.hypervisor.reachable = reachable
 
     def lose_power(self) -> None:
         """Whatever ran is off."""
@@ -153,6 +161,7 @@ class Lives:
                 del self._works[iron.machine]
                 self._wiring.show(iron.machine, [])
                 changed.append(iron.machine)
+            iron.connect(_answers(machine))
             if not machine.power or (running is not None and running[1] != machine.boot_id):
                 iron.lose_power()
             if _answers(machine) and iron.machine not in self._works:

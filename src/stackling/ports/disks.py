@@ -47,6 +47,10 @@ class InstanceDisks(Protocol):
         """
         ...
 
+    def expect(self, server: ServerDesired, own_disks: bool, progress: Callable[[str], None]) -> None:
+        """Make ready for a guest that comes here running: with *own_disks*, make the disks that it is copied into."""
+        ...
+
     def guard(self, server: ServerDesired, era: int = 1) -> None:
         """Called before each start of the guest: raises ``HypervisorError`` when another machine may be using the
         disks, or has a newer order about them."""

@@ -82,6 +82,43 @@ class Arrival(Struct, frozen=True):
     source: str = ""
 
 
+class LiveMove(Struct, frozen=True):
+    """A running guest on its way between two hosts; in both hosts' documents. Only the source begins, once it is told
+    the *peer*: where the target's hypervisor takes the guest, as the target has reported it.
+
+    ``own_disks``: each host has its own, so they are copied with the guest. ``hurry``: end it even at the price of a
+    pause.
+    """
+
+    number: int
+    target: bool
+    own_disks: bool = False
+    peer: str = ""
+    abort: bool = False
+    hurry: bool = False
+
+
+class MoveState(StrEnum):
+    """How far a live move is, seen from one of its hosts."""
+
+    WAITING = "waiting"         # source: not begun; target: not ready
+    READY = "ready"             # target: the guest may come
+    RUNNING = "running"         # source: memory is being copied
+    LEFT = "left"               # source: the guest isn't here any more
+    ARRIVED = "arrived"         # target: the guest runs (or is paused) here, and nowhere else
+    FAILED = "failed"           # source: it won't go on by itself, and the guest is here
+
+
+class MoveReport(Struct, frozen=True):
+    """A host's word on a live move. ``progress``: bytes, by Nova's names (``memory_total_bytes`` …)."""
+
+    number: int
+    state: MoveState
+    peer: str = ""
+    error: str | None = None
+    progress: dict[str, int] = {}
+
+
 class ServerDesired(Struct, frozen=True):
     """One server as it should be. Counters ask for an action once each: the agent's ledger has what was done."""
 
@@ -91,6 +128,7 @@ class ServerDesired(Struct, frozen=True):
     keep_disks: bool = False                # not present: the definition goes, the disks stay as they are
     politely: bool = False                  # not present: the guest may shut down first
     arrival: Arrival | None = None
+    live: LiveMove | None = None
     name: str = ""
     project_id: str = ""
     power: Power = Power.RUNNING
@@ -178,6 +216,7 @@ class GuestReport(Struct, frozen=True):
     started_at: str | None = None
     nics: tuple[str, ...] = ()              # port ids that are plugged in
     unknown: bool = False
+    move: MoveReport | None = None
 
 
 class Inventory(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -25,11 +25,21 @@ class Guest:
     generation: int
     nics: tuple[str, ...] = ()          # port ids plugged in
     ours: bool = True                   # carries our mark
+    incoming: bool = False              # it is coming from another machine, and doesn't run here yet
 
     @property
     def on(self) -> bool:
         """Whether a process runs for it (a paused guest is on, a suspended one isn't)."""
         return self.power in (Power.RUNNING, Power.PAUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A migration of a guest away from here: under way, or failed with *error*. ``progress``: bytes by Nova's names."""
+
+    running: bool
+    error: str | None = None
+    progress: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +131,28 @@ class Hypervisor(Protocol):
 
     def undefine(self, server_id: str) -> None:
         """Switch off and forget the definition (and a saved memory image); disks are the caller's."""
+        ...
+
+    def migration_peer(self) -> str:
+        """Where this hypervisor takes guests of others, for their ``migrate``. Raises ``GuestRefused`` where it
+        doesn't."""
+        ...
+
+    def migrate(self, server_id: str, peer: str, own_disks: bool) -> None:
+        """Begin to migrate a guest that is on to *peer*, and return; the definition goes with it. *own_disks*: what
+        the disks hold beyond their base is copied as well. Nothing when that is under way."""
+        ...
+
+    def migration(self, server_id: str) -> Migration | None:
+        """The migration that was begun and is under way or has failed, if that is known."""
+        ...
+
+    def abort_migration(self, server_id: str) -> None:
+        """Stop it; the guest stays here (nothing when none is under way)."""
+        ...
+
+    def hurry_migration(self, server_id: str) -> None:
+        """Pause the guest until it has moved, so that it does (nothing when none is under way)."""
         ...
 
     def console_log(self, server_id: str, length: int | None) -> str:

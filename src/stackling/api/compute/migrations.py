@@ -6,9 +6,22 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call, Reply
-from stackling.api.compute.parts import COUNT, TEXT, Json, array, is_true, limit_of, link_base, next_links, query, route
+from stackling.api.compute.parts import (
+    COUNT,
+    TEXT,
+    Json,
+    array,
+    is_true,
+    limit_of,
+    link_base,
+    next_links,
+    only,
+    query,
+    route,
+)
 from stackling.api.compute.server_parts import moment
-from stackling.api.schema import Schemas
+from stackling.api.schema import Schemas, always
+from stackling.compute import live_migration as live
 from stackling.compute import migrations, servers
 from stackling.compute.migrations import OVER, Type, Wanted
 from stackling.core.errors import Forbidden, Invalid, NotFound
@@ -113,6 +126,7 @@ def live_migration(tx: Tx, call: Call) -> tuple[Any, Any]:
     server = servers.get_server(tx, call.ctx, call.params["id"])
     text = call.params["migration"]
     row = migrations.get(tx, int(text)) if text.isdecimal() and len(text) < 18 else None
+    call.authorize({"project_id": server["project_id"], "user_id": server["user_id"]})
     if row is None or row.server_id != server["id"]:
         raise NotFound(f"Migration {text} could not be found.")
     return server, row
@@ -126,6 +140,20 @@ def show_of_server(tx: Tx, call: Call) -> Reply:
     if not _in_progress(row):
         raise NotFound(f"Live migration {row.id} for server {server['id']} is not in progress.")
     return Reply({"migration": _shown_live(call, row, with_hosts=True)})
+
+
+def abort(tx: Tx, call: Call) -> Reply:
+    """DELETE /servers/{id}/migrations/{migration}."""
+    server, row = live_migration(tx, call)
+    live.abort(tx, call.ctx, server, row, early=call.version >= (2, 65))
+    return Reply(status=202)
+
+
+def force_complete(tx: Tx, call: Call) -> Reply:
+    """POST /servers/{id}/migrations/{migration}/action."""
+    server, row = live_migration(tx, call)
+    live.force_complete(tx, call.ctx, server, row)
+    return Reply(status=202)
 
 
 _TIME = {"type": "string", "format": "date-time"}
@@ -149,4 +177,7 @@ ROUTES = [
     route("GET", "/servers/{id}/migrations", list_of_server, "servers:migrations:index", min=(2, 23), query=_NOTHING),
     route("GET", "/servers/{id}/migrations/{migration}", show_of_server, "servers:migrations:show", min=(2, 23),
           query=_NOTHING),
+    route("DELETE", "/servers/{id}/migrations/{migration}", abort, "servers:migrations:delete", min=(2, 24)),
+    route("POST", "/servers/{id}/migrations/{migration}/action", force_complete, "servers:migrations:force_complete",
+          min=(2, 22), body=always(only("force_complete", {"type": "null"}))),
 ]

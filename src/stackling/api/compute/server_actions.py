@@ -216,7 +216,6 @@ _CONSOLE = _not_offered("Remote consoles aren't offered by this cloud yet; os-ge
 _V21, _V25, _V243 = (2, 1), (2, 5), (2, 43)
 
 NOT_OFFERED = {
-    "os-migrateLive": ("Live migration", "os-migrate-server:migrate_live"),
     "rescue": ("Rescue mode", "os-rescue"),
     "unrescue": ("Rescue mode", "os-unrescue"), "shelve": ("Shelving", "os-shelve:shelve"),
     "shelveOffload": ("Shelving", "os-shelve:shelve_offload"), "unshelve": ("Shelving", "os-shelve:unshelve"),
@@ -262,6 +261,7 @@ ACTIONS: Mapping[str, ServerAction] = {
                                      schema.bare("os-getRDPConsole"), max=_V25),
     "evacuate": ServerAction(moves.evacuate, "os-evacuate", moves.EVACUATE, 200),
     "migrate": ServerAction(moves.migrate, "os-migrate-server:migrate", moves.MIGRATE),
+    "os-migrateLive": ServerAction(moves.live_migrate, "os-migrate-server:migrate_live", moves.LIVE),
     "createImage": ServerAction(_create_image, "servers:create_image", schema.CREATE_IMAGE),
     "createBackup": ServerAction(_create_backup, "os-create-backup", schema.CREATE_BACKUP),
     **{name: ServerAction(_not_offered(f"{what} isn't offered by this cloud yet.", Invalid), rule, schema.bare(name))

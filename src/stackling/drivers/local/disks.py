@@ -75,6 +75,9 @@ class LocalDisks:
     def fetch(self, server: ServerDesired, source: str, progress: Callable[[str], None]) -> None:
         raise GuestRefused("The disks of servers aren't copied between hosts here.")
 
+    def expect(self, server: ServerDesired, own_disks: bool, progress: Callable[[str], None]) -> None:
+        self.make(server, progress)
+
     def guard(self, server: ServerDesired, era: int = 1) -> None:
         """Nobody else reaches this directory."""
 

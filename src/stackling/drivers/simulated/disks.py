@@ -48,6 +48,9 @@ class SimulatedDisks:
     def fetch(self, server: ServerDesired, source: str, progress: Callable[[str], None]) -> None:
         self.make(server, progress)
 
+    def expect(self, server: ServerDesired, own_disks: bool, progress: Callable[[str], None]) -> None:
+        self.make(server, progress)
+
     def resize(self, server: ServerDesired) -> None:
         if self._failing:
             raise self._failing.pop(0)

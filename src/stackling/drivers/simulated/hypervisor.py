@@ -15,7 +15,7 @@ import msgspec
 from stackling.core import clock
 from stackling.core.journal import Journal
 from stackling.ports.document import Inventory, Nic, Power, ServerDesired
-from stackling.ports.hypervisor import Guest, GuestDisks, GuestRefused, HypervisorError
+from stackling.ports.hypervisor import Guest, GuestDisks, GuestRefused, HypervisorError, Migration
 
 DEFAULT = Inventory(vcpus=64, memory_mib=262_144, disk_gib=10_000, hypervisor_type="QEMU", hypervisor_version=7_002_000,
                     cpu_info={"arch": "x86_64", "model": "simulated", "vendor": "Stackling", "features": [],
@@ -33,6 +33,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     generation: int
     nics: tuple[str, ...] = ()
     ours: bool = True
+    incoming: bool = False
     log: tuple[str, ...] = ()
     gone: bool = False
     era: int = 1
@@ -43,10 +44,19 @@ class SimulatedHypervisor:
 
     For tests and drills: ``fail`` makes calls fail; ``hold`` makes power changes wait for ``step``; ``crash`` and
     ``power_off`` do what a guest does by itself; ``stubborn`` guests ignore a request to shut down;
-    ``reboot_machine`` is a power cut; ``started`` counts cold starts of each guest.
+    ``reboot_machine`` is a power cut; ``started`` counts cold starts of each guest. *peers* are the hypervisors to
+    which guests can migrate, itself among them, by the name that ``migration_peer`` gives; ``hold_migrations`` lets
+    them stay under way until ``end_migration``.
     """
 
-    def __init__(self, state_dir: Path | None = None, inventory: Inventory = DEFAULT) -> None:
+    def __init__(self, state_dir: Path | None = None, inventory: Inventory = DEFAULT, *, name: str = "",
+                 peers: dict[str, SimulatedHypervisor] | None = None) -> None:
+        self._name, self._peers = name, {} if peers is None else peers
+        if name:
+            self._peers[name] = self
+        self._migrations: dict[str, tuple[str, Migration]] = {}
+        self.hold_migrations = False
+        self.reachable = True
         self._inventory = inventory
         self._guests: dict[str, State] = {}
         self._failing: dict[str, tuple[Exception, int]] = {}
@@ -104,7 +114,10 @@ class SimulatedHypervisor:
 
     def destroy(self, server_id: str) -> None:
         self._may_fail("destroy")
-        if (state := self._guests.get(server_id)) and state.power is not Power.STOPPED:
+        state = self._guests.get(server_id)
+        if state is not None and state.incoming:
+            self._put(msgspec.structs.replace(state, gone=True))
+        elif state is not None and state.power is not Power.STOPPED:
             self._change(server_id, Power.STOPPED)
 
     def pause(self, server_id: str) -> None:
@@ -136,9 +149,48 @@ class SimulatedHypervisor:
 
     def undefine(self, server_id: str) -> None:
         self._may_fail("undefine")
+        self._migrations.pop(server_id, None)
         if state := self._guests.get(server_id):
             self._put(msgspec.structs.replace(state, gone=True, log=()))
             self.started.pop(server_id, None)
+
+    def migration_peer(self) -> str:
+        self._may_fail("migration_peer")
+        if not self._name:
+            raise GuestRefused("This host takes no guests of others.")
+        return self._name
+
+    def migrate(self, server_id: str, peer: str, own_disks: bool) -> None:
+        self._may_fail("migrate")
+        state, target = self._state(server_id), self._peers.get(peer)
+        known = self._migrations.get(server_id)
+        if known is not None and known[1].running:
+            return
+        if target is None or not target.reachable or not self.reachable:
+            self._migrations[server_id] = peer, Migration(False, f"{peer} doesn't answer")
+            return
+        total = self._inventory.memory_mib
+        self._migrations[server_id] = peer, Migration(True, None, {
+            "memory_total_bytes": total, "memory_processed_bytes": 0, "memory_remaining_bytes": total})
+        target._put(msgspec.structs.replace(state, power=Power.PAUSED, incoming=True))
+        target._tell(server_id)
+        if not self.hold_migrations:
+            self.end_migration(server_id)
+
+    def migration(self, server_id: str) -> Migration | None:
+        self._may_fail("migration")
+        found = self._migrations.get(server_id)
+        return None if found is None else found[1]
+
+    def abort_migration(self, server_id: str) -> None:
+        self._may_fail("abort_migration")
+        if (found := self._migrations.get(server_id)) and found[1].running:
+            self.end_migration(server_id, "operation aborted: migration job: canceled by client")
+
+    def hurry_migration(self, server_id: str) -> None:
+        self._may_fail("hurry_migration")
+        if (found := self._migrations.get(server_id)) and found[1].running:
+            self.end_migration(server_id)
 
     def console_log(self, server_id: str, length: int | None) -> str:
         self._may_fail("console_log")
@@ -180,6 +232,24 @@ class SimulatedHypervisor:
             pass
         self._held = None
 
+    def end_migration(self, server_id: str, error: str | None = None) -> None:
+        """A migration under way ends: well, or with *error*. One whose peer can't be reached fails."""
+        peer, _ = self._migrations[server_id]
+        target, state = self._peers[peer], self._state(server_id)
+        if error is None and not (target.reachable and self.reachable):
+            error = "lost the connection to the other host"
+        if error is not None:
+            self._migrations[server_id] = peer, Migration(False, error)
+            if target.reachable and (there := target._guests.get(server_id)) and there.incoming:
+                target._put(msgspec.structs.replace(there, gone=True))
+                target._tell(server_id)
+        else:
+            del self._migrations[server_id]
+            target._put(state)
+            self._put(msgspec.structs.replace(state, gone=True, log=()))
+            target._tell(server_id)
+        self._tell(server_id)
+
     def crash(self, server_id: str) -> None:
         """The guest's process dies."""
         self._set_power(server_id, Power.CRASHED)
@@ -193,8 +263,11 @@ class SimulatedHypervisor:
     def reboot_machine(self) -> None:
         """A power cut: whatever was on is off."""
         for id, state in list(self._guests.items()):
-            if state.power in (Power.RUNNING, Power.PAUSED, Power.CRASHED):
+            if state.incoming:
+                self._put(msgspec.structs.replace(state, gone=True))
+            elif state.power in (Power.RUNNING, Power.PAUSED, Power.CRASHED):
                 self._set_power(id, Power.STOPPED)
+        self._migrations.clear()
 
     def add_foreign(self, server_id: str) -> None:
         """A guest that somebody else made."""
@@ -249,4 +322,4 @@ class SimulatedHypervisor:
 
 
 def _guest(state: State) -> Guest:
-    return Guest(state.id, state.power, state.generation, state.nics, state.ours)
+    return Guest(state.id, state.power, state.generation, state.nics, state.ours, state.incoming)

@@ -156,7 +156,8 @@ migrations = Table(
     Column("project_id", Id),                                     # of whoever asked
     Column("user_id", Id),
     Column("storage", Name, nullable=False),                      # hosts.storage of the source
-    Column("request", Json),                                      # what was asked for besides
+    Column("request", Json),                                      # of a live migration, for both hosts
+    Column("host_generation", BigId, nullable=False, default=0, server_default="0"),   # dest's at its last change
     Column("progress", Json),                                     # of a live migration, as the source last said
     Column("reason", Long),
     Column("created_at", Instant, nullable=False),

@@ -827,6 +827,7 @@ def upgrade() -> None:
         sa.Column("user_id", types.Id, nullable=True),
         sa.Column("storage", types.Name, nullable=False),
         sa.Column("request", types.Json(), nullable=True),
+        sa.Column("host_generation", BigId, server_default="0", nullable=False),
         sa.Column("progress", types.Json(), nullable=True),
         sa.Column("reason", types.Long, nullable=True),
         sa.Column("created_at", types.Instant, nullable=False),
