@@ -18,7 +18,6 @@ from stackling.deploy.pacemaker.model import (
     Colocation,
     Configuration,
     Constraint,
-    Foreign,
     Group,
     Location,
     Operation,
@@ -147,7 +146,7 @@ def merged(cib: ET.Element, wanted: Configuration) -> ET.Element:
     for section, key in _KEYS.items():
         _put_options(result, section, getattr(wanted, key))
     _put(_made(result, "resources"), list(_trees(wanted)))
-    _put(_made(result, "constraints"), [_element(one) for one in wanted.constraints if not isinstance(one, Foreign)])
+    _put(_made(result, "constraints"), [_element(one) for one in wanted.constraints])
     return result
 
 
@@ -209,7 +208,7 @@ def _keep_by_hand(old: ET.Element, new: ET.Element) -> None:
 
 def _trees(wanted: Configuration) -> Iterator[ET.Element]:
     """The outermost resources, with what is in them."""
-    resources = {one.id: one for one in wanted.resources if not isinstance(one, Foreign)}
+    resources = {one.id: one for one in wanted.resources}
     inner = {member for one in resources.values() for member in _members(one)}
     for one in resources.values():
         if one.id not in inner:

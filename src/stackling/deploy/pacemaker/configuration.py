@@ -171,7 +171,7 @@ def _virtual_ip(cluster: Cluster) -> Primitive:
 
 
 def _host(machine: Machine) -> Primitive:
-    """Its stop ends guests or fails; who can't stop them is fenced only where the operator says so: blocked."""
+    """Its stop ends the host's servers or fails; then it is blocked where it is, and nobody is fenced for that."""
     return Primitive(
         HOST + machine.name, "ocf:stackling:host", {"host": machine.name}, {"failure-timeout": "30s"},
         (_op("start", "60s"), _op("stop", "180s", on_fail="block"), _op("monitor", "20s", interval="10s")),

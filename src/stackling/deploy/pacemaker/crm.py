@@ -8,7 +8,6 @@ from stackling.deploy.pacemaker.model import (
     Clone,
     Colocation,
     Configuration,
-    Foreign,
     Group,
     Location,
     Object,
@@ -56,8 +55,6 @@ def block(one: Object) -> str:
             return f"order {one.id} {one.kind}: {one.first}:stop {one.then}:stop symmetrical=false"
         case Order():
             return f"order {one.id} {one.kind}: {one.first} {one.then}"
-        case Foreign():
-            return one.text
 
 
 def _primitive(one: Primitive) -> str:

@@ -89,17 +89,9 @@ class Order:
     stops: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """Something that somebody else configured; ``text`` is how it looks. Never changed."""
-
-    id: str
-    text: str
-
-
 Resource = Primitive | Group | Clone
 Constraint = Location | Colocation | Order
-Object = Resource | Constraint | Foreign
+Object = Resource | Constraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +101,8 @@ class Configuration:
     properties: Options = field(default_factory=_options)
     resource_defaults: Options = field(default_factory=_options)
     operation_defaults: Options = field(default_factory=_options)
-    resources: tuple[Resource | Foreign, ...] = ()
-    constraints: tuple[Constraint | Foreign, ...] = ()
+    resources: tuple[Resource, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
 
     def objects(self) -> Iterator[Object]:
         """Resources, then constraints."""

@@ -3,7 +3,7 @@
 *By hand.* ``fence_ack_manual`` or ``stonith_admin --confirm`` leave a success in the history for which no device was
 asked. It says so in ``device``: ``BY_HAND``; whoever needs a power state that was read back must not take it.
 
-*All of it.* Without ``--verbose``, ``stonith_admin`` (2.1.5) shows one event of a kind and machine, and that the oldest.
+*All of it.* Without ``--verbose``, ``stonith_admin`` (2.1.5) shows one event of a kind and machine: the oldest.
 """
 
 from __future__ import annotations
