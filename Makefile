@@ -6,7 +6,9 @@ PYTEST_ARGS ?=
 TEMPEST_ARGS ?=
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help cloud down purge setup-run setup-test setup-tempest tempest tempest-full lint format unit test test-ha test-all bench
+DASHBOARD := cd dashboard && npm
+
+.PHONY: dashboard test-dashboard help cloud down purge setup-run setup-test setup-tempest tempest tempest-full lint format unit test test-ha test-all bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +48,18 @@ test-ha: setup-test ## everything that a cluster has to survive, in a lab of thr
 	$(PYTEST) tests/lab/test_survival.py tests/lab/test_pacemaker.py -rP $(PYTEST_ARGS)
 
 test-all: test test-ha bench ## all tests and the benchmarks
+
+dashboard: ## build the dashboard's files again (needs Node 20.19 or newer)
+	$(DASHBOARD) ci --no-audit --no-fund
+	$(DASHBOARD) run texts
+	$(DASHBOARD) run build
+
+test-dashboard: setup-test ## the dashboard's own tests, some in Chromium against a simulated cloud
+	command -v chromium >/dev/null || apt-get install -y -q --no-install-recommends chromium
+	$(DASHBOARD) ci --no-audit --no-fund
+	$(DASHBOARD) run check
+	$(DASHBOARD) run test
+	$(DASHBOARD) run e2e
 
 bench: setup-test ## the benchmarks, against a simulated cloud
 	$(BIN)/python -m bench

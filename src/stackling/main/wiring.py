@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stackling.api.app import build_app
 from stackling.api.cloud import Cloud
+from stackling.api.dashboard import site
 from stackling.api.internal.service import Wakeups
 from stackling.drivers.local.bus import LocalBus
 from stackling.drivers.local.image_store import LocalImageStore
@@ -58,7 +59,7 @@ class Plant:
 
     def public_app(self) -> App:
         """The APIs that clients use."""
-        app = health.answering(build_app(self._cloud(), services.public(self)), self.database)
+        app = health.answering(site.serving(build_app(self._cloud(), services.public(self))), self.database)
         joining = self._joining()
         return app if joining is None else entrance.public(app, joining)
 

@@ -1,0 +1,46 @@
+import { useQuery } from "@tanstack/react-query";
+import { compute, image, network, type Query } from "./http";
+import { session } from "./session";
+import type { Flavor, FloatingIp, Image, KeyPair, Network, Port, Router, SecurityGroup, Subnet } from "./types";
+
+/** What belongs to the project: an administrator's list would show everybody's. */
+function own(): Query {
+  return { project_id: session().project.id };
+}
+
+function list<T>(key: string, ask: () => Promise<T[]>, refetchInterval: number | false = 15_000) {
+  return function useList(enabled = true) {
+    return useQuery({ queryKey: [key, "list"], queryFn: ask, refetchInterval, enabled });
+  };
+}
+
+const get = <T>(path: string, field: string, query?: Query) => network.get<Record<string, T[]>>(path, query).then((body) => body[field] ?? []);
+
+export const useNetworks = list("networks", async () => {
+  const [mine, shared, external] = await Promise.all([
+    get<Network>("/networks", "networks", own()),
+    get<Network>("/networks", "networks", { shared: true }),
+    get<Network>("/networks", "networks", { "router:external": true }),
+  ]);
+  return [...new Map([...mine, ...shared, ...external].map((found) => [found.id, found])).values()];
+});
+export const useSubnets = list("subnets", () => get<Subnet>("/subnets", "subnets"));
+export const useRouters = list("routers", () => get<Router>("/routers", "routers", own()));
+export const usePorts = list("ports", () => get<Port>("/ports", "ports", own()));
+export const useFloatingIps = list("floating-ips", () => get<FloatingIp>("/floatingips", "floatingips", own()));
+export const useSecurityGroups = list("security-groups", () => get<SecurityGroup>("/security-groups", "security_groups", own()));
+
+export const useImages = list("images", async () => {
+  const found: Image[] = [];
+  let path: string | undefined = "/images?limit=200&sort_key=name&sort_dir=asc";
+  while (path) {
+    const page: { images: Image[]; next?: string } = await image.get(path);
+    found.push(...page.images);
+    path = page.next?.replace(/^\/v2/, "");
+  }
+  return found;
+});
+export const useFlavors = list("flavors", () =>
+  compute.get<{ flavors: Flavor[] }>("/flavors/detail").then((body) => body.flavors.sort((a, b) => a.ram - b.ram || a.vcpus - b.vcpus)), 60_000);
+export const useKeyPairs = list("key-pairs", () =>
+  compute.get<{ keypairs: { keypair: KeyPair }[] }>("/os-keypairs").then((body) => body.keypairs.map((entry) => entry.keypair)));

@@ -1,0 +1,134 @@
+/** The parts of the APIs' resources that the dashboard reads. */
+export interface Server {
+  id: string;
+  name: string;
+  status: string;
+  "OS-EXT-STS:task_state": string | null;
+  "OS-EXT-STS:power_state": number;
+  "OS-EXT-AZ:availability_zone"?: string;
+  "OS-EXT-SRV-ATTR:host"?: string | null;
+  flavor: { original_name: string; vcpus: number; ram: number; disk: number };
+  image: { id: string } | "" | null;
+  addresses: Record<string, Address[]>;
+  key_name: string | null;
+  created: string;
+  updated: string;
+  locked: boolean;
+  description: string | null;
+  metadata: Record<string, string>;
+  tags?: string[];
+  security_groups?: { name: string }[];
+  fault?: { code: number; message: string; created: string };
+  progress?: number;
+}
+
+export interface Address {
+  addr: string;
+  version: 4 | 6;
+  "OS-EXT-IPS:type": "fixed" | "floating";
+  "OS-EXT-IPS-MAC:mac_addr": string;
+}
+
+export interface ServerAction {
+  action: string;
+  request_id: string;
+  start_time: string;
+  updated_at?: string;
+  message: string | null;
+  user_id: string;
+}
+
+export interface Flavor {
+  id: string;
+  name: string;
+  vcpus: number;
+  ram: number;
+  disk: number;
+  description?: string | null;
+  "os-flavor-access:is_public"?: boolean;
+}
+
+export interface Image {
+  id: string;
+  name: string | null;
+  status: string;
+  size: number | null;
+  visibility: string;
+  owner: string;
+  disk_format: string | null;
+  min_disk: number;
+  min_ram: number;
+  protected: boolean;
+  created_at: string;
+  os_distro?: string;
+}
+
+export interface KeyPair { name: string; fingerprint: string; type?: string; public_key: string }
+
+export interface Network {
+  id: string;
+  name: string;
+  status: string;
+  subnets: string[];
+  shared: boolean;
+  "router:external": boolean;
+  admin_state_up: boolean;
+  mtu?: number;
+  project_id: string;
+}
+
+export interface Subnet {
+  id: string;
+  name: string;
+  network_id: string;
+  cidr: string;
+  gateway_ip: string | null;
+  ip_version: 4 | 6;
+  enable_dhcp: boolean;
+  dns_nameservers: string[];
+}
+
+export interface Port {
+  id: string;
+  name: string;
+  network_id: string;
+  device_id: string;
+  device_owner: string;
+  status: string;
+  mac_address: string;
+  fixed_ips: { subnet_id: string; ip_address: string }[];
+  security_groups: string[];
+}
+
+export interface Router {
+  id: string;
+  name: string;
+  status: string;
+  admin_state_up: boolean;
+  external_gateway_info: { network_id: string; external_fixed_ips?: { ip_address: string }[] } | null;
+  project_id: string;
+}
+
+export interface FloatingIp {
+  id: string;
+  floating_ip_address: string;
+  fixed_ip_address: string | null;
+  floating_network_id: string;
+  port_id: string | null;
+  router_id: string | null;
+  status: string;
+  description: string;
+}
+
+export interface SecurityRule {
+  id: string;
+  direction: "ingress" | "egress";
+  ethertype: "IPv4" | "IPv6";
+  protocol: string | null;
+  port_range_min: number | null;
+  port_range_max: number | null;
+  remote_ip_prefix: string | null;
+  remote_group_id: string | null;
+}
+
+export interface SecurityGroup { id: string; name: string; description: string; security_group_rules: SecurityRule[] }

@@ -1,0 +1,82 @@
+import { Button, ClipboardCopy } from "@patternfly/react-core";
+import { GlobeIcon } from "@patternfly/react-icons";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { Link } from "react-router";
+import { compute, network } from "../api/http";
+import { useFloatingIps, useNetworks, usePorts } from "../api/lists";
+import { mayWrite, useSession } from "../api/session";
+import type { FloatingIp, Server } from "../api/types";
+import { t } from "../language";
+import { confirmLoss, FormDialog } from "../parts/dialog";
+import { ChoiceField } from "../parts/fields";
+import { Page } from "../parts/Page";
+import { type Column, ResourceTable } from "../parts/ResourceTable";
+import { Status } from "../parts/Status";
+import { perform, refresh } from "../parts/work";
+
+const STALE = ["floating-ips", "servers", "usage"];
+
+function useServerNames() {
+  return useQuery({ queryKey: ["servers", "names"], refetchInterval: 15_000,
+    queryFn: () => compute.get<{ servers: Pick<Server, "id" | "name">[] }>("/servers", { limit: 1000 }).then((body) => new Map(body.servers.map((server) => [server.id, server.name]))) });
+}
+
+export function FloatingIpsPage() {
+  const write = mayWrite(useSession());
+  const ips = useFloatingIps();
+  const networks = useNetworks();
+  const ports = usePorts();
+  const names = useServerNames();
+  const [dialog, setDialog] = useState<{ kind: "take" } | { kind: "give"; ip: FloatingIp } | null>(null);
+  const button = write && <Button onClick={() => setDialog({ kind: "take" })}>{t("Take an address")}</Button>;
+  const serverOf = (ip: FloatingIp) => ports.data?.find((port) => port.id === ip.port_id)?.device_id;
+  const columns: Column<FloatingIp>[] = [
+    { title: t("Address"), cell: (ip) => <ClipboardCopy isReadOnly hoverTip={t("Copy")} clickTip={t("Copied")} variant="inline-compact">{ip.floating_ip_address}</ClipboardCopy>, sort: (ip) => ip.floating_ip_address, nowrap: true },
+    { title: t("Leads to"), cell: (ip) => { const id = serverOf(ip); return ip.port_id === null ? <span className="st-muted">{t("nothing; it is free")}</span> : id && names.data?.has(id) ? <Link to={`/servers/${id}`}>{names.data.get(id)}</Link> : ip.fixed_ip_address; }, sort: (ip) => names.data?.get(serverOf(ip) ?? "") ?? "" },
+    { title: t("Inner address"), cell: (ip) => ip.fixed_ip_address ?? "–", nowrap: true },
+    { title: t("From"), cell: (ip) => networks.data?.find((n) => n.id === ip.floating_network_id)?.name ?? "–" },
+    { title: t("Status"), cell: (ip) => <Status value={ip.status} />, nowrap: true },
+  ];
+  const servers = [...(names.data ?? new Map<string, string>())];
+  return (
+    <Page title={t("Floating IPs")} actions={ips.data?.length ? button : undefined} lead={t("Public addresses of this project. One stays yours until you release it, whichever server it leads to.")}>
+      <ResourceTable label={t("Floating IPs")} rows={ips.data} error={ips.error} retry={() => void ips.refetch()} columns={columns} rowKey={(ip) => ip.id}
+        text={(ip) => `${ip.floating_ip_address} ${ip.fixed_ip_address ?? ""} ${names.data?.get(serverOf(ip) ?? "") ?? ""}`}
+        actions={write ? (ip) => [
+          ip.port_id === null ? { title: t("Give to a server"), onClick: () => setDialog({ kind: "give", ip }) }
+            : { title: t("Take from the server"), onClick: () => void perform(t("Free {{address}}", { address: ip.floating_ip_address }), () => network.put(`/floatingips/${ip.id}`, { floatingip: { port_id: null } }), STALE) },
+          { title: t("Release"), isDanger: true, onClick: () => confirmLoss({
+            title: t("Release {{address}}?", { address: ip.floating_ip_address }), button: t("Release"),
+            body: t("It goes back to the cloud; somebody else may get it next."),
+            run: async () => { await network.delete(`/floatingips/${ip.id}`); refresh(STALE); } }) },
+        ] : undefined}
+        empty={{ icon: GlobeIcon, title: t("No public addresses yet"), action: button, body: t("A floating IP is an address that the outside can reach. A server's page gives it one with a single click.") }} />
+      {dialog?.kind === "take" && <Take close={() => setDialog(null)} networks={(networks.data ?? []).filter((n) => n["router:external"]).map((n) => ({ value: n.id, label: n.name }))} />}
+      {dialog?.kind === "give" && <Give close={() => setDialog(null)} ip={dialog.ip} servers={servers.map(([value, label]) => ({ value, label }))} />}
+    </Page>
+  );
+}
+
+function Take({ close, networks }: { close: () => void; networks: { value: string; label: string }[] }) {
+  const [chosen, setChosen] = useState(networks[0]?.value ?? "");
+  return (
+    <FormDialog title={t("Take an address")} button={t("Take")} close={close} ready={chosen !== ""} description={networks.length === 0 ? t("This cloud has no external network.") : undefined}
+      submit={async () => { await network.post("/floatingips", { floatingip: { floating_network_id: chosen } }); refresh(STALE); }}>
+      <ChoiceField label={t("From")} value={chosen} set={setChosen} options={networks} />
+    </FormDialog>
+  );
+}
+
+function Give({ close, ip, servers }: { close: () => void; ip: FloatingIp; servers: { value: string; label: string }[] }) {
+  const ports = usePorts();
+  const [chosen, setChosen] = useState("");
+  const server = chosen || servers[0]?.value || "";
+  const port = ports.data?.find((found) => found.device_id === server && found.fixed_ips.some((fixed) => !fixed.ip_address.includes(":")));
+  return (
+    <FormDialog title={t("Give {{address}} to a server", { address: ip.floating_ip_address })} button={t("Give")} close={close} ready={Boolean(port)}
+      submit={async () => { await network.put(`/floatingips/${ip.id}`, { floatingip: { port_id: port?.id } }); refresh(STALE); }}>
+      <ChoiceField label={t("Server")} value={server} set={setChosen} options={servers} error={server && ports.data && !port ? t("It has no IPv4 address in any network.") : undefined} />
+    </FormDialog>
+  );
+}

@@ -1,0 +1,143 @@
+import {
+  Bullseye, Button, EmptyState, EmptyStateActions, EmptyStateBody, EmptyStateFooter, Pagination, SearchInput, Skeleton, Toolbar,
+  ToolbarContent, ToolbarItem,
+} from "@patternfly/react-core";
+import { ActionsColumn, type IAction, Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table";
+import { type ComponentType, type ReactNode, useMemo, useState } from "react";
+import { t } from "../language";
+import { Problem } from "./Problem";
+
+export interface Column<T> {
+  title: string;
+  cell: (row: T) => ReactNode;
+  /** What rows are sorted by; a column without it can't be sorted. */
+  sort?: (row: T) => string | number;
+  nowrap?: boolean;
+}
+
+export interface Empty {
+  icon: ComponentType;
+  title: string;
+  body: string;
+  action?: ReactNode;
+}
+
+interface Props<T> {
+  label: string;
+  rows: T[] | undefined;
+  error?: unknown;
+  retry?: () => void;
+  columns: Column<T>[];
+  rowKey: (row: T) => string;
+  /** What the search box looks in. */
+  text?: (row: T) => string;
+  actions?: (row: T) => IAction[];
+  empty: Empty;
+  toolbar?: ReactNode;
+}
+
+export function Nothing({ icon, title, body, action }: Empty) {
+  return (
+    <EmptyState icon={icon} titleText={title} headingLevel="h2" variant="lg">
+      <EmptyStateBody>{body}</EmptyStateBody>
+      {action && <EmptyStateFooter><EmptyStateActions>{action}</EmptyStateActions></EmptyStateFooter>}
+    </EmptyState>
+  );
+}
+
+export function LoadingRows({ columns, rows = 5 }: { columns: number; rows?: number }) {
+  return (
+    <Tbody>
+      {Array.from({ length: rows }, (_, row) => (
+        <Tr key={row}>
+          {Array.from({ length: columns }, (_, column) => (
+            <Td key={column}><Skeleton screenreaderText={row + column === 0 ? t("Loading") : undefined} /></Td>
+          ))}
+        </Tr>
+      ))}
+    </Tbody>
+  );
+}
+
+/** Rows that were all fetched: searched, sorted and paged here. */
+export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, text, actions, empty, toolbar }: Props<T>) {
+  const [search, setSearch] = useState("");
+  const [page, setPage] = useState(1);
+  const [perPage, setPerPage] = useState(20);
+  const [sort, setSort] = useState<{ index: number; direction: "asc" | "desc" }>({ index: 0, direction: "asc" });
+  const found = useMemo(() => {
+    const wanted = search.trim().toLowerCase();
+    const kept = (rows ?? []).filter((row) => !wanted || !text || text(row).toLowerCase().includes(wanted));
+    const by = columns[sort.index]?.sort;
+    if (!by) return kept;
+    const sign = sort.direction === "asc" ? 1 : -1;
+    return [...kept].sort((a, b) => {
+      const [x, y] = [by(a), by(b)];
+      return sign * (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true }));
+    });
+  }, [rows, search, sort, columns, text]);
+  if (error && !rows) return <Problem error={error} retry={retry} />;
+  if (rows && rows.length === 0) {
+    return <Nothing {...empty} />;
+  }
+  const shown = found.slice((page - 1) * perPage, page * perPage);
+  return (
+    <>
+      {error ? <Problem error={error} retry={retry} /> : null}
+      <Toolbar>
+        <ToolbarContent>
+          {text && (
+            <ToolbarItem>
+              <SearchInput aria-label={t("Search")} placeholder={t("Search")} value={search}
+                onChange={(_event, value) => { setSearch(value); setPage(1); }} onClear={() => setSearch("")} />
+            </ToolbarItem>
+          )}
+          {toolbar && <ToolbarItem>{toolbar}</ToolbarItem>}
+          {found.length > perPage && (
+            <ToolbarItem variant="pagination">
+              <Pagination isCompact itemCount={found.length} page={page} perPage={perPage}
+                onSetPage={(_event, number) => setPage(number)}
+                onPerPageSelect={(_event, number) => { setPerPage(number); setPage(1); }} />
+            </ToolbarItem>
+          )}
+        </ToolbarContent>
+      </Toolbar>
+      <Table aria-label={label} variant="compact">
+        <Thead>
+          <Tr>
+            {columns.map((column, index) => (
+              <Th key={column.title} modifier="nowrap" sort={column.sort && {
+                columnIndex: index, sortBy: { index: sort.index, direction: sort.direction },
+                onSort: (_event, _index, direction) => setSort({ index, direction }) }}>
+                {column.title}
+              </Th>
+            ))}
+            {actions && <Th screenReaderText={t("Actions")} />}
+          </Tr>
+        </Thead>
+        {rows === undefined ? <LoadingRows columns={columns.length + (actions ? 1 : 0)} /> : (
+          <Tbody>
+            {shown.map((row) => {
+              const possible = actions?.(row) ?? [];
+              return (
+                <Tr key={rowKey(row)}>
+                  {columns.map((column) => (
+                    <Td key={column.title} dataLabel={column.title} modifier={column.nowrap ? "nowrap" : "breakWord"}>{column.cell(row)}</Td>
+                  ))}
+                  {actions && <Td isActionCell>{possible.length > 0 && <ActionsColumn items={possible} />}</Td>}
+                </Tr>
+              );
+            })}
+          </Tbody>
+        )}
+      </Table>
+      {rows && found.length === 0 && (
+        <Bullseye>
+          <EmptyState titleText={t("Nothing matches")} headingLevel="h2" variant="sm">
+            <EmptyStateFooter><Button variant="link" onClick={() => setSearch("")}>{t("Clear the search")}</Button></EmptyStateFooter>
+          </EmptyState>
+        </Bullseye>
+      )}
+    </>
+  );
+}

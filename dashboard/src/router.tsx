@@ -1,0 +1,60 @@
+import { type ComponentType, lazy } from "react";
+import { createBrowserRouter } from "react-router";
+import { Failure, Missing } from "./shell/Failure";
+import { Shell } from "./shell/Shell";
+
+function page<K extends string>(load: () => Promise<Record<K, ComponentType>>, name: K) {
+  return lazy(() => load().then((module) => ({ default: module[name] })));
+}
+
+const Overview = page(() => import("./overview/OverviewPage"), "OverviewPage");
+const Servers = page(() => import("./servers/ServersPage"), "ServersPage");
+const Launch = page(() => import("./servers/LaunchPage"), "LaunchPage");
+const Server = page(() => import("./servers/ServerPage"), "ServerPage");
+const Images = page(() => import("./images/ImagesPage"), "ImagesPage");
+const KeyPairs = page(() => import("./keypairs/KeyPairsPage"), "KeyPairsPage");
+const Networks = page(() => import("./network/NetworksPage"), "NetworksPage");
+const Routers = page(() => import("./network/RoutersPage"), "RoutersPage");
+const FloatingIps = page(() => import("./network/FloatingIpsPage"), "FloatingIpsPage");
+const SecurityGroups = page(() => import("./network/SecurityGroupsPage"), "SecurityGroupsPage");
+const SecurityGroup = page(() => import("./network/SecurityGroupPage"), "SecurityGroupPage");
+const Topology = page(() => import("./topology/TopologyPage"), "TopologyPage");
+const Access = page(() => import("./overview/AccessPage"), "AccessPage");
+const Hosts = page(() => import("./admin/HostsPage"), "HostsPage");
+const Machines = page(() => import("./admin/MachinesPage"), "MachinesPage");
+const Flavors = page(() => import("./admin/FlavorsPage"), "FlavorsPage");
+const Projects = page(() => import("./admin/ProjectsPage"), "ProjectsPage");
+const Users = page(() => import("./admin/UsersPage"), "UsersPage");
+
+export const router = createBrowserRouter([
+  {
+    element: <Shell />,
+    errorElement: <Failure />,
+    children: [
+      {
+        errorElement: <Failure />,
+        children: [
+          { path: "/", element: <Overview /> },
+          { path: "/servers", element: <Servers /> },
+          { path: "/servers/launch", element: <Launch /> },
+          { path: "/servers/:id", element: <Server /> },
+          { path: "/images", element: <Images /> },
+          { path: "/key-pairs", element: <KeyPairs /> },
+          { path: "/networks", element: <Networks /> },
+          { path: "/routers", element: <Routers /> },
+          { path: "/floating-ips", element: <FloatingIps /> },
+          { path: "/security-groups", element: <SecurityGroups /> },
+          { path: "/security-groups/:id", element: <SecurityGroup /> },
+          { path: "/topology", element: <Topology /> },
+          { path: "/access", element: <Access /> },
+          { path: "/admin/hosts", element: <Hosts /> },
+          { path: "/admin/machines", element: <Machines /> },
+          { path: "/admin/flavors", element: <Flavors /> },
+          { path: "/admin/projects", element: <Projects /> },
+          { path: "/admin/users", element: <Users /> },
+          { path: "*", element: <Missing /> },
+        ],
+      },
+    ],
+  },
+], { basename: "/dashboard" });

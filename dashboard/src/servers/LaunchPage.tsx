@@ -1,0 +1,161 @@
+import { ActionGroup, Alert, Button, Checkbox, ExpandableSection, Form, FormFieldGroup, FormFieldGroupHeader, FormGroup } from "@patternfly/react-core";
+import { type FormEvent, useState } from "react";
+import { Link, useNavigate } from "react-router";
+import { compute, network } from "../api/http";
+import { useFlavors, useImages, useKeyPairs, useNetworks, useSecurityGroups } from "../api/lists";
+import { mayWrite, useSession } from "../api/session";
+import type { Network, Server } from "../api/types";
+import { t } from "../language";
+import { give } from "../network/PublicAddress";
+import { ChoiceField, TextAreaField, TextField } from "../parts/fields";
+import { memory } from "../parts/format";
+import { Page } from "../parts/Page";
+import { Problem } from "../parts/Problem";
+import { perform, refresh } from "../parts/work";
+import { Loading } from "../shell/Shell";
+import { body, defaultFlavor, defaultKeyPair, defaultNetwork, fits } from "./launch";
+import { STALE } from "./work";
+
+const LAST_KEY = "stackling.key-pair";
+const NEW = "new";
+
+/** Three fields and a button: a name, an image, a size. The rest has defaults, said in a sentence and changed under "More". */
+export function LaunchPage() {
+  const session = useSession();
+  const navigate = useNavigate();
+  const images = useImages();
+  const flavors = useFlavors();
+  const networks = useNetworks();
+  const keyPairs = useKeyPairs();
+  const groups = useSecurityGroups();
+  const [name, setName] = useState("");
+  const [imageChosen, setImage] = useState("");
+  const [flavorChosen, setFlavor] = useState("");
+  const [networkChosen, setNetwork] = useState("");
+  const [keyChosen, setKey] = useState<string | null>(null);
+  const [groupsChosen, setGroups] = useState<string[]>(["default"]);
+  const [userData, setUserData] = useState("");
+  const [count, setCount] = useState("1");
+  const [description, setDescription] = useState("");
+  const [publicAddress, setPublic] = useState(true);
+  const [more, setMore] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+
+  const parents = [{ title: t("Servers"), to: "/servers" }];
+  const title = t("Launch a server");
+  const failed = [images, flavors, networks, keyPairs, groups].find((query) => query.error && !query.data);
+  if (failed) return <Page title={title} parents={parents}><Problem error={failed.error} retry={() => void failed.refetch()} /></Page>;
+  if (!images.data || !flavors.data || !networks.data || !keyPairs.data || !groups.data) return <Page title={title} parents={parents}><Loading /></Page>;
+  if (!mayWrite(session)) {
+    return <Page title={title} parents={parents}><Alert isInline variant="info" title={t("Your role in this project lets you look, not launch.")} /></Page>;
+  }
+  const usable = images.data.filter((found) => found.status === "active");
+  const image = usable.find((found) => found.id === imageChosen) ?? usable[0];
+  const flavor = flavors.data.find((found) => found.id === flavorChosen) ?? defaultFlavor(flavors.data, image);
+  const inner = networks.data.filter((found) => !found["router:external"] && found.subnets.length > 0);
+  const chosenNetwork = networkChosen === NEW ? undefined : inner.find((found) => found.id === networkChosen) ?? defaultNetwork(networks.data, session.project.id);
+  const keyPair = keyChosen ?? defaultKeyPair(keyPairs.data, localStorage.getItem(LAST_KEY))?.name ?? "";
+  const number = Math.max(1, Math.min(100, Number(count) || 1));
+  const external = networks.data.some((found) => found["router:external"]);
+  const tooSmall = flavor && !fits(flavor, image);
+  if (!image || !flavor) {
+    return (
+      <Page title={title} parents={parents}>
+        <Alert isInline variant="info" title={image ? t("There is no flavor yet.") : t("There is no image to start from yet.")}>
+          {image ? t("An administrator has to make one.") : <Link to="/images">{t("Upload an image first.")}</Link>}
+        </Alert>
+      </Page>
+    );
+  }
+
+  async function submit(event: FormEvent): Promise<void> {
+    event.preventDefault();
+    if (!image || !flavor || !name.trim()) return;
+    setBusy(true);
+    setError(null);
+    try {
+      const net = chosenNetwork?.id ?? (await makeNetwork()).id;
+      const wish = { name, image: image.id, flavor: flavor.id, network: net, keyPair, groups: groupsChosen, userData, count: number, description };
+      const made = await compute.post<{ server: { id: string } }>("/servers", body(wish, net));
+      if (keyPair) localStorage.setItem(LAST_KEY, keyPair);
+      refresh(STALE);
+      follow(made.server.id, name.trim(), publicAddress && external && number === 1);
+      await navigate(number === 1 ? `/servers/${made.server.id}` : "/servers");
+    } catch (found) {
+      setError(found);
+      setBusy(false);
+    }
+  }
+
+  const summary = [
+    chosenNetwork ? t("On network {{name}}", { name: chosenNetwork.name }) : t("On a new network"),
+    keyPair ? t("with key pair {{name}}", { name: keyPair }) : t("without a key pair"),
+    groupsChosen.length > 0 ? t("behind security group {{names}}", { names: groupsChosen.join(", ") }) : t("without a security group"),
+    publicAddress && external && number === 1 ? t("with a public address") : t("without a public address"),
+  ].join(", ");
+  return (
+    <Page title={title} parents={parents}>
+      <Form className="st-form" onSubmit={(event) => void submit(event)}>
+        {error !== null && <Problem error={error} title={t("The server wasn't launched")} />}
+        <TextField label={t("Name")} value={name} set={setName} required autoFocus placeholder={t("web")} />
+        <ChoiceField label={t("Image")} value={image.id} set={setImage} help={t("What its disk starts with.")}
+          options={usable.map((found) => ({ value: found.id, label: found.name ?? found.id }))} />
+        <ChoiceField label={t("Size")} value={flavor.id} set={setFlavor}
+          error={tooSmall ? t("The image needs at least {{memory}} of memory and {{disk}} GiB of disk.", { memory: memory(image.min_ram), disk: image.min_disk }) : undefined}
+          options={flavors.data.map((f) => ({ value: f.id, label: t("{{name}}: {{vcpus}} vCPU, {{memory}}, {{disk}} GiB disk", { name: f.name, vcpus: f.vcpus, memory: memory(f.ram), disk: f.disk }) }))} />
+        <div className="st-muted">{summary}.{!keyPair && <> <Link to="/key-pairs">{t("Make a key pair to log in with.")}</Link></>}</div>
+        <ExpandableSection toggleText={more ? t("Less") : t("More: network, key pair, rules, user data")} isExpanded={more} onToggle={(_event, open) => setMore(open)}>
+          <FormFieldGroup header={<FormFieldGroupHeader titleText={{ id: "more-network", text: t("Network") }} />}>
+            <ChoiceField label={t("Network")} value={chosenNetwork?.id ?? NEW} set={setNetwork}
+              options={[...inner.map((found) => ({ value: found.id, label: found.name })), { value: NEW, label: t("A new network (10.0.0.0/24 with a router)") }]} />
+            <Checkbox id="public" label={t("Give it a public address")} isChecked={publicAddress && external && number === 1} isDisabled={!external || number > 1}
+              description={external ? undefined : t("This cloud has no external network.")} onChange={(_event, on) => setPublic(on)} />
+          </FormFieldGroup>
+          <FormFieldGroup header={<FormFieldGroupHeader titleText={{ id: "more-access", text: t("Access") }} />}>
+            <ChoiceField label={t("Key pair")} value={keyPair} set={setKey} help={t("Its public key is put into the server, so that you can log in by SSH.")}
+              options={[{ value: "", label: t("None") }, ...keyPairs.data.map((pair) => ({ value: pair.name, label: pair.name }))]} />
+            <FormGroup role="group" label={t("Security groups")}>
+              {groups.data.map((group) => (
+                <Checkbox key={group.id} id={`group-${group.id}`} label={group.name} description={group.description || undefined} isChecked={groupsChosen.includes(group.name)}
+                  onChange={(_event, on) => setGroups(on ? [...groupsChosen, group.name] : groupsChosen.filter((found) => found !== group.name))} />
+              ))}
+            </FormGroup>
+          </FormFieldGroup>
+          <FormFieldGroup header={<FormFieldGroupHeader titleText={{ id: "more-start", text: t("First start") }} />}>
+            <TextAreaField label={t("User data")} value={userData} set={setUserData} help={t("A script (#!/bin/sh) or cloud-init's #cloud-config, run at the first start.")} />
+            <TextField label={t("How many")} type="number" value={count} set={setCount} help={t("More than one get numbers after their name.")} />
+            <TextField label={t("Description")} value={description} set={setDescription} />
+          </FormFieldGroup>
+        </ExpandableSection>
+        <ActionGroup>
+          <Button type="submit" isLoading={busy} isDisabled={busy || !name.trim() || tooSmall}>{number > 1 ? t("Launch {{number}} servers", { number }) : t("Launch")}</Button>
+          <Button variant="link" component={(props) => <Link {...props} to="/servers" />}>{t("Cancel")}</Button>
+        </ActionGroup>
+      </Form>
+    </Page>
+  );
+}
+
+async function makeNetwork(): Promise<Network> {
+  const { network: made } = await network.post<{ network: Network }>("/networks", { network: { name: "network" } });
+  await network.post("/subnets", { subnet: { network_id: made.id, name: "subnet", ip_version: 4, cidr: "10.0.0.0/24" } });
+  refresh(["networks", "subnets"]);
+  return made;
+}
+
+/** Show how the build goes, and give the address as soon as the server has a port for it. */
+function follow(id: string, name: string, withAddress: boolean): void {
+  void perform(t("Launch {{name}}", { name }), async (tell) => {
+    for (let round = 0; round < 200; round++) {
+      const { server } = await compute.get<{ server: Server }>(`/servers/${id}`);
+      if (server.status === "ERROR") throw new Error(server.fault?.message ?? t("The server has failed."));
+      if (server.status === "ACTIVE") {
+        if (withAddress) void give(server);
+        return;
+      }
+      tell(server["OS-EXT-STS:task_state"] ?? server.status.toLowerCase(), Math.min(0.9, 0.1 + round * 0.05));
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }, STALE);
+}

@@ -1,0 +1,32 @@
+import { compute } from "../api/http";
+import type { Server } from "../api/types";
+import { t } from "../language";
+import { confirmLoss } from "../parts/dialog";
+import { perform, performEach } from "../parts/work";
+import type { Action } from "./actions";
+
+export const STALE = ["servers", "ports", "floating-ips", "usage"];
+
+export function act(action: Action, servers: Server[]): void {
+  const title = servers.length === 1
+    ? t("{{action}}: {{name}}", { action: action.title, name: servers[0]?.name })
+    : t("{{action}}: {{number}} servers", { action: action.title, number: servers.length });
+  const one = (server: Server) => compute.post(`/servers/${server.id}/action`, action.body);
+  if (servers.length === 1) void perform(title, () => one(servers[0] as Server), STALE);
+  else void performEach(title, servers, (server) => server.name, one, STALE);
+}
+
+/** Delete after asking; *done* runs when the API has taken it. */
+export function remove(servers: Server[], done?: () => void): void {
+  const name = servers.length === 1 ? servers[0]?.name : t("{{number}} servers", { number: servers.length });
+  confirmLoss({
+    title: t("Delete {{name}}?", { name }),
+    body: t("Their disks go with them and can't be brought back. Public addresses stay yours and become free."),
+    button: t("Delete"),
+    run: async () => {
+      void performEach(t("Delete {{name}}", { name }), servers, (server) => server.name,
+        (server) => compute.delete(`/servers/${server.id}`), STALE);
+      done?.();
+    },
+  });
+}

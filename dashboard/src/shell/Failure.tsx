@@ -1,0 +1,30 @@
+import { Button, EmptyState, EmptyStateActions, EmptyStateBody, EmptyStateFooter } from "@patternfly/react-core";
+import { ExclamationCircleIcon, SearchIcon } from "@patternfly/react-icons";
+import { isRouteErrorResponse, Link, useRouteError } from "react-router";
+import { ApiError } from "../api/errors";
+import { t } from "../language";
+import { Problem } from "../parts/Problem";
+
+/** What is shown in a page's place when it can't be drawn. */
+export function Failure() {
+  const error = useRouteError();
+  if (isRouteErrorResponse(error) && error.status === 404) return <Missing />;
+  if (error instanceof ApiError) return <Problem error={error} retry={() => location.reload()} />;
+  return (
+    <EmptyState icon={ExclamationCircleIcon} titleText={t("This page has failed")} headingLevel="h1" status="danger">
+      <EmptyStateBody>{error instanceof Error ? error.message : String(error)}</EmptyStateBody>
+      <EmptyStateFooter>
+        <EmptyStateActions><Button onClick={() => location.reload()}>{t("Load it again")}</Button></EmptyStateActions>
+      </EmptyStateFooter>
+    </EmptyState>
+  );
+}
+
+export function Missing() {
+  return (
+    <EmptyState icon={SearchIcon} titleText={t("There is no such page")} headingLevel="h1">
+      <EmptyStateBody>{t("The address may be mistyped, or what it named has been deleted.")}</EmptyStateBody>
+      <EmptyStateFooter><EmptyStateActions><Link to="/">{t("To the overview")}</Link></EmptyStateActions></EmptyStateFooter>
+    </EmptyState>
+  );
+}

@@ -1,0 +1,1 @@
+"""The dashboard: the built files of ``dashboard/``, served at ``/dashboard``."""
