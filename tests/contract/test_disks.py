@@ -419,6 +419,27 @@ def test_a_half_made_set_is_made_again(rbd: Rbd, monkeypatch: pytest.MonkeyPatch
 
 
 @needs_ceph
+def test_what_a_server_leaves_on_a_machine_goes(rbd: Rbd, ceph: RealCeph, tmp_path: Path) -> None:
+    import os
+    import time
+
+    made = make(rbd, server())
+    local = tmp_path / "instances"
+    log = local / made.id / "console.log"
+    log.write_bytes(b"words")
+    (local / new_id()).mkdir()
+    os.utime(log, (time.time() - 2 * 86_400,) * 2)
+    rbd.disks.tidy(())
+    assert [path.name for path in local.iterdir()] == [made.id]
+    other = Rbd(tmp_path / "m2", ceph, "m2")
+    other.disks.guard(change(made))         # it has moved
+    rbd.disks.tidy(())
+    assert list(local.iterdir()) == []
+    other.disks.remove(made.id, 1, 99)
+    other.disks.close()
+
+
+@needs_ceph
 def test_a_machine_can_write_no_image(rbd: Rbd, ceph: RealCeph) -> None:
     from stackling.drivers.ceph.client import CephError
 

@@ -31,6 +31,7 @@ from typing import Any
 
 import msgspec
 
+from stackling.core import clock
 from stackling.drivers.ceph import names
 from stackling.drivers.ceph.client import DOWN, CephAccess, CephClient, CephError
 from stackling.drivers.ceph.names import SNAP, Location
@@ -47,6 +48,7 @@ GIB, MIB = 2**30, 2**20
 HALF_MADE = -1
 COPY_SECONDS = 3600.0
 TRASH_SECONDS = 60.0        # how long a deleted disk can be fetched back
+DAY = 86_400.0
 KINDS = ("root", "ephemeral", "swap", "config")
 
 
@@ -200,6 +202,7 @@ class RbdDisks:
         cut_logs(self._instances)
         self._cache.prune((), images)
         self._prune_bases(images)
+        self._forget_departed()
         if self._ask("trash"):
             with _explained():
                 self.client.long("purge", pool=self.pool)
@@ -353,6 +356,17 @@ class RbdDisks:
                 with contextlib.suppress(_Stale):
                     self._ask("store", name=key, text="", old=text)
                     self._ask("discard", name=name, delay=TRASH_SECONDS)
+
+    def _forget_departed(self) -> None:
+        """Drop the local directories of servers that are gone, or have been elsewhere for a day."""
+        for directory in self._instances.iterdir():
+            if not directory.is_dir() or not names.is_id(directory.name):
+                continue
+            marker, _ = self._marker(directory.name)
+            times = [path.stat().st_mtime for path in directory.iterdir()] or [directory.stat().st_mtime]
+            old = max(times) < clock.wall() - DAY
+            if marker is None or (old and marker.machine != self._machine):
+                self._forget_local(directory.name)
 
     def _formatted(self, name: str, size: int, *command: str) -> None:
         """A disk that a tool has formatted; made anew where there is one."""
