@@ -12,7 +12,6 @@ import click
 
 from stackling.cli import local, options, output
 from stackling.cli.problem import FAILED, Problem
-from stackling.deploy.ceph.rights import IMAGES_USER, machine_user_name
 from stackling.deploy.ceph.target import Target, target
 from stackling.deploy.embedded.directory import StateDirectory
 
@@ -112,12 +111,11 @@ def explained() -> Iterator[None]:
     from stackling.deploy.ceph.admin import CephRefused
     from stackling.deploy.ceph.target import NoTarget
     from stackling.deploy.cluster.description import ClusterError
-    from stackling.drivers.ceph.client import CephError
 
     try:
         with local.explained():
             yield
-    except (CephRefused, CephError, ClusterError, NoTarget) as error:
+    except (CephRefused, ClusterError, NoTarget) as error:
         raise Problem(str(error)) from None
 
 
@@ -168,19 +166,10 @@ def _show(style: str, done: list[str], written: list[Path], found: list[Any], ne
 
 
 def _usage(here: Target) -> dict[str, Any]:
-    from stackling.drivers.ceph.client import CephAccess, CephClient
+    from stackling.deploy.ceph.usage import usage
 
-    user = IMAGES_USER if here.control else machine_user_name(here.machine)
-    client = CephClient(CephAccess(here.files.conf, user, here.files.keyring(user)))
-    try:
-        health = client.quick("health")
-        found = {"cluster": client.fsid, "health": health["status"],
-                 "problems": ", ".join(health["checks"]) or None}
-        for pool in (here.pools.images, here.pools.disks):
-            room = client.quick("space", pool=pool)
-            found[pool] = f"{output.size(room['used'])} used, room for {output.size(room['free'])}"
-        shut_out = [entry["addr"] for entry in client.quick("blocklist")]
-        return {**found, "shut_out": ", ".join(shut_out) or None}
-    finally:
-        client.close()
-
+    found = usage(here.files, here.pools, here.own_users[0])
+    pools = {name: f"{output.size(used)} used, room for {output.size(free)}"
+             for name, (used, free) in found.pools.items()}
+    return {"cluster": found.cluster, "health": found.health, "problems": ", ".join(found.problems) or None, **pools,
+            "shut_out": ", ".join(found.shut_out) or None}

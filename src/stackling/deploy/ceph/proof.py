@@ -73,7 +73,7 @@ class _Proof:
         self.data = os.urandom(SIZE)
         self.images = self._client(IMAGES_USER, stack)
         self.disks = self._client(machine_user_name(machine), stack)
-        self.cloned = False
+        self.began = self.cloned = False
         stack.callback(self._remove)
 
     def answers(self) -> str:
@@ -81,6 +81,7 @@ class _Proof:
         return f"cluster {self.disks.fsid}, seen from {self.disks.address}"
 
     def write_image(self) -> str:
+        self.began = True
         handle = self.images.data("open_new", pool=self.pools.images, name=self.name)
         self.images.data("write", self.data, handle=handle, offset=0)
         self.images.data("finish", handle=handle, size=SIZE)
@@ -101,6 +102,7 @@ class _Proof:
         return self._refused(self.images, self.pools.disks)
 
     def make_disk(self) -> str:
+        self.began = True
         if self.cloned:
             self.disks.quick("clone", pool=self.pools.images, name=self.name, snapshot="snap",
                              to_pool=self.pools.disks, to_name=self.name, size=2 * SIZE)
@@ -182,6 +184,9 @@ class _Proof:
         raise ProofFailed(f"it could write into pool {pool}: its rights are too wide")
 
     def _remove(self) -> None:
+        if not self.began:
+            return
+        self.began = False
         for client, pool in ((self.disks, self.pools.disks), (self.images, self.pools.images)):
             with _quiet():
                 client.quick("discard", pool=pool, name=self.name, delay=0)
