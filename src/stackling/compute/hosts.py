@@ -28,12 +28,13 @@ UP_WITHIN = 60.0
 CANDIDATES = 64
 
 _JOINED = hosts.outerjoin(machines, machines.c.id == hosts.c.machine_id)
-_UP = and_(hosts.c.forced_down == false(), hosts.c.fenced == false(), machines.c.last_seen >= bindparam("seen"))
+_UP = and_(hosts.c.forced_down == false(), hosts.c.fenced == false(), hosts.c.suspect == false(),
+           machines.c.last_seen >= bindparam("seen"))
 _HOST = select(
     hosts.c.id, hosts.c.name, hosts.c.availability_zone, hosts.c.vcpus, hosts.c.memory_mib, hosts.c.disk_gib,
     hosts.c.vcpus_used, hosts.c.memory_mib_used, hosts.c.disk_gib_used, hosts.c.cpu_ratio, hosts.c.memory_ratio,
     hosts.c.disk_ratio, hosts.c.disabled, hosts.c.fenced, hosts.c.servers, hosts.c.forced_down, hosts.c.storage,
-    machines.c.last_seen,
+    hosts.c.suspect, machines.c.last_seen,
 ).select_from(_JOINED)
 _ROOM = (
     hosts.c.memory_mib_free >= bindparam("memory"),
@@ -70,7 +71,7 @@ def _host(row: Row[Any], seen: float) -> Host:
     return Host(row.id, row.name, row.availability_zone, row.vcpus, row.memory_mib, row.disk_gib, row.vcpus_used,
                 row.memory_mib_used, row.disk_gib_used, row.cpu_ratio, row.memory_ratio, row.disk_ratio,
                 bool(row.disabled), bool(row.fenced),
-                not row.forced_down and not row.fenced and (row.last_seen or 0.0) >= seen, row.servers, row.storage)
+                is_up(rows.mapping(row), seen + UP_WITHIN), row.servers, row.storage)
 
 
 def candidates(tx: Tx, need: Need, most: int = CANDIDATES) -> list[Host]:
@@ -228,8 +229,9 @@ _LIST = _FULL.order_by(hosts.c.number)
 
 
 def is_up(host: Mapping[str, Any], now: float) -> bool:
-    """Whether the host's machine reported within ``UP_WITHIN``, isn't fenced, and nobody forced it down."""
-    return not host["forced_down"] and not host["fenced"] and (host["last_seen"] or 0.0) >= now - UP_WITHIN
+    """Whether the host's machine reported within ``UP_WITHIN``, nobody misses it, and nobody forced it down."""
+    missed = host["fenced"] or host["suspect"]
+    return not host["forced_down"] and not missed and (host["last_seen"] or 0.0) >= now - UP_WITHIN
 
 
 def talks(host: Mapping[str, Any], now: float) -> bool:
@@ -266,7 +268,7 @@ def host_states(tx: Tx, ids: Sequence[str]) -> dict[str, str]:
     return {row.id: _host_status(row, seen) for row in tx.all(_STATES, ids=sorted(set(ids)))}
 
 
-_STATES = select(hosts.c.id, hosts.c.disabled, hosts.c.forced_down, hosts.c.fenced,
+_STATES = select(hosts.c.id, hosts.c.disabled, hosts.c.forced_down, hosts.c.fenced, hosts.c.suspect,
                  machines.c.last_seen).select_from(_JOINED).where(
     hosts.c.id.in_(bindparam("ids", expanding=True)))
 
@@ -276,4 +278,4 @@ def _host_status(row: Row[Any], seen: float) -> str:
         return "DOWN"
     if row.disabled:
         return "MAINTENANCE"
-    return "UP" if (row.last_seen or 0.0) >= seen else "UNKNOWN"
+    return "UP" if (row.last_seen or 0.0) >= seen and not row.suspect else "UNKNOWN"

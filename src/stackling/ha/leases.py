@@ -69,6 +69,7 @@ def take_over(tx: Tx, host: str, machine_id: str) -> int:
     epoch = compute.move_lease(tx, found.id, machine_id)
     if found.fenced:
         compute.host_back(tx, found.id)
+    rows.set_suspect(tx, machine_id, rows.state(tx, machine_id) not in (State.UP, State.UNMANAGED))
     _set(tx, found.id, None, None, None)
     names = {row.id: row.name for row in rows.every(tx)}
     former, holder = names.get(found.machine_id or "", "nobody"), names.get(machine_id, machine_id)

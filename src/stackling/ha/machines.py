@@ -65,6 +65,8 @@ def conclude(tx: Tx, record: Record, sense: Sense, verdict: Verdict, settings: S
         values |= _returning(tx, row)
     if verdict.home:
         values |= _home(tx, row, record)
+    if verdict.state is not record.state:
+        rows.set_suspect(tx, row.id, verdict.state not in (State.UP, State.UNMANAGED))
     _tell(tx, row, record, verdict)
     before = rows.mapping(row)
     if row.state is None or any(before[name] != value for name, value in values.items()):

@@ -47,6 +47,7 @@ _HOST_NAMED = _HOSTS.where(hosts.c.name == bindparam("name"))
 _HOLDER = select(hosts.c.machine_id).where(hosts.c.id == bindparam("id"))
 _DISABLE = update(hosts).where(hosts.c.id == bindparam("id_")).values(
     disabled=bindparam("off"), disabled_reason=bindparam("why"))
+_SUSPECT = update(hosts).where(hosts.c.machine_id == bindparam("machine")).values(suspect=bindparam("off"))
 _EVACUATION = select(ha_evacuations).where(_e.server_id == bindparam("id"))
 _EVACUATIONS_OF = select(ha_evacuations, servers.c.name.label("server")).select_from(
     ha_evacuations.outerjoin(servers, servers.c.id == _e.server_id)).where(
@@ -198,6 +199,11 @@ def holder(tx: Tx, host_id: str) -> str | None:
 def set_disabled(tx: Tx, host_id: str, reason: str | None) -> None:
     """Keep new servers away (a reason), or let them come again (None)."""
     tx.execute(_DISABLE, {"id_": host_id, "off": reason is not None, "why": reason})
+
+
+def set_suspect(tx: Tx, machine_id: str, suspect: bool) -> None:
+    """Whether the machine's hosts get no new servers, because it isn't well."""
+    tx.execute(_SUSPECT, {"machine": machine_id, "off": suspect})
 
 
 def server(tx: Tx, id: str) -> Row[Any] | None:

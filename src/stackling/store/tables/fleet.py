@@ -46,6 +46,7 @@ hosts = Table(
     Column("disabled_reason", Long),
     Column("forced_down", Boolean, nullable=False, default=False, server_default=false()),
     Column("fenced", Boolean, nullable=False, default=False, server_default=false()),
+    Column("suspect", Boolean, nullable=False, default=False, server_default=false()),     # its machine isn't well
     Column("fence_proof", Long),                                  # how that is known
     Column("storage", Name, nullable=False, default="local", server_default="local"),  # ports.document.Inventory
     Column("created_at", Instant, nullable=False),

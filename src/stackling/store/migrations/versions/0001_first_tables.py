@@ -249,6 +249,7 @@ def upgrade() -> None:
         sa.Column("disabled_reason", types.Long, nullable=True),
         sa.Column("forced_down", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("fenced", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("suspect", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("fence_proof", types.Long, nullable=True),
         sa.Column("storage", types.Name, server_default="local", nullable=False),
         sa.Column("created_at", types.Instant, nullable=False),
