@@ -15,7 +15,7 @@ from tests.lab.inside import Inside
 
 T = TypeVar("T")
 NETWORK, ROUTER, KEY = "lab", "lab", "lab"
-FLAVOR = {"name": "lab", "ram": 64, "vcpus": 1, "disk": 1, "id": "lab"}
+FLAVOR = {"name": "lab", "ram": 128, "vcpus": 1, "disk": 0, "id": "lab"}
 # Each life of the guest has an id; who writes after another life began was running twice.
 DIARY = """#!/bin/sh
 life=$(cat /proc/sys/kernel/random/uuid)
