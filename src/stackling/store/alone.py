@@ -21,10 +21,12 @@ from sqlalchemy.exc import DBAPIError
 from stackling.store.faults import is_absent, is_conflict, plain
 
 log = logging.getLogger(__name__)
-LEASE, RENEW, LOOK = 30.0, 8.0, 0.2     # seconds
+LEASE, RENEW, LOOK = 30.0, 8.0, 0.5     # seconds
+_NO_TABLE = 1146
 _ADVISORY = 0x57ACC
 _MAKE = text("CREATE TABLE IF NOT EXISTS schema_lock (name VARCHAR(16) NOT NULL PRIMARY KEY, owner VARCHAR(36), "
              "held_until DOUBLE NOT NULL)")
+_THERE = text("SELECT name FROM schema_lock WHERE name = 'schema'")
 _ROW = text("INSERT IGNORE INTO schema_lock VALUES ('schema', NULL, 0)")
 _TAKE = text("UPDATE schema_lock SET owner = :me, held_until = :until WHERE name = 'schema' "
              "AND (owner IS NULL OR owner = :me OR held_until < :now)")
@@ -57,18 +59,23 @@ def alone(engine: Engine) -> Iterator[None]:
 
 
 def _take(engine: Engine, me: str) -> bool:
+    """Get or renew it. Who only waits writes nothing: statements on tables stop every node for a moment."""
     now = time.time()
     try:
         with engine.begin() as connection:
-            connection.execute(_MAKE)
-            connection.execute(_ROW)
-        with engine.begin() as connection:
-            return connection.execute(_TAKE, {"me": me, "now": now, "until": now + LEASE}).rowcount == 1
+            if connection.execute(_TAKE, {"me": me, "now": now, "until": now + LEASE}).rowcount == 1:
+                return True
+            if connection.execute(_THERE).first() is None:
+                connection.execute(_ROW)
     except DBAPIError as error:
-        if not is_conflict(error) and not is_absent(error):
+        if error.orig is not None and error.orig.args[:1] == (_NO_TABLE,):
+            with engine.begin() as connection:
+                connection.execute(_MAKE)
+        elif not is_conflict(error) and not is_absent(error):
             raise
-        log.info("the lock for the tables can't be had now: %s", plain(error))
-        return False
+        else:
+            log.info("the lock for the tables can't be had now: %s", plain(error))
+    return False
 
 
 def _renew(engine: Engine, me: str, ended: threading.Event) -> None:
