@@ -24,6 +24,7 @@ export class Cloud {
     const admin = await Account.logIn(url, field("username"), field("password"), "admin");
     const cloud = new Cloud(url, directory, admin);
     await cloud.furnish();
+    await cloud.hostsUp();
     return cloud;
   }
 
@@ -35,6 +36,16 @@ export class Cloud {
       const { id } = roles.find((found: { name: string }) => found.name === role);
       await this.admin.ask("PUT", `/identity/v3/projects/${project.id}/users/${user.id}/roles/${id}`);
     }
+  }
+
+  /** Wait for the agents' first reports; before them no host takes a server. */
+  private async hostsUp(): Promise<void> {
+    for (let round = 0; round < 300; round++) {
+      const { services } = await this.admin.get("/compute/v2.1/os-services");
+      if (services.length > 0 && services.every((service: { state: string }) => service.state === "up")) return;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    throw new Error("The cloud's hosts aren't up.");
   }
 
   member(): Promise<Account> {

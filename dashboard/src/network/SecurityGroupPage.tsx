@@ -46,7 +46,6 @@ export function SecurityGroupPage() {
       <Alert isInline isPlain variant="info" title={t("In plain words")} component="h2">
         {summary(group.security_group_rules, nameOf).map((line) => <div key={line}>{line}</div>)}
       </Alert>
-      <br />
       {write && (
         <Flex gap={{ default: "gapSm" }} alignItems={{ default: "alignItemsCenter" }}>
           <FlexItem>{t("Let in with one click:")}</FlexItem>

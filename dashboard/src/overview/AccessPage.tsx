@@ -16,30 +16,28 @@ export function AccessPage() {
     { title: "openrc", name: `${cloudName(session)}-openrc.sh`, text: openrc(session, session.domain), how: t("For a shell: it asks for the password and sets the variables that every client reads.") },
     { title: "Terraform", name: "main.tf", text: terraform(session), how: t("Beside clouds.yaml. OpenTofu takes the same.") },
   ];
-  const file = files[tab] ?? files[0];
   return (
     <Page title={t("API access")} lead={t("This is an OpenStack cloud: its clients work as they are. No file here holds your password.")}>
       <Grid hasGutter>
-        <GridItem xl={7}>
+        <GridItem span={12}>
           <Card isFullHeight>
             <CardTitle component="h2">{t("Files for clients")}</CardTitle>
             <CardBody>
               <Tabs activeKey={tab} onSelect={(_event, key) => setTab(Number(key))} aria-label={t("Files for clients")}>
-                {files.map((found, index) => <Tab key={found.title} eventKey={index} title={<TabTitleText>{found.title}</TabTitleText>} />)}
-              </Tabs>
-              {file && (
-                <>
+                {files.map((file, index) => (
+                <Tab key={file.name} eventKey={index} title={<TabTitleText>{file.title}</TabTitleText>}>
                   <CodeBlock actions={[
-                    <CodeBlockAction key="copy"><ClipboardCopyButton id="copy" variant="plain" aria-label={t("Copy")} onClick={() => void navigator.clipboard.writeText(file.text)}>{t("Copy")}</ClipboardCopyButton></CodeBlockAction>,
+                    <CodeBlockAction key="copy"><ClipboardCopyButton id={`copy-${index}`} variant="plain" aria-label={t("Copy")} onClick={() => void navigator.clipboard.writeText(file.text)}>{t("Copy")}</ClipboardCopyButton></CodeBlockAction>,
                     <CodeBlockAction key="download"><Button variant="plain" aria-label={t("Download {{name}}", { name: file.name })} icon={<DownloadIcon />} onClick={() => download(file.name, file.text, "text/plain")} /></CodeBlockAction>,
                   ]}><CodeBlockCode>{file.text}</CodeBlockCode></CodeBlock>
                   <p className="st-muted">{file.how}</p>
-                </>
-              )}
+                </Tab>
+                ))}
+              </Tabs>
             </CardBody>
           </Card>
         </GridItem>
-        <GridItem xl={5}>
+        <GridItem span={12}>
           <Card isFullHeight>
             <CardTitle component="h2">{t("Services")}</CardTitle>
             <CardBody>

@@ -45,7 +45,6 @@ export function OverviewPage() {
         {usage.data ? gauges.map((gauge) => <GalleryItem key={gauge.title}><GaugeCard gauge={gauge} /></GalleryItem>)
           : !usage.error && Array.from({ length: 8 }, (_, index) => <GalleryItem key={index}><Card isCompact><CardBody><Skeleton height="4.5rem" screenreaderText={t("Loading")} /></CardBody></Card></GalleryItem>)}
       </Gallery>
-      <br />
       <Grid hasGutter>
         <GridItem span={12}>
           <Card>

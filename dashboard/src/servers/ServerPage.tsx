@@ -57,11 +57,16 @@ export function ServerPage() {
         </Alert>
       )}
       <Tabs activeKey={tab} onSelect={(_event, key) => setParams(key === "overview" ? {} : { tab: String(key) }, { replace: true })} aria-label={t("Parts of the server")}>
-        <Tab eventKey="overview" title={<TabTitleText>{t("Overview")}</TabTitleText>} />
-        <Tab eventKey="log" title={<TabTitleText>{t("Log")}</TabTitleText>} />
-        <Tab eventKey="timeline" title={<TabTitleText>{t("Timeline")}</TabTitleText>} />
+        <Tab eventKey="overview" title={<TabTitleText>{t("Overview")}</TabTitleText>}>
+          <div className="st-tab">{tab === "overview" && <Overview server={server} write={write} />}</div>
+        </Tab>
+        <Tab eventKey="log" title={<TabTitleText>{t("Log")}</TabTitleText>}>
+          <div className="st-tab">{tab === "log" && <Log server={server} />}</div>
+        </Tab>
+        <Tab eventKey="timeline" title={<TabTitleText>{t("Timeline")}</TabTitleText>}>
+          <div className="st-tab">{tab === "timeline" && <Timeline server={server} />}</div>
+        </Tab>
       </Tabs>
-      {tab === "log" ? <Log server={server} /> : tab === "timeline" ? <Timeline server={server} /> : <Overview server={server} write={write} />}
     </Page>
   );
 }

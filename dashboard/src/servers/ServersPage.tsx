@@ -99,7 +99,7 @@ export function ServersPage() {
           </ToolbarItem>
           {write && <ToolbarItem><Bulk servers={selected} /></ToolbarItem>}
           <ToolbarGroup align={{ default: "alignEnd" }} variant="action-group-plain">
-            <ToolbarItem alignSelf="center"><span className="st-muted st-nowrap" aria-live="polite">
+            <ToolbarItem alignSelf="center"><span className="st-muted st-nowrap st-count" aria-live="polite">
               {servers.length > 0 && t("{{first}} to {{last}}", { first: first.toLocaleString(), last: (first + servers.length - 1).toLocaleString() })}
             </span></ToolbarItem>
             <ToolbarItem>

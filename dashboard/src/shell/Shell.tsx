@@ -1,6 +1,6 @@
 import {
   Bullseye, Button, Divider, Dropdown, DropdownItem, DropdownList, Masthead, MastheadBrand, MastheadContent, MastheadLogo, MastheadMain,
-  MastheadToggle, MenuToggle, Modal, ModalBody, ModalHeader, Nav, NavGroup, NavItem, NavList, Page, PageSidebar, PageSidebarBody,
+  MastheadToggle, MenuToggle, Modal, ModalBody, ModalHeader, Nav, NavGroup, NavItem, Page, PageSidebar, PageSidebarBody,
   PageToggleButton, SearchInput, SkipToContent, Spinner, Toolbar, ToolbarContent, ToolbarGroup, ToolbarItem, Tooltip,
 } from "@patternfly/react-core";
 import { BarsIcon, MoonIcon, ProjectDiagramIcon, SunIcon, UserIcon } from "@patternfly/react-icons";
@@ -52,13 +52,11 @@ function Navigation({ session }: { session: Session }) {
     <Nav aria-label={t("Pages")}>
       {places().filter((group) => group.shown?.(session) ?? true).map((group) => (
         <NavGroup key={group.title} title={group.title}>
-          <NavList>
-            {group.places.filter((place) => place.shown?.(session) ?? true).map((place) => (
-              <NavItem key={place.to} isActive={active(place.to)}>
-                <Link to={place.to} aria-current={active(place.to) ? "page" : undefined}>{place.title}</Link>
-              </NavItem>
-            ))}
-          </NavList>
+          {group.places.filter((place) => place.shown?.(session) ?? true).map((place) => (
+            <NavItem key={place.to} isActive={active(place.to)}>
+              <Link to={place.to} aria-current={active(place.to) ? "page" : undefined}>{place.title}</Link>
+            </NavItem>
+          ))}
         </NavGroup>
       ))}
     </Nav>

@@ -26,7 +26,7 @@ export function TopologyPage() {
   const make = write && <Button component={(props) => <Link {...props} to="/networks" />} variant="secondary">{t("Create a network")}</Button>;
   return (
     <Page title={t("Topology")} lead={t("The outside on top, routers below it, then networks with their servers.")}
-      actions={ready && inner.length > 0 && write && <><Button component={(props) => <Link {...props} to="/routers" />} variant="secondary">{t("Routers")}</Button>{" "}{make}</>}>
+      actions={ready && inner.length > 0 && write && <><Button component={(props) => <Link {...props} to="/routers" />} variant="secondary">{t("Routers")}</Button> &nbsp;{make}</>}>
       {failed && <Problem error={failed.error} retry={() => void failed.refetch()} />}
       {!ready ? !failed && <Loading /> : inner.length === 0 && routers.data?.length === 0
         ? <Nothing icon={TopologyIcon} title={t("Nothing to draw yet")} action={make} body={t("As soon as there is a network, it appears here with its routers and servers.")} />
@@ -44,16 +44,15 @@ function Picture({ drawing }: { drawing: Drawing }) {
     <svg className="st-topology" viewBox={`0 0 ${drawing.width} ${drawing.height}`} style={{ maxWidth: drawing.width * 1.15 }} role="group" aria-label={t("Topology")}>
       {drawing.lines.map((line) => <polyline key={line.id} className={line.up ? "line on" : "line"} points={line.points.map((point) => point.join(",")).join(" ")} />)}
       {drawing.bars.map((bar) => (
-        <Link key={bar.id} to="/networks" aria-label={t("Network {{name}}, {{detail}}", { name: bar.name, detail: bar.detail })}>
-          <rect className="box" x={bar.x} y={bar.y} width={bar.width} height={40} rx={6} />
+        <Link key={bar.id} to="/networks">
+          <rect className="box" x={bar.x} y={bar.y} width={bar.width} height={44} rx={6} />
           <rect className="bar" x={bar.x} y={bar.y} width={bar.width} height={5} rx={2.5} />
-          <text x={bar.x + 12} y={bar.y + 20}>{short(bar.name, Math.floor(bar.width / 8))}</text>
-          <text className="small" x={bar.x + 12} y={bar.y + 34}>{bar.external ? t("outside") : ""}{bar.external && bar.detail ? " · " : ""}{short(bar.detail, Math.floor(bar.width / 8))}</text>
+          <text x={bar.x + 12} y={bar.y + 21}>{short(bar.name, Math.floor(bar.width / 8))}</text>
+          <text className="small" x={bar.x + 12} y={bar.y + 36}>{bar.external ? t("outside") : ""}{bar.external && bar.detail ? " · " : ""}{short(bar.detail, Math.floor(bar.width / 8))}</text>
         </Link>
       ))}
       {drawing.boxes.map((box) => (
-        <Link key={`${box.kind}-${box.id}-${box.x}-${box.y}`} to={box.kind === "server" ? `/servers/${box.id}` : box.kind === "router" ? "/routers" : "/servers"}
-          aria-label={box.kind === "server" ? t("Server {{name}}, {{detail}}", box as never) : box.kind === "router" ? t("Router {{name}}, {{detail}}", box as never) : t("{{name}} more servers", box as never)}>
+        <Link key={`${box.kind}-${box.id}-${box.x}-${box.y}`} to={box.kind === "server" ? `/servers/${box.id}` : box.kind === "router" ? "/routers" : "/servers"}>
           <rect className="box" x={box.x} y={box.y} width={BOX.width} height={BOX.height} rx={8} />
           <circle cx={box.x + 16} cy={box.y + 20} r={5} fill={box.up ? "var(--pf-t--global--color--status--success--default)" : "var(--pf-t--global--border--color--default)"} />
           <text x={box.x + 28} y={box.y + 24}>{short(box.name, 16)}</text>

@@ -37,12 +37,12 @@ export function draw(networks: Network[], subnets: Subnet[], routers: Router[], 
     const places = on.length > shown.length ? [...shown, null] : shown;
     places.forEach((port, index) => {
       const left = x + (index % across) * (BOX.width + GAP);
-      const top = barY + 56 + Math.floor(index / across) * (BOX.height + 28);
+      const top = barY + 66 + Math.floor(index / across) * (BOX.height + 28);
       const guest = port && known.get(port.device_id);
       drawing.boxes.push(guest ? { id: guest.id, kind: "server", x: left, y: top, name: guest.name, up: guest.status === "ACTIVE",
         detail: guest.floating[0] ?? port.fixed_ips[0]?.ip_address ?? "" }
         : { id: network.id, kind: "more", x: left, y: top, name: `+ ${on.length - shown.length}`, detail: "", up: true });
-      if (index < across) drawing.lines.push({ id: `${port?.id ?? network.id}-up`, up: guest ? guest.status === "ACTIVE" : true, points: [[left + BOX.width / 2, barY + 40], [left + BOX.width / 2, top]] });
+      if (index < across) drawing.lines.push({ id: `${port?.id ?? network.id}-up`, up: guest ? guest.status === "ACTIVE" : true, points: [[left + BOX.width / 2, barY + 44], [left + BOX.width / 2, top]] });
       bottom = Math.max(bottom, top + BOX.height);
     });
     x += width + 2 * GAP;
@@ -65,7 +65,7 @@ export function draw(networks: Network[], subnets: Subnet[], routers: Router[], 
     const top = 104;
     const center = left + BOX.width / 2;
     drawing.boxes.push({ id: router.id, kind: "router", x: left, y: top, name: router.name, up: router.status === "ACTIVE", detail: router.external_gateway_info?.external_fixed_ips?.[0]?.ip_address ?? "" });
-    if (router.external_gateway_info && middle.has(router.external_gateway_info.network_id)) drawing.lines.push({ id: `${router.id}-out`, up: true, points: [[center, 56], [center, top]] });
+    if (router.external_gateway_info && middle.has(router.external_gateway_info.network_id)) drawing.lines.push({ id: `${router.id}-out`, up: true, points: [[center, 60], [center, top]] });
     for (const port of ports.filter((found) => found.device_id === router.id && found.device_owner.includes("router_interface"))) {
       const to = middle.get(port.network_id);
       if (to !== undefined) drawing.lines.push({ id: port.id, up: port.status === "ACTIVE", points: [[center, top + BOX.height], [center, 182], [to, 182], [to, barY]] });
