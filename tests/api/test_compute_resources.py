@@ -21,6 +21,8 @@ def test_versions(cloud: CloudUnderTest, world: World, anonymous: Client) -> Non
     assert answer.headers["OpenStack-API-Version"] == "compute 2.104"
     assert answer.headers["X-OpenStack-Nova-API-Version"] == "2.104"
     assert world.admin.get(f"{V}/servers", headers=version(105)).status_code == 406
+    for path in ("servers/", "os-simple-tenant-usage/", "flavors/detail/"):
+        assert world.admin.get(f"{V}/{path}").status_code == 404
 
 
 def test_flavors(world: World, member: Client) -> None:

@@ -241,9 +241,17 @@ def test_the_networks_own_port(mine: Neutron, admin: Client) -> None:
     assert [one["device_owner"] for one in own] == ["network:distributed"]
     assert own[0]["device_id"] == f"ovnmeta-{network['id']}"
     assert own[0]["fixed_ips"][0]["subnet_id"] == subnet["id"]
-    refused(admin.delete(f"{N}/ports/{own[0]['id']}"), 409, "ServicePortInUse")
+    ok(admin.delete(f"{N}/ports/{own[0]['id']}"), 204)
+    refused(admin.get(f"{N}/ports/{own[0]['id']}"), 404, "PortNotFound")
+    [anew] = ok(admin.get(f"{N}/ports", params={"network_id": network["id"]}), 200).json()["ports"]
+    assert anew["id"] != own[0]["id"]
+    assert anew["fixed_ips"] == own[0]["fixed_ips"]
     mine.update("subnets", "subnet", subnet["id"], enable_dhcp=False)
-    assert ok(admin.get(f"{N}/ports/{own[0]['id']}"), 200).json()["port"]["fixed_ips"] == []
+    assert ok(admin.get(f"{N}/ports/{anew['id']}"), 200).json()["port"]["fixed_ips"] == []
+    ok(admin.delete(f"{N}/ports/{anew['id']}"), 204)
+    mine.update("subnets", "subnet", subnet["id"], enable_dhcp=True)
+    [third] = ok(admin.get(f"{N}/ports", params={"network_id": network["id"]}), 200).json()["ports"]
+    assert third["fixed_ips"][0]["subnet_id"] == subnet["id"]
 
 
 def test_subnet_pools(mine: Neutron, member: Client, other: Client) -> None:

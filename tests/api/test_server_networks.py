@@ -194,3 +194,12 @@ def test_extra_versions_show_what_they_should(world: World, member: Client, net:
         "OS-EXT-SRV-ATTR:hostname", "pinned_availability_zone", "scheduler_hints"}
     assert old["flavor"]["id"] == "42"
     assert new["flavor"]["original_name"] == "m1.nano"
+
+
+def test_the_networks_own_port_stays_while_a_server_needs_it(world: World, member: Client, net: Net) -> None:
+    world.active(member, networks=[{"uuid": net.network["id"]}])
+    path = f"{N}/ports?network_id={net.network['id']}&device_owner=network:distributed"
+    [own] = world.admin.get(path).json()["ports"]
+    answer = world.admin.delete(f"{N}/ports/{own['id']}")
+    assert answer.status_code == 409
+    assert answer.json()["NeutronError"]["type"] == "ServicePortInUse"

@@ -52,6 +52,8 @@ def test_a_confirmed_resize(world: World, member: Client, sizes: dict[str, str])
     assert world.act(member, id, "confirmResize").status_code == 204
     assert states(world, member, id) == ("ACTIVE", "active", None)
     assert world.agents[0].fetch()[0].kept_resize == 0
+    [shown] = world.admin.get(f"{V}/os-migrations").json()["migrations"]
+    assert (shown["status"], shown["source_compute"], shown["dest_compute"]) == ("confirmed", "h1", "h1")
     assert used(world) == (512, 2)
 
 

@@ -40,7 +40,7 @@ def running(state: Path, hosts: int) -> Iterator[Client]:
         if not (state / "stackling.toml").exists():
             _stackling("up", state, "--simulated", "--hosts", str(hosts), "--port", _free_port())
             _stackling("down", state)
-            configured = read(state / "stackling.toml").changed(**SECURITY)
+            configured = read(state / "stackling.toml").changed(**SECURITY, simulated_disks="local")
             write(state / "stackling.toml", configured)
         _stackling("up", state, "--port", _free_port())
         yield Client(state / "clouds.yaml")

@@ -74,6 +74,8 @@ def build_app(cloud: Cloud, services: Iterable[Service]) -> Callable[..., Awaita
             if scope["path"].startswith(_OLD_COMPUTE) and scope["path"] != _OLD_COMPUTE:
                 scope["path"] = "/compute/v2.1/" + scope["path"].removeprefix(_OLD_COMPUTE)
                 scope["headers"] = [field for field in scope["headers"] if field[0] not in _VERSION_HEADERS]
+            if scope["path"].endswith("/") and scope["path"].count("/") > 3:
+                scope["path"] += "/"            # Nova takes no slash at the end, and Falcon would take one away
         await app(scope, receive, send)
 
     return asgi
@@ -115,7 +117,7 @@ async def _answer(cloud: Cloud, service: Service, routes: Sequence[Route], req: 
         version = versions.negotiate(service.microversions, req.get_header)
         resp.set_headers(versions.headers(service.microversions, version))
     route = _pick(routes, version)
-    if "\0" in req.path:
+    if "\0" in req.path or "" in params.values():
         raise NotFound("The resource could not be found.")
     call = Call(Context(request_id), cloud, service, route, params, Query.parse(req.query_string), req, None, version)
     token = req.get_header("X-Auth-Token")

@@ -58,6 +58,10 @@ _LEFT = update(migrations).where(
 _NOT_BEGUN = select(migrations.c.server_id).where(
     migrations.c.dest_id == bindparam("dest"), migrations.c.type == Type.LIVE.value,
     migrations.c.status == Status.PREPARING.value)
+_HERE = update(migrations).where(
+    migrations.c.server_id == bindparam("b_server"), migrations.c.type == Type.RESIZE.value,
+    migrations.c.source_id == migrations.c.dest_id, migrations.c.status.not_in(sorted(OVER)),
+).values(status=bindparam("new"), updated_at=bindparam("now"))
 _PROGRESS = update(migrations).where(migrations.c.id == bindparam("id_")).values(
     progress=bindparam("shown"), updated_at=bindparam("now"))
 
@@ -90,10 +94,17 @@ def change(tx: Tx, id: int | None, status: Status, reason: str | None = None) ->
         tx.changed(_CHANGE, id_=id, new=status.value, why=reason, now=tx.now)
 
 
+def resized_here(tx: Tx, server_id: str, status: Status) -> None:
+    """How a resize on the server's own host stands now; nothing where none is under way."""
+    tx.changed(_HERE, b_server=server_id, new=status.value, now=tx.now)
+
+
 def ended_with_server(tx: Tx, server: ServerRow) -> None:
     """The server is gone: a resize that waited to be confirmed is, anything else under way has failed."""
     status = Status.CONFIRMED if server["move"] is None else Status.ERROR
     change(tx, server["migration_id"], status, "the server was deleted")
+    if server["old_flavor"] is not None:
+        resized_here(tx, server["id"], Status.CONFIRMED)
 
 
 def not_begun(tx: Tx, dest_id: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from stackling.compute import changes, departures, hosts, live_migration, migrations, moving, resize, rows, servers
-from stackling.compute.migrations import Type
+from stackling.compute.migrations import Status, Type
 from stackling.compute.model import ServerRow
 from stackling.image import facade as images
 from stackling.ports.document import GuestReport, Power, Report, ReportAnswer
@@ -110,6 +110,8 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
         if server["snapshot_id"] is not None and guest.snapshot == server["snapshot_id"]:
             images.drop_empty(tx, server["snapshot_id"])
             values.update(snapshot_id=None)
+        if server["old_flavor"] is not None and server["observed_resizes"] < server["resizes"] == guest.resizes:
+            migrations.resized_here(tx, server["id"], Status.FINISHED)
         if server["restored_resize"] and server["resizes"] == guest.resizes:
             values.update(resize.reverted(tx, server))
         if server["move"] not in (None, Type.LIVE):

@@ -13,7 +13,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stackling.compute import changes, cold_migration, create, flavors, hosts, quotas, servers, shares, timeline
+from stackling.compute import (
+    changes,
+    cold_migration,
+    create,
+    flavors,
+    hosts,
+    migrations,
+    quotas,
+    servers,
+    shares,
+    timeline,
+)
+from stackling.compute.migrations import Status, Type
 from stackling.compute.model import Flavor, ServerRow
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
@@ -38,6 +50,9 @@ def resize_server(tx: Tx, ctx: Context, server: ServerRow, flavor_ref: str) -> S
                                                why_not_here)
     number = server["resizes"] + 1
     timeline.begin(tx, ctx, server, "resize", f"from {server['flavor']['name']} to {flavor.name}")
+    host = hosts.get_host(tx, server["host_id"])
+    migrations.add(tx, ctx, server, Type.RESIZE, Status.MIGRATING, host, hosts.get(tx, server["host_id"]),
+                   new_flavor_id=flavor.id)
     values = {**resized, "old_flavor": server["flavor"],
               "resizes": number, "kept_resize": number, "restored_resize": 0, **changes.NO_FAULT}
     return _follow(tx, server, values)
@@ -49,6 +64,7 @@ def confirm_resize(tx: Tx, ctx: Context, server: ServerRow) -> ServerRow:
     timeline.begin(tx, ctx, server, "confirmResize", done=True)
     if shares.between_hosts(server):
         return cold_migration.confirm(tx, server)
+    migrations.resized_here(tx, server["id"], Status.CONFIRMED)
     _release(tx, server, server["flavor"])
     return _follow(tx, server, {"old_flavor": None, "kept_resize": 0})
 
@@ -64,6 +80,7 @@ def revert_resize(tx: Tx, ctx: Context, server: ServerRow) -> ServerRow:
               "resizes": server["resizes"] + 1, "kept_resize": 0, "restored_resize": server["kept_resize"]}
     if shares.between_hosts(server):
         return cold_migration.go_back(tx, server, values)
+    migrations.resized_here(tx, server["id"], Status.REVERTING)
     return _follow(tx, server, values)
 
 
@@ -71,6 +88,7 @@ def reverted(tx: Tx, server: ServerRow) -> dict[str, Any]:
     """The columns when the host has gone back; the larger flavor's room, or that on the other host, is given back."""
     if shares.between_hosts(server):
         return {"old_flavor": None, "restored_resize": 0, **cold_migration.returned(tx, server)}
+    migrations.resized_here(tx, server["id"], Status.REVERTED)
     _release(tx, server, server["flavor"])
     return {"old_flavor": None, "restored_resize": 0}
 

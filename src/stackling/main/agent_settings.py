@@ -57,7 +57,7 @@ class CephSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SimulatedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[simulated]``: what each host pretends to have; ``storage``: where its disks are, ``local`` or what all hosts
+    """``[simulated]``: what each host pretends to have; ``storage``: where its disks are, ``local:…`` or what all hosts
     share (``shared:…``, ``rbd:…``); ``persistent``: guests survive the process; ``cluster``: the file that says which
     machines have power and a network (all of them where there is none)."""
 

@@ -44,7 +44,7 @@ async def wire(wiring: Wiring) -> Run:
     cluster = None if pretended.cluster is None else SimulatedCluster(
         pretended.cluster, [machine for machine, _ in settings.names()])
     shared: SimulatedDisks | None = None
-    if pretended.storage != "local":
+    if not pretended.storage.startswith("local"):
         shared = SimulatedDisks(settings.state_dir / "disks" if pretended.persistent else None, pretended.storage)
     irons: list[Iron] = []
     peers: dict[str, SimulatedHypervisor] = {}
@@ -113,7 +113,7 @@ class Iron:
         wiring = self.wiring
         self.hypervisor = self.hypervisor or SimulatedHypervisor(
             self.kept, self.inventory, name=self.machine, peers=self.peers)
-        self.disks = self.disks or SimulatedDisks(self.kept)
+        self.disks = self.disks or SimulatedDisks(self.kept, self.inventory.storage)
         return HostAgent(
             machine=self.machine, host=host, ledger=ledger, hypervisor=self.hypervisor, disks=self.disks, lanes=lanes,
             hand_over=wiring.sender(), boot_id=boot_id, run=inline, address=wiring.address, timing=wiring.timing,

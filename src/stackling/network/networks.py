@@ -27,6 +27,8 @@ _VNI = select(_n.c.id).where(_n.c.segmentation_id == bindparam("vni"), _n.c.netw
 _ON_PHYSICAL = select(_n.c.id, _n.c.network_type, _n.c.segmentation_id).where(
     _n.c.physical_network == bindparam("name"), _n.c.deleting.is_(False))
 _DEFAULT_EXTERNAL = select(_n).where(_n.c.is_default.is_(True), _n.c.external.is_(True), _n.c.deleting.is_(False))
+_SERVERS_HERE = select(ports.c.id).where(
+    ports.c.network_id == bindparam("network"), ports.c.server_id.is_not(None), ports.c.deleting.is_(False)).limit(1)
 _USERS = select(ports.c.id, ports.c.device_owner, ports.c.project_id).where(
     ports.c.network_id == bindparam("network"), ports.c.deleting.is_(False))
 _SUBNETS_OF = delete(subnets).where(subnets.c.network_id == bindparam("network"))
@@ -234,6 +236,29 @@ def follow_subnets(tx: Tx, network: Record, subnet_ids: list[str], **values: Any
     NETWORKS.update(tx, network["id"], changed)
     tx.nudge("network", network["id"])
     return {**network, **changed}
+
+
+def renew_metadata_port(tx: Tx, ctx: Context, port: Record) -> None:
+    """Somebody deletes the network's own port: another one takes its place and its addresses. Refused while servers
+    are there, which would lose their metadata for a while (ServicePortInUse)."""
+    addresses.guard(tx, port["network_id"])
+    if tx.one(_SERVERS_HERE, network=port["network_id"]) is not None:
+        raise conflict("ServicePortInUse", f"Port {port['id']} cannot be deleted directly via the port API: servers on "
+                       "its network get DHCP and metadata from it.")
+    network = NETWORKS.locked(tx, port["network_id"])
+    addresses.release(tx, [port["id"]])
+    forget_tags(tx, port)
+    PORTS.delete(tx, port["id"])
+    announce(tx, ctx, "port", port, "delete")
+    if network is None:
+        return
+    if not port["fixed_ips"]:
+        follow_subnets(tx, network, network["subnets"], metadata_port_id=None, metadata_mac=None)
+        return
+    new = {**metadata_port(tx, network), "fixed_ips": port["fixed_ips"], "status": port["status"]}
+    PORTS.insert(tx, [new])
+    addresses.take(tx, network["id"], new["id"], port["fixed_ips"])
+    follow_subnets(tx, network, network["subnets"], metadata_port_id=new["id"], metadata_mac=new["mac_address"])
 
 
 def metadata_port(tx: Tx, network: Record) -> Record:

@@ -303,7 +303,13 @@ def nudge_server(tx: Tx, server_id: str | None) -> None:
 # -- delete
 
 def delete_port(tx: Tx, ctx: Context, record: Record) -> None:
-    """Delete a port; what a router or a floating IP owns is refused (ServicePortInUse)."""
+    """Delete a port; what a router or a floating IP owns is refused (ServicePortInUse).
+
+    A network's own port for DHCP and metadata is made anew at once, under another id: the network needs it.
+    """
+    if record["role"] == PortRole.METADATA:
+        networks.renew_metadata_port(tx, ctx, record)
+        return
     if record["role"] != PortRole.INTERFACE:
         raise conflict("ServicePortInUse", f"Port {record['id']} cannot be deleted directly via the port API: has "
                        f"device owner {record['device_owner']}.")

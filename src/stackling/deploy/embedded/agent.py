@@ -38,8 +38,11 @@ def write(directory: StateDirectory, configuration: Configuration) -> None:
     if configuration.fails_over:
         settings.update(heartbeat=2.0, leases=True)
     lines += [f"{name} = {toml(value)}" for name, value in settings.items()]
+    if configuration.simulated:
+        storage = "rbd:simulated" if configuration.simulated_disks == "shared" else "local:simulated"
+        lines += ["", "[simulated]", f"storage = {toml(storage)}"]
     if configuration.fails_over:
-        lines += ["", "[simulated]", f"cluster = {toml(directory.simulated_cluster)}"]
+        lines.append(f"cluster = {toml(directory.simulated_cluster)}")
     if not configuration.simulated:
         lines += ["", "[libvirt]", *(f"{name} = {toml(value)}" for name, value in _libvirt(directory).items())]
         if configuration.disks == "rbd":

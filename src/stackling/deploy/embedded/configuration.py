@@ -41,6 +41,7 @@ HELP = {
                                   "used again",
     "web_download": "whether images may be fetched from URLs (http and https, never from private addresses)",
     "disks": 'where servers\' disks lie: "local", or "rbd" (in Ceph; see `stackling storage add ceph`)',
+    "simulated_disks": 'where simulated servers\' disks lie: "shared" (all hosts reach them) or "local"',
     "images": 'where images lie: "local" or "rbd"',
     "disk_pool": 'the pool of servers\' disks, with disks = "rbd"',
     "image_pool": 'the pool of images, with images = "rbd"',
@@ -77,6 +78,7 @@ class Configuration:
     unique_last_password_count: int = 0
     web_download: bool = False
     disks: Place = "local"
+    simulated_disks: Literal["shared", "local"] = "shared"
     images: Place = "local"
     disk_pool: str = "stackling-disks"
     image_pool: str = "stackling-images"
@@ -121,6 +123,7 @@ _CHOICES = {
     "driver": ("simulated", "libvirt"),
     "access": ("isolated", "host", "nat", "uplink"),
     "disks": ("local", "rbd"),
+    "simulated_disks": ("shared", "local"),
     "images": ("local", "rbd"),
     "log_level": ("debug", "info", "warning", "error"),
 }
