@@ -14,6 +14,8 @@ from stackling.store.work import SqlWorkQueue
 
 THREADS = 8
 SWEEP = 15.0
+LEASE = 15.0
+"""Seconds; a fencer that hangs for longer is asked by another engine, too, which finds that it is under way."""
 
 
 def start(database: Database, bus: Bus, deployment: Deployment, owner: str) -> Callable[[], None]:
@@ -23,7 +25,7 @@ def start(database: Database, bus: Bus, deployment: Deployment, owner: str) -> C
     watch = Watch(database, membership, settings)
     storage, close = _storage(deployment.disks)
     worker = Worker(SqlWorkQueue(database), kinds(database, watch, fencer, settings, storage), threads=THREADS,
-                    sweep=SWEEP, owner=owner, lease=max(deployment.engine_lease, settings.fence_timeout + 20.0))
+                    sweep=SWEEP, owner=owner, lease=min(deployment.engine_lease, LEASE))
     bus.listen(lambda _keys: worker.wake())
     watch.start()
     worker.start()
