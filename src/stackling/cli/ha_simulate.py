@@ -7,13 +7,18 @@ import click
 from stackling.cli import local, options
 from stackling.cli.problem import NOT_FOUND, Problem
 from stackling.deploy.embedded.directory import StateDirectory
-from stackling.deploy.embedded.simulated import BEHAVIOURS, HAPPENINGS, NoSuchMachine, happen
+from stackling.drivers.simulated.membership import Device, SimulatedCluster
+
+
+def _change(cluster: SimulatedCluster, what: str, machine: str) -> None:
+    {"off": cluster.lose_power, "on": cluster.give_power, "cut": cluster.cut, "heal": cluster.heal,
+     "leave": cluster.leave, "join": cluster.join}[what](machine)
 
 
 @click.command()
-@click.argument("what", type=click.Choice(HAPPENINGS))
+@click.argument("what", type=click.Choice(["off", "on", "cut", "heal", "leave", "join", "device"]))
 @click.argument("machine")
-@click.argument("behaviour", type=click.Choice(BEHAVIOURS), required=False)
+@click.argument("behaviour", type=click.Choice([device.value for device in Device]), required=False)
 @options.state_dir
 def simulate(directory: StateDirectory, what: str, machine: str, behaviour: str | None) -> None:
     """Let something happen to a simulated MACHINE.
@@ -32,7 +37,10 @@ def simulate(directory: StateDirectory, what: str, machine: str, behaviour: str 
         raise Problem("there is no fail-over in this cloud: it takes `stackling up --simulated --hosts 3`, or more")
     if (what == "device") != (behaviour is not None):
         raise click.UsageError("`device` needs a BEHAVIOUR, and nothing else takes one")
-    try:
-        happen(directory, configuration, what, machine, behaviour)
-    except NoSuchMachine as error:
-        raise Problem(str(error), NOT_FOUND) from None
+    cluster = SimulatedCluster(directory.simulated_cluster, configuration.host_names)
+    if machine not in cluster.names():
+        raise Problem(f"there is no machine {machine}; there are {', '.join(cluster.names())}", NOT_FOUND)
+    if behaviour is not None:
+        cluster.set_device(machine, Device(behaviour))
+    else:
+        _change(cluster, what, machine)
