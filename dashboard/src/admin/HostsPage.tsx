@@ -31,11 +31,11 @@ export function HostsPage() {
   const columns: Column<Hypervisor>[] = [
     { title: t("Host"), cell: (h) => h.hypervisor_hostname, sort: (h) => h.hypervisor_hostname, nowrap: true },
     { title: t("State"), cell: (h) => <Status value={h.state} />, sort: (h) => h.state, nowrap: true },
-    { title: t("Takes new servers"), cell: (h) => { const service = of(h); return h.status === "enabled" ? t("yes") : t("no: {{reason}}", { reason: service?.disabled_reason || t("disabled") }); }, sort: (h) => h.status },
+    { title: t("New servers"), cell: (h) => { const service = of(h); return h.status === "enabled" ? t("yes") : t("no: {{reason}}", { reason: service?.disabled_reason || t("disabled") }); }, sort: (h) => h.status },
     { title: t("Servers"), cell: (h) => h.running_vms, sort: (h) => h.running_vms },
     { title: t("vCPUs"), cell: (h) => gauge(t("vCPUs"), h.vcpus_used, h.vcpus, String), sort: (h) => h.vcpus_used },
     { title: t("Memory"), cell: (h) => gauge(t("Memory"), h.memory_mb_used, h.memory_mb, memory), sort: (h) => h.memory_mb_used },
-    { title: t("Heard of"), cell: (h) => ago(of(h)?.updated_at), nowrap: true },
+    { title: t("Heard of"), cell: (h) => ago(of(h)?.updated_at) },
   ];
   return (
     <Page title={t("Hosts and services")} lead={t("Where servers run. A disabled host keeps its servers and takes no new ones.")}>

@@ -48,7 +48,7 @@ function sentence(value: unknown): string | null {
 }
 
 export function advice(status: number): string {
-  if (status === 0) return t("Check that the cloud runs and that this browser reaches it; nothing was changed by waiting.");
+  if (status === 0) return t("Check that the cloud runs and that this browser reaches it; it is asked again by itself.");
   if (status === 401) return t("Log in again.");
   if (status === 403) return t("Your role in this project doesn't allow it. Ask an administrator for the role, or raise the quota.");
   if (status === 404) return t("It may have been deleted by somebody else. Go back to the list.");
