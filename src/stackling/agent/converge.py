@@ -208,7 +208,7 @@ class Converger:
             self._moves.pop(desired.id, None)
             return
         ready = desired.live.target and done.expected == desired.live.number
-        found = p.move_report(desired, seen, done, self._hypervisor.migration_peer() if ready else "")
+        found = p.move_report(desired, seen, done, self._hypervisor.migration_peer if ready else "")
         if found is not None:
             self._moves[desired.id] = found
 
@@ -228,7 +228,7 @@ class Converger:
                     async with self._making:
                         await run(self._disks.fetch, desired, source, self._progress(desired, guest))
                 case p.Expect(own_disks):
-                    await run(hypervisor.migration_peer)
+                    await run(hypervisor.expect_migration)
                     async with self._making:
                         await run(self._disks.expect, desired, own_disks, self._progress(desired, guest))
                 case p.Migrate(peer, own_disks):

@@ -56,7 +56,8 @@ async def wire(wiring: Wiring) -> Run:
     hypervisor = LibvirtHypervisor(libvirt.uri, libvirt.instances, Platform(
         kvm=kvm, sockets=libvirt.consoles, bridge=libvirt.bridge, netdev=netdev,
         uefi=any(FIRMWARE.glob("*.json")), direct=takes_direct_io(libvirt.instances),
-        secret=secret.uuid if secret else ""), consoles=libvirt.consoles_here, secret=secret)
+        secret=secret.uuid if secret else ""), consoles=libvirt.consoles_here, secret=secret,
+        peer=libvirt.migrate_uri)
     wiring.stack.callback(hypervisor.close)
     (machine, home), = settings.names()
     networks = Networks()

@@ -23,7 +23,8 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``probe``: what its bridge has;
     ``accelerator`` is ``probe``, ``kvm`` or ``tcg``; ``consoles`` is the directory in which guests' consoles listen, as
     libvirtd sees it; ``ovs_socket`` is where Open vSwitch's database answers, for
-    the interfaces of the metadata service ("" turns the service off).
+    the interfaces of the metadata service ("" turns the service off); ``migrate_uri`` is how other machines' libvirtd
+    reach this one ("" if they don't: no live migration to here).
     """
 
     instances: Path
@@ -40,6 +41,7 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     image_days: float = 7.0
     image_gib: float = 50.0
     reserved_memory_mib: int | None = None
+    migrate_uri: str = ""
 
 
 class CephSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

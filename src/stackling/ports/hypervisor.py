@@ -133,9 +133,13 @@ class Hypervisor(Protocol):
         """Switch off and forget the definition (and a saved memory image); disks are the caller's."""
         ...
 
+    @property
     def migration_peer(self) -> str:
-        """Where this hypervisor takes guests of others, for their ``migrate``. Raises ``GuestRefused`` where it
-        doesn't."""
+        """Where this hypervisor takes guests of others, for their ``migrate``; empty where it doesn't."""
+        ...
+
+    def expect_migration(self) -> None:
+        """Make ready to take a guest of another. Raises ``GuestRefused`` where guests of others aren't taken."""
         ...
 
     def migrate(self, server_id: str, peer: str, own_disks: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from stackling.deploy.ceph.files import CephFiles
 from stackling.deploy.ceph.rights import machine_user_name
+from stackling.deploy.cluster import libvirt
 from stackling.deploy.cluster.description import Cluster, Machine
 from stackling.deploy.cluster.paths import ConfigFile, Paths
 from stackling.deploy.cluster.secrets import Secrets
@@ -133,7 +134,7 @@ def _agent_settings(cluster: Cluster, machine: Machine, paths: Paths) -> ConfigF
         settings["libvirt"] = {
             "instances": str(paths.state / "instances"), "images": str(paths.state / "image-cache"),
             "uri": "qemu:///system", "consoles": str(paths.run / "guests"), "datapath": "probe",
-            "ovs_socket": str(paths.run / "ovs/conf.sock"),
+            "ovs_socket": str(paths.run / "ovs/conf.sock"), "migrate_uri": libvirt.uri(machine, paths),
         }
         if cluster.storage.disks == "rbd":
             settings["ceph"] = _ceph_settings(cluster, machine, CephFiles(paths.ceph))

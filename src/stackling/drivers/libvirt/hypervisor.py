@@ -13,7 +13,7 @@ from typing import Any
 from stackling.drivers.libvirt.client import WorkerClient
 from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml
 from stackling.ports.document import Inventory, Nic, Power, ServerDesired
-from stackling.ports.hypervisor import Guest, GuestDisks, HypervisorError
+from stackling.ports.hypervisor import Guest, GuestDisks, GuestRefused, HypervisorError, Migration
 
 log = logging.getLogger(__name__)
 START, SAVE = 90.0, 300.0           # deadlines in seconds; saving and loading memory takes its time
@@ -43,11 +43,12 @@ class CephSecret:
 class LibvirtHypervisor:
     """Guests of one libvirtd. ``instances`` is the directory whose ``<server id>/console.log`` the guests write;
     ``consoles`` is ``platform.sockets`` as we see it. *secret* is given to libvirtd anew before each start, and is
-    kept in its memory only, so that a key that was rotated is used from then on."""
+    kept in its memory only, so that a key that was rotated is used from then on. *peer* is how other machines' libvirtd
+    reach this one for live migrations ("": they don't)."""
 
     def __init__(self, uri: str, instances: Path, platform: Platform, *, consoles: Path | None = None,
-                 client: WorkerClient | None = None, secret: CephSecret | None = None) -> None:
-        self._secret = secret
+                 client: WorkerClient | None = None, secret: CephSecret | None = None, peer: str = "") -> None:
+        self._secret, self._peer = secret, peer
         self._instances, self._platform, self._consoles = instances, platform, consoles
         self._watchers: list[Callable[[str], None]] = []
         self.client = client or WorkerClient(uri, self._event)
@@ -105,6 +106,29 @@ class LibvirtHypervisor:
             for path in self._consoles.glob(f"{server_id}.*"):      # QEMU leaves them when it is killed
                 path.unlink(missing_ok=True)
 
+    @property
+    def migration_peer(self) -> str:
+        return self._peer
+
+    def expect_migration(self) -> None:
+        if not self._peer:
+            raise GuestRefused("Live migration isn't set up on this host: its libvirtd doesn't take guests of others "
+                               "(migrate_uri in the agent's settings).")
+        self._give_secret()
+
+    def migrate(self, server_id: str, peer: str, own_disks: bool) -> None:
+        self.client.call("migrate", id=server_id, peer=peer, own_disks=own_disks)
+
+    def migration(self, server_id: str) -> Migration | None:
+        found = self.client.call("migration", id=server_id)
+        return None if found is None else Migration(found["running"], found["error"], found["progress"])
+
+    def abort_migration(self, server_id: str) -> None:
+        self.client.call("abort_migration", id=server_id)
+
+    def hurry_migration(self, server_id: str) -> None:
+        self.client.call("hurry_migration", id=server_id)
+
     def console_log(self, server_id: str, length: int | None) -> str:
         path = self._instances / server_id / CONSOLE_LOG
         try:
@@ -139,4 +163,5 @@ class LibvirtHypervisor:
 
 
 def _guest(found: dict[str, Any]) -> Guest:
-    return Guest(found["id"], Power(found["power"]), found["generation"], tuple(found["nics"]), found["ours"])
+    return Guest(found["id"], Power(found["power"]), found["generation"], tuple(found["nics"]), found["ours"],
+                 found["incoming"])

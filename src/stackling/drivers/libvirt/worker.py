@@ -157,6 +157,7 @@ def describe(domain: Any) -> dict[str, Any]:
     tree = ElementTree.fromstring(domain.XMLDesc())
     mark = tree.find(f"metadata/{NAMESPACE}server")
     return {"id": domain.UUIDString(), "power": power(domain, state, reason), "ours": mark is not None,
+            "incoming": state == libvirt.VIR_DOMAIN_PAUSED and not domain.isPersistent(),
             "generation": int(mark.get("generation", "0")) if mark is not None else 0,
             "era": int(mark.get("era", "1")) if mark is not None else 0, "nics": ports(tree)}
 
@@ -310,9 +311,81 @@ def undefine(connection: Any, id: str) -> None:
             raise
 
 
+MOVING: dict[str, str | None] = {}
+"""Migrations begun by this process: None while under way, the error when they have failed."""
+MOVE = (libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_PERSIST_DEST
+        | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE | libvirt.VIR_MIGRATE_AUTO_CONVERGE | libvirt.VIR_MIGRATE_ABORT_ON_ERROR)
+PROGRESS = {f"{ours}_{part}_bytes": f"{theirs}_{part}" for ours, theirs in (("memory", "memory"), ("disk", "disk"))
+            for part in ("total", "processed", "remaining")}
+
+
+def migrate(connection: Any, id: str, peer: str, own_disks: bool) -> None:
+    """libvirtd itself drives it (peer to peer), so it goes on when this process ends."""
+    domain = connection.lookupByUUIDString(id)
+    if outgoing(domain) is not None or MOVING.get(id, "") is None:
+        return
+    flags = MOVE
+    if own_disks:
+        flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
+    if peer.startswith("qemu+tls:"):
+        flags |= libvirt.VIR_MIGRATE_TLS
+    if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+        flags |= libvirt.VIR_MIGRATE_PAUSED
+    MOVING[id] = None
+    threading.Thread(target=_migrate, args=(domain, id, peer, flags), daemon=True).start()
+
+
+def _migrate(domain: Any, id: str, peer: str, flags: int) -> None:
+    parameters = {}
+    if peer.startswith("qemu+unix:"):       # two libvirtd on one machine: QEMU's stream goes by a socket as well
+        parameters[libvirt.VIR_MIGRATE_PARAM_URI] = f"unix:/tmp/stackling-{id}.migration"
+        flags |= libvirt.VIR_MIGRATE_UNSAFE     # and of course they share the disks' file system
+    try:
+        domain.migrateToURI3(peer, parameters, flags)
+        del MOVING[id]
+    except libvirt.libvirtError as error:
+        MOVING[id] = str(error)
+
+
+def migration(connection: Any, id: str) -> dict[str, Any] | None:
+    try:
+        stats = outgoing(connection.lookupByUUIDString(id))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        stats = None
+    if stats is None and id not in MOVING:
+        return None
+    error = MOVING.get(id)
+    progress = {name: stats[key] for name, key in PROGRESS.items() if key in stats} if stats else {}
+    return {"running": error is None, "error": error, "progress": progress}
+
+
+def outgoing(domain: Any) -> dict[str, Any] | None:
+    """The statistics of a migration away from here that is under way."""
+    try:
+        stats = domain.jobStats() if domain.isActive() else {}
+    except libvirt.libvirtError:
+        return None
+    return stats if stats.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT else None
+
+
+def abort_migration(connection: Any, id: str) -> None:
+    domain = connection.lookupByUUIDString(id)
+    if outgoing(domain) is not None:
+        domain.abortJob()
+
+
+def hurry_migration(connection: Any, id: str) -> None:
+    domain = connection.lookupByUUIDString(id)
+    if outgoing(domain) is not None and domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING:
+        domain.suspend()
+
+
 CALLS = {call.__name__: call for call in (
     guests, guest, inventory, define, secret, start, shutdown, destroy, pause, unpause, suspend, attach, detach,
-    undefine)}
+    undefine, migrate, migration, abort_migration,
+    hurry_migration)}
 
 if __name__ == "__main__":
     Worker(sys.argv[1]).run()

@@ -154,11 +154,14 @@ class SimulatedHypervisor:
             self._put(msgspec.structs.replace(state, gone=True, log=()))
             self.started.pop(server_id, None)
 
+    @property
     def migration_peer(self) -> str:
-        self._may_fail("migration_peer")
+        return self._name
+
+    def expect_migration(self) -> None:
+        self._may_fail("expect_migration")
         if not self._name:
             raise GuestRefused("This host takes no guests of others.")
-        return self._name
 
     def migrate(self, server_id: str, peer: str, own_disks: bool) -> None:
         self._may_fail("migrate")
