@@ -111,9 +111,8 @@ class Database:
     def _run(self, writing: bool, use_case: Callable[..., T], args: Any, kwargs: Any) -> T:
         request = new_id() if writing and not self.is_sqlite else None
         lost: _AnswerLost | None = None
-        patience, attempt = _Patience(WRITERS_WAIT if writing else READERS_WAIT), 0
+        patience, attempt = _Patience(WRITERS_WAIT if writing else READERS_WAIT), 1
         while True:
-            attempt += 1
             try:
                 if lost is not None and self._is_settled(request):
                     self._send(lost.tx)
@@ -124,6 +123,7 @@ class Database:
                 log.warning("the answer to a commit is lost: %s", answer)
                 if attempt >= ATTEMPTS:
                     raise Unavailable(UNSURE) from None
+                attempt += 1
                 patience = _Patience(WRITERS_WAIT)      # it was there a moment ago
             except (DataError, OverflowError) as error:
                 log.info("a value that can't be stored: %s", plain(error))
@@ -132,11 +132,13 @@ class Database:
                 if attempt >= (RACES if lost is None else ATTEMPTS):
                     log.warning("lost a race %d times: %s", attempt, plain(error))
                     raise Conflict("Somebody else changed the same thing at the same time; try again.") from None
+                attempt += 1
             except PoolTimeout:
                 raise Unavailable("The database is too busy; try again.") from None
             except DBAPIError as error:
                 if not self._bear(error, attempt, patience):
                     raise Unavailable(AWAY if lost is None else UNSURE) from None
+                attempt += is_conflict(error)
 
     def _bear(self, error: DBAPIError, attempt: int, patience: _Patience) -> bool:
         """Wait as long as is right before the next try; False when it is enough. Raises what isn't to be borne."""
