@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from stackling.cli.problem import NOT_UP, Problem
 from stackling.deploy.embedded import configuration as configurations
 from stackling.deploy.embedded.configuration import Configuration, ConfigurationError
-from stackling.deploy.embedded.directory import StateDirectory
+from stackling.deploy.embedded.directory import SYSTEM_DIRECTORY, StateDirectory
 
 
 def configuration(directory: StateDirectory) -> Configuration:
@@ -16,11 +17,18 @@ def configuration(directory: StateDirectory) -> Configuration:
     try:
         return configurations.read(directory.configuration)
     except FileNotFoundError:
+        refuse_cluster(directory)
         raise Problem(f"there is no cloud in {directory.root}; `stackling up` makes one", NOT_UP) from None
     except PermissionError:
         raise Problem(f"{directory.root} can't be read; are you who started the cloud?", NOT_UP) from None
     except ConfigurationError as error:
         raise Problem(str(error)) from None
+
+
+def refuse_cluster(directory: StateDirectory) -> None:
+    """A machine of a cluster has no cloud of its own in the system's directory."""
+    if directory.root == SYSTEM_DIRECTORY and Path("/etc/stackling/cluster.toml").exists():
+        raise Problem("this machine is one of a cluster; see `stackling cluster status` and `stackling ha show`", NOT_UP)
 
 
 @contextmanager

@@ -56,6 +56,7 @@ def wanted(chosen: dict[str, Any]) -> cloud.Wanted:
 
 def start(directory: StateDirectory, chosen: dict[str, Any], steps: output.Steps) -> Configuration:
     """Bring the cloud up, showing progress."""
+    local.refuse_cluster(directory)
     waiting: set[str] = set()
 
     def progress(name: str, what: str) -> None:
