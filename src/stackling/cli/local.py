@@ -28,7 +28,7 @@ def configuration(directory: StateDirectory) -> Configuration:
 def refuse_cluster(directory: StateDirectory) -> None:
     """A machine of a cluster has no cloud of its own in the system's directory."""
     if directory.root == SYSTEM_DIRECTORY and Path("/etc/stackling/cluster.toml").exists():
-        raise Problem("this machine is one of a cluster; see `stackling cluster status` and `stackling ha show`", NOT_UP)
+        raise Problem("this machine is one of a cluster; see `stackling cluster status`", NOT_UP)
 
 
 @contextmanager
