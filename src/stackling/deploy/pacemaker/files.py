@@ -16,7 +16,7 @@ _DROP_IN = f"""\
 ExecStartPre=-/{_LIBRARY}/wait-for-members
 TimeoutStartSec=infinity
 """
-_HEAD = """#!/usr/bin/python3 -I
+_HEAD = """#!/usr/bin/python3 -IS
 import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), {library!r}))
 """

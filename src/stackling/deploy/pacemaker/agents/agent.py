@@ -17,7 +17,7 @@ def check(call: Call, limit: float) -> None:
     if call["service"] == "ovs":
         machine.converse(Path(call["socket"] or machine.RUN / "ovs/conf.sock"), limit, send=_ECHO, expect=b"stackling")
         return
-    status, _ = machine.ask(machine.UnixConnection(agent_socket(call), limit), "GET", "/")
+    status, _ = machine.ask(agent_socket(call), limit, "GET", "/")
     if status != 200:
         raise Failed(f"the agent answers {status}")
 

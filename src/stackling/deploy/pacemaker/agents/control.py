@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 from typing import Any
-from urllib.parse import urlsplit
 
 from . import machine, services
 from .resource import Agent, Call, Failed, Parameter
@@ -14,14 +12,12 @@ HEALTH = f"https://127.0.0.1:{machine.PUBLIC_PORT}/healthz"
 
 def health(url: str, limit: float) -> tuple[int, Any]:
     """(status, answer) of a health check on this machine. Raises ``OSError``."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "127.0.0.1", parts.port
-    if parts.scheme == "https":
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            host, port, timeout=limit, context=machine.anybody())
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=limit)
-    return machine.ask(connection, "GET", parts.path or "/")
+    scheme, _, rest = url.partition("://")
+    authority, _, path = rest.partition("/")
+    host, _, port = authority.partition(":")
+    secure = scheme == "https"
+    return machine.ask((host, int(port or (443 if secure else 80))), limit, "GET", f"/{path}",
+                       context=machine.anybody() if secure else None)
 
 
 def check(call: Call, limit: float) -> None:
@@ -29,9 +25,8 @@ def check(call: Call, limit: float) -> None:
     if call["service"] == "api" or call["url"]:
         health(call["url"] or HEALTH, limit)
         return
-    connection = http.client.HTTPSConnection(
-        machine.address(), machine.INTERNAL_PORT, timeout=limit, context=machine.identity())
-    status, _ = machine.ask(connection, "GET", "/healthz")
+    status, _ = machine.ask((machine.address(), machine.INTERNAL_PORT), limit, "GET", "/healthz",
+                            context=machine.identity())
     if status >= 500 and status != 503:
         raise Failed(f"the engine answers {status}")
 

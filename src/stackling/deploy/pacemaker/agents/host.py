@@ -10,11 +10,9 @@ taken to hold what it held (the agent has a resource of its own): an agent that 
 
 from __future__ import annotations
 
-import http.client
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from . import machine, services, systemd
 from .agent import agent_socket
@@ -35,7 +33,7 @@ def _mark(call: Call) -> Path:
 def mode(call: Call) -> str:
     """What becomes of the host here, in the local agent's words; "" when it doesn't know the host. Raises ``OSError``.
     """
-    status, answer = machine.ask(machine.UnixConnection(agent_socket(call), LIMIT), "GET", "/hosts")
+    status, answer = machine.ask(agent_socket(call), LIMIT, "GET", "/hosts")
     if status != 200 or not isinstance(answer, dict):
         raise ConnectionError(f"the agent answers {status}")
     return str(answer.get("hosts", {}).get(call["host"], ""))
@@ -46,13 +44,15 @@ def tell(call: Call, verb: str) -> tuple[Any, str]:
 
     Raises ``Failed`` where it makes no sense to ask again.
     """
+    from urllib.parse import quote
+
     path = f"/internal/machines/{quote(machine.name())}/hosts/{quote(call['host'], safe='')}/{verb}"
     reason = "there is no control machine"
     for address in machine.control_addresses():
-        connection = http.client.HTTPSConnection(
-            address, machine.INTERNAL_PORT, timeout=min(2 * LIMIT, call.left), context=machine.identity())
         try:
-            status, answer = machine.ask(connection, "POST", path, {"X-Machine-Credential": machine.credential()}, {})
+            status, answer = machine.ask(
+                (address, machine.INTERNAL_PORT), min(2 * LIMIT, call.left), "POST", path, body={},
+                headers={"X-Machine-Credential": machine.credential()}, context=machine.identity())
         except OSError as error:
             reason = f"{address}: {error}"
             continue

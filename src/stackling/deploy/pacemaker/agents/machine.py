@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
+# What takes long to be imported is imported where it is used: agents are called every few seconds.
 import json
 import socket
-import ssl
 import time
-import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .resource import Code, Failed
 
+if TYPE_CHECKING:
+    import ssl
+
 ETC, RUN = Path("/etc/stackling"), Path("/run/stackling")
 PUBLIC_PORT, INTERNAL_PORT = 8700, 8701
+LARGEST = 1 << 20               # bytes of an answer
+Place = tuple[str, int] | Path
+"""Where somebody listens: address and port, or a unix socket."""
 
 
 def name() -> str:
@@ -24,6 +29,8 @@ def name() -> str:
 
 def cluster() -> dict[str, Any]:
     """The cluster's description."""
+    import tomllib
+
     try:
         with (ETC / "cluster.toml").open("rb") as file:
             return tomllib.load(file)
@@ -61,6 +68,8 @@ def _text(path: Path) -> str:
 
 def identity() -> ssl.SSLContext:
     """TLS as this machine, towards others of the cluster."""
+    import ssl
+
     pki = ETC / "pki"
     try:
         context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
@@ -72,6 +81,8 @@ def identity() -> ssl.SSLContext:
 
 def control() -> ssl.SSLContext:
     """TLS as the control machines know each other: one certificate, the same on all of them."""
+    import ssl
+
     path = ETC / "secrets/control_identity"
     try:
         context = ssl.create_default_context(cafile=str(path))
@@ -84,46 +95,46 @@ def control() -> ssl.SSLContext:
 
 def anybody() -> ssl.SSLContext:
     """TLS to this machine itself, whatever its certificate: only used on the loopback interface."""
+    import ssl
+
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
+def ask(place: Place, limit: float, method: str, path: str, *, headers: dict[str, str] | None = None, body: Any = None,
+        context: ssl.SSLContext | None = None) -> tuple[int, Any]:
+    """One HTTP request: (status, the answer as JSON where it is). Raises ``OSError``.
 
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-def ask(connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str] | None = None,
-        body: Any = None) -> tuple[int, Any]:
-    """(status, the answer as JSON where it is). Raises ``OSError``."""
+    By hand, because ``http.client`` takes four times as long to be imported as all of an agent's own work.
+    """
+    data = b"" if body is None else json.dumps(body).encode()
+    fields = {"Host": "localhost" if isinstance(place, Path) else place[0], "Accept": "application/json",
+              "Content-Type": "application/json", "Content-Length": str(len(data)), **(headers or {})}
+    head = f"{method} {path} HTTP/1.0\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    answer = _exchange(place, limit, head.encode() + b"\r\n" + data, lambda got: len(got) > LARGEST, context)
+    first, _, rest = answer.partition(b"\r\n")
+    words = first.split(None, 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+        raise ConnectionError("no HTTP")
     try:
-        connection.request(method, path, None if body is None else json.dumps(body).encode(),
-                           {"Content-Type": "application/json", **(headers or {})})
-        answer = connection.getresponse()
-        data = answer.read(1 << 20)
-    except http.client.HTTPException as error:
-        raise ConnectionError(f"no HTTP: {error}") from None
-    finally:
-        connection.close()
-    try:
-        return answer.status, json.loads(data)
+        return int(words[1]), json.loads(rest.partition(b"\r\n\r\n")[2])
     except ValueError:
-        return answer.status, None
+        return int(words[1]), None
 
 
-def converse(place: tuple[str, int] | Path, limit: float, *, send: bytes = b"", expect: bytes = b"",
+def converse(place: Place, limit: float, *, send: bytes = b"", expect: bytes = b"",
              context: ssl.SSLContext | None = None) -> bytes:
     """Connect, send, and read until *expect* has come (or anything, when it is empty). Raises ``OSError``."""
+    answer = _exchange(place, limit, send, lambda got: bool(got) and expect in got, context)
+    if not answer or expect not in answer:
+        raise ConnectionError("the connection was closed")
+    return answer
+
+
+def _exchange(place: Place, limit: float, send: bytes, enough: Callable[[bytes], bool],
+              context: ssl.SSLContext | None) -> bytes:
+    """What comes back until it is *enough* or the other side closes. Raises ``OSError``."""
     end = time.monotonic() + limit
     plain = socket.socket(socket.AF_UNIX if isinstance(place, Path) else socket.AF_INET)
     with plain:
@@ -134,10 +145,10 @@ def converse(place: tuple[str, int] | Path, limit: float, *, send: bytes = b"", 
         with wire:
             wire.sendall(send)
             data = b""
-            while not data or expect not in data:
+            while not enough(data):
                 wire.settimeout(max(0.05, end - time.monotonic()))
                 piece = wire.recv(4096)
                 if not piece:
-                    raise ConnectionError("the connection was closed")
+                    break
                 data += piece
             return data

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from types import FrameType
 from typing import NoReturn
-from xml.sax.saxutils import escape, quoteattr
 
 
 class Code(IntEnum):
@@ -152,6 +151,8 @@ def _limit(call: Call) -> None:
 
 def metadata(agent: Agent) -> str:
     """The XML that describes *agent*; valid by ``ra-api-1.dtd``."""
+    from xml.sax.saxutils import escape, quoteattr
+
     start, stop, monitor = agent.seconds
     lines = ['<?xml version="1.0"?>', '<!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd">',
              f'<resource-agent name="{agent.name}" version="1.0">', "<version>1.0</version>",
