@@ -18,7 +18,6 @@ from stackling.ports.hypervisor import GuestDisks, GuestRefused, Hypervisor
 from tests.libvirt import Libvirtd, libvirtd
 from tests.ovn import eventually
 
-
 RESTLESS = bytes.fromhex("baf803 b040 ee 43 ba0010 8ec2 31ff b90080 89d8 f3ab 81c20010 81fa0090 75eb ebe5")
 """A boot sector that says @ to the serial port, and then writes half a megabyte of memory again and again, with another
 word each time."""

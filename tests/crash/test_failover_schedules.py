@@ -112,7 +112,7 @@ class Machine:
             self.ledger = {id: server for id, server in self.ledger.items() if server.present}
 
 
-INVENTORY = Inventory(vcpus=64, memory_mib=1300, disk_gib=1000, storage="rbd:pool")
+INVENTORY = Inventory(vcpus=64, memory_mib=900, disk_gib=1000, storage="rbd:pool")
 
 
 def _held(server: ServerDesired) -> bool:
@@ -293,11 +293,12 @@ def world() -> Iterator[World]:
             made.close()
 
 
-HAPPENINGS = ("power off", "power off", "power on", "cut", "cut", "heal", "leave", "join", "device", "device",
-              "silence", "restart agent", "quorum", "control", "new engine", "plan", "resume", "build", "delete",
-              "delay report", "late report")
-STEPS = st.lists(st.tuples(st.sampled_from(HAPPENINGS), st.sampled_from(MACHINES), st.integers(0, 11),
-                           st.integers(0, 25)), min_size=1, max_size=14)
+HAPPENINGS = ("power off", "power off", "power on", "cut", "cut", "cut", "heal", "heal", "leave", "join", "device",
+              "device", "device", "silence", "restart agent", "quorum", "control", "new engine", "plan", "resume",
+              "build", "delete", "delay report", "late report")
+VICTIMS = ("m1", "m1", "m1", "m2", "m2", "m3")
+STEPS = st.lists(st.tuples(st.sampled_from(HAPPENINGS), st.sampled_from(VICTIMS), st.integers(0, 11),
+                           st.integers(0, 40)), min_size=1, max_size=14)
 
 
 @pytest.mark.crash
@@ -322,6 +323,7 @@ def test_one_machine_after_the_other() -> None:
         made.spend(30)
         shown = {one["name"]: one["state"] for one in made.database.read(ha.list_machines)}
         assert (shown["m1"], shown["m2"]) == ("fenced", "fenced")
-        assert len({id for machine in made.machines.values() for id in machine.running}) == 10
+        running = {id for machine in made.machines.values() for id in machine.running}
+        assert len(running) == 9                # three machines are left, with room for three each; one server waits
         made.recover()
         made.all_is_well()
