@@ -348,7 +348,7 @@ def test_data_that_needs_no_match(cloud: CloudUnderTest, member: Client, store: 
     dangerous = create(member, disk_format="qcow2")
     assert put(member, dangerous, qcow2_header(backing=512)).status_code == 415
     ctx = Context("req-1", project_id=member.project_id, roles=frozenset({"member"}))
-    with pytest.raises(Invalid, match="can't be booted"):
+    with pytest.raises(Invalid, match="isn't vdi, as its disk_format says"):
         cloud.database.read(image_for_boot, ctx, image["id"])
 
 

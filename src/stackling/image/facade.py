@@ -10,7 +10,7 @@ from stackling.core.errors import Invalid, NotFound
 from stackling.image import images, rows, uploads
 from stackling.image.kinds import LOST
 from stackling.image.model import Image, NewImage
-from stackling.image.rules import BOOTABLE, OPAQUE_CONTAINERS
+from stackling.image.rules import BOOTABLE, OPAQUE_CONTAINERS, UNKNOWN
 from stackling.image.settings import ImageSettings
 from stackling.store.transaction import Tx
 
@@ -107,6 +107,9 @@ def _unbootable(image: Image) -> str | None:
         return "has lost its data; ask your administrator."
     if image.container_format in OPAQUE_CONTAINERS:
         return f"is in a container of format {image.container_format}, which can't be booted; upload the disk itself."
+    if image.format == UNKNOWN:
+        return (f"has data that isn't {image.disk_format}, as its disk_format says, and was never checked; upload it "
+                "again as what it is.")
     if image.format not in BOOTABLE:
         return f"has data of format {image.format}, which can't be booted; convert it to qcow2 or raw."
     if image.format != image.disk_format and image.disk_format in BOOTABLE:

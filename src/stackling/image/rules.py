@@ -12,6 +12,8 @@ from stackling.ports.images import Inspection
 
 MOST_INTEGER = 2**31 - 1
 BOOTABLE = ("raw", "qcow2")
+UNKNOWN = "unknown"
+"""What data is that isn't what it was said to be, where that is allowed."""
 OPAQUE_CONTAINERS = ("ova", "docker", "compressed")
 """Containers that hold something other than the disk itself: stored unread, never booted."""
 
@@ -131,5 +133,5 @@ def tolerated(inspection: Inspection, must_match: bool) -> Inspection:
     """*inspection*, without its problem where data may be something else than declared: it is then of no known
     format, since nothing of it was checked, and nothing boots from it."""
     if inspection.mismatch and not must_match:
-        return Inspection("unknown", 0)
+        return Inspection(UNKNOWN, 0)
     return inspection

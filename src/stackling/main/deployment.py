@@ -167,6 +167,7 @@ class Deployment:
     durable: bool = True
     engine_lease: float = 60.0
     web_download: bool = False
+    require_image_format_match: bool = True
     first_start_lock: Path | None = None
     cluster: Path | None = None
     """The root of a cluster machine's files (``deploy.cluster.paths``); None: this is no machine of a cluster."""

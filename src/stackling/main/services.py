@@ -27,9 +27,9 @@ def public(plant: Plant) -> list[Service]:
 
 def images(plant: Plant) -> ImageSettings:
     """What the configuration says about images."""
-    if plant.deployment.web_download:
-        return ImageSettings(import_methods=("glance-direct", "web-download"))
-    return ImageSettings()
+    methods = ("glance-direct", "web-download") if plant.deployment.web_download else ("glance-direct",)
+    return ImageSettings(
+        import_methods=methods, require_image_format_match=plant.deployment.require_image_format_match)
 
 
 def internal(plant: Plant) -> list[Service]:

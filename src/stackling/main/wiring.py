@@ -118,7 +118,8 @@ class Plant:
         from stackling.image import kinds as image
         from stackling.network import kinds as network
 
-        return [*network.kinds(fabric), *image.kinds(self.image_store)]
+        return [*network.kinds(fabric), *image.kinds(
+            self.image_store, require_format_match=self.deployment.require_image_format_match)]
 
     def _joining(self) -> Joining | None:
         if self.deployment.cluster is None:

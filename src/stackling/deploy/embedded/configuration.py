@@ -40,6 +40,8 @@ HELP = {
     "unique_last_password_count": "how many of a user's passwords, the new one included, must differ; 0: any may be "
                                   "used again",
     "web_download": "whether images may be fetched from URLs (http and https, never from private addresses)",
+    "require_image_format_match": "whether image data must be what disk_format says; where it needn't, data that "
+                                  "isn't is stored and nothing boots from it (dangerous data is refused always)",
     "disks": 'where servers\' disks lie: "local", or "rbd" (in Ceph; see `stackling storage add ceph`)',
     "simulated_disks": 'where simulated servers\' disks lie: "shared" (all hosts reach them) or "local"',
     "images": 'where images lie: "local" or "rbd"',
@@ -77,6 +79,7 @@ class Configuration:
     lockout_duration: int = 1800
     unique_last_password_count: int = 0
     web_download: bool = False
+    require_image_format_match: bool = True
     disks: Place = "local"
     simulated_disks: Literal["shared", "local"] = "shared"
     images: Place = "local"
