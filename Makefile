@@ -8,7 +8,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 DASHBOARD := cd dashboard && npm
 
-.PHONY: dashboard test-dashboard help cloud down purge setup-run setup-test setup-tempest tempest tempest-full lint format unit test test-ha test-all bench
+.PHONY: dashboard test-dashboard help cloud down purge setup-run setup-test compatibility setup-tempest tempest tempest-full lint format unit test test-ha test-all bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ test-dashboard: setup-test ## the dashboard's own tests, some in Chromium agains
 
 bench: setup-test ## the benchmarks, against a simulated cloud
 	$(BIN)/python -m bench
+
+compatibility: setup-test ## write the table of which operations of OpenStack's APIs there are
+	$(BIN)/python -m tests.compatibility
 
 setup-tempest: setup-test
 	@./setup tempest

@@ -151,4 +151,5 @@ def _cache() -> list[Route]:
 
     every, one = "/v2/cache", "/v2/cache/{image_id}"
     return [Route("GET", every, absent, _ANY), Route("DELETE", every, absent, _ANY),
-            Route("PUT", one, absent, _ANY), Route("DELETE", one, absent, _ANY)]
+            Route("PUT", one, absent, _ANY), Route("DELETE", one, absent, _ANY),
+            Route("POST", f"{every}/clean", absent, _ANY), Route("POST", f"{every}/prune", absent, _ANY)]
