@@ -1,4 +1,4 @@
-"""``python -m tests.compatibility`` writes ``docs/compatibility-table.md``; with ``--check`` it says if that is stale."""
+"""``python -m tests.compatibility`` writes ``docs/compatibility-table.md``; ``--check`` only says if that is stale."""
 
 import sys
 
