@@ -94,7 +94,9 @@ class Web(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         words = self.path.strip("/").split("/")
         host, verb = words[-2], words[-1]
-        if verb == "take" and (PLACE / "refuse").exists():
+        if words[2] != (ETC / "machine").read_text().strip():       # each machine's leases are its own files
+            self.reply(503, {"error": {"message": "ask your own machine's engine"}})
+        elif verb == "take" and (PLACE / "refuse").exists():
             self.reply(409, {"error": {"message": "m9 isn't proven to be off"}})
         elif verb == "take" and len(self.headers.get("X-Machine-Credential", "")) != 64:
             self.reply(403, {"error": {"message": "who are you?"}})

@@ -99,7 +99,8 @@ def _engine(paths: Paths) -> ConfigFile:
 
 _AFTER_DATABASE: Section = {
     "Wants": "network-online.target",
-    "After": "network-online.target stackling-database.service stackling-rabbitmq.service stackling-ovn-nb.service",
+    # Not after the broker and OVN: a broker may take a minute to start, and nothing here needs it.
+    "After": "network-online.target stackling-database.service",
     "StartLimitIntervalSec": "0",
 }
 _OF_CONTROL: Section = {

@@ -140,7 +140,7 @@ def _control() -> Iterator[Resource]:
     yield _service(DATABASE, "database", {}, start="30s", stop="10s", interval="5s", monitor="15s", again="15s",
                    failures=1)
     yield _clone(DATABASE)
-    yield _service(BROKER, "rabbitmq", {}, start="40s", stop="40s", interval="10s", monitor="20s")
+    yield _service(BROKER, "rabbitmq", {}, start="120s", stop="40s", interval="10s", monitor="20s")
     yield _clone(BROKER)
     members = tuple(f"{OVN}-{part}" for part in ("nb", "sb", "northd"))
     for member in members:

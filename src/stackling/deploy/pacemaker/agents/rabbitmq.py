@@ -17,7 +17,7 @@ def check(call: Call, limit: float) -> None:
         raise Failed("the broker doesn't speak AMQP 0-9-1")
 
 
-SERVICE = services.Service(lambda call: (call["unit"],), check, limit=5.0, patience=20.0)
+SERVICE = services.Service(lambda call: (call["unit"],), check, limit=5.0, patience=2.0)
 
 AGENT = Agent(
     "rabbitmq", "The message broker",
@@ -27,4 +27,4 @@ AGENT = Agent(
     lambda call: services.monitor(SERVICE, call),
     (Parameter("unit", "systemd unit", "The unit of the broker.", "stackling-rabbitmq.service"),
      Parameter("address", "address", "Where it listens without TLS, HOST:PORT.", f"127.0.0.1:{PORT}")),
-    seconds=(40, 40, 20))
+    seconds=(120, 40, 20))

@@ -16,32 +16,37 @@ _SETTLED = ("inactive", "failed")
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What systemd says of a unit: ``load``, and ``active`` (active, activating, deactivating, inactive, failed)."""
+    """What systemd says of a unit: ``load``, and ``active`` (active, activating, deactivating, inactive, failed).
+
+    *queued*: it has a job, as a unit has that waits for another one before it starts.
+    """
 
     name: str
     load: str
     active: str
     sub: str
+    queued: bool = False
 
     @property
     def is_ended(self) -> bool:
         """Nothing of it runs, nor will by itself."""
-        return self.active in _SETTLED
+        return self.active in _SETTLED and not self.queued
 
     @property
     def is_coming(self) -> bool:
         """It is starting, or is about to be started again."""
-        return self.active in ("activating", "reloading")
+        return self.active in ("activating", "reloading") or (self.active in _SETTLED and self.queued)
 
 
 def units(names: Iterable[str], call: Call) -> list[Unit]:
     """The state of each. Raises ``Failed``."""
     names = list(names)
-    answer = systemctl(call, "show", "--property=Id,LoadState,ActiveState,SubState", "--", *names)
+    answer = systemctl(call, "show", "--property=Id,LoadState,ActiveState,SubState,Job", "--", *names)
     found: list[Unit] = []
     for name, paragraph in zip(names, answer.strip().split("\n\n"), strict=False):
         values = dict(line.split("=", 1) for line in paragraph.splitlines() if "=" in line)
-        found.append(Unit(name, values.get("LoadState", ""), values.get("ActiveState", ""), values.get("SubState", "")))
+        found.append(Unit(name, values.get("LoadState", ""), values.get("ActiveState", ""), values.get("SubState", ""),
+                          values.get("Job", "0") not in ("", "0")))
     if len(found) != len(names):
         raise Failed("systemd doesn't tell the state of " + ", ".join(names))
     return found

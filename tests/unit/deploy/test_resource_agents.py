@@ -1,0 +1,41 @@
+"""What the resource agents conclude of what systemd says; ``systemctl`` is a script."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from stackling.deploy.pacemaker.agents import services
+from stackling.deploy.pacemaker.agents.resource import Call, Code, Failed
+
+SERVICE = services.Service(lambda call: ("x.service",), services.nothing, limit=1.0, patience=0.3)
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """A call; ``systemctl show`` prints what is in the file ``said``."""
+    program = tmp_path / "systemctl"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *" show "*) cat {tmp_path}/said;; esac\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return Call({}, "x", time.monotonic() + 20)
+
+
+def says(directory: Path, active: str, job: str) -> None:
+    (directory / "said").write_text(f"Id=x.service\nLoadState=loaded\nActiveState={active}\nSubState=dead\n{job}\n")
+
+
+def test_a_unit_that_waits_for_another_one_is_on_its_way(tmp_path: Path, call: Call) -> None:
+    says(tmp_path, "inactive", "Job=812")
+    assert services.start(SERVICE, call) is Code.SUCCESS
+    assert services.monitor(SERVICE, call) is Code.SUCCESS
+
+
+@pytest.mark.parametrize("job", ["", "Job=0"])
+def test_a_unit_that_nothing_starts_has_ended(tmp_path: Path, call: Call, job: str) -> None:
+    says(tmp_path, "inactive", job)
+    with pytest.raises(Failed, match="inactive"):
+        services.start(SERVICE, call)
+    assert services.monitor(SERVICE, call) is Code.NOT_RUNNING
