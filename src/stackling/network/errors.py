@@ -16,6 +16,7 @@ _NOT_FOUND = {
     "security_group_rule": ("SecurityGroupRuleNotFound", "Security group rule {} does not exist"),
     "subnetpool": ("SubnetPoolNotFound", "Subnet pool {} could not be found."),
     "agent": ("AgentNotFound", "Agent {} could not be found."),
+    "rbac_policy": ("RbacPolicyNotFound", "RBAC policy of type rbac_policy with ID {} not found"),
     "tag": ("TagNotFound", "Tag {} could not be found."),
 }
 

@@ -23,12 +23,13 @@ from sqlalchemy import (
 )
 
 from stackling.core.context import Context
-from stackling.network import rules
+from stackling.network import access, rules
 from stackling.network.errors import not_found
 from stackling.network.resources import (
     FLOATING_IPS,
     NETWORKS,
     PORTS,
+    RBAC_POLICIES,
     ROUTERS,
     RULES,
     SECURITY_GROUPS,
@@ -59,7 +60,7 @@ class ListQuery:
 _INTERNAL = frozenset({"generation", "observed_generation", "settled", "deleting", "last_error", "held", "first_key",
                        "last_key", "next_key", "fingerprint", "metadata_port_id", "metadata_mac", "auto_server_id",
                        "pins"})
-Filter = Callable[[Sequence[Any]], Condition]
+Filter = Callable[[Context, Sequence[Any]], Condition]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def _statement(tx: Tx, ctx: Context, listed: Listed, query: ListQuery) -> Select
         conditions.append(table.c.deleting.is_(False))
     if not ctx.is_admin:
         conditions.append(listed.own(ctx))
-    conditions += [_condition(listed, name, values) for name, values in query.filters.items()]
+    conditions += [_condition(ctx, listed, name, values) for name, values in query.filters.items()]
     statement = select(table.c.id).where(*conditions)
     sorts = [*query.sorts, *([] if any(name == "id" for name, _ in query.sorts) else [("id", False)])]
     if query.reverse:
@@ -143,10 +144,10 @@ def _after(table: Any, sorts: Sequence[tuple[str, bool]], record: Record) -> Con
     return or_(*choices)
 
 
-def _condition(listed: Listed, name: str, values: Sequence[Any]) -> Condition:
+def _condition(ctx: Context, listed: Listed, name: str, values: Sequence[Any]) -> Condition:
     special = listed.special.get(name) or _TAGS.get(name)
     if special is not None:
-        return special(values) if name not in _TAGS else _tagged(listed.rows.table, name, values)
+        return special(ctx, values) if name not in _TAGS else _tagged(listed.rows.table, name, values)
     column = listed.rows.table.c[name]
     given = [value for value in values if value is not None]
     choices: list[Condition] = [column == given[0] if len(given) == 1 else column.in_(given)] if given else []
@@ -178,7 +179,8 @@ def _networks(*conditions: Condition) -> Any:
 
 
 def _own_networks(ctx: Context) -> Condition:
-    return or_(_n.c.project_id == ctx.project_id, _n.c.shared.is_(True), _n.c.external.is_(True))
+    return or_(_n.c.project_id == ctx.project_id, access.granted(
+        "network", _n.c.id, ctx.project_id, (access.SHARED, access.EXTERNAL)))
 
 
 def _own_subnets(ctx: Context) -> Condition:
@@ -189,9 +191,17 @@ def _own_ports(ctx: Context) -> Condition:
     return or_(_p.c.project_id == ctx.project_id, _p.c.network_id.in_(_networks(_n.c.project_id == ctx.project_id)))
 
 
-def _own_pools(ctx: Context) -> Condition:
-    pools = tables.subnet_pools
-    return or_(pools.c.project_id == ctx.project_id, pools.c.shared.is_(True))
+def _own_or_shared(object_type: str, table: Any) -> Callable[[Context], Condition]:
+    return lambda ctx: or_(table.c.project_id == ctx.project_id,
+                           access.granted(object_type, table.c.id, ctx.project_id))
+
+
+def _shared(object_type: str, column: Any) -> Filter:
+    """By what ``shared`` says to the caller."""
+    def condition(ctx: Context, values: Sequence[bool]) -> Condition:
+        granted = access.granted(object_type, column, ctx.project_id or access.EVERYBODY)
+        return or_(*(granted if value else not_(granted) for value in values))
+    return condition
 
 
 def _own_rules(ctx: Context) -> Condition:
@@ -199,13 +209,11 @@ def _own_rules(ctx: Context) -> Condition:
     return or_(_r.c.project_id == ctx.project_id, _r.c.security_group_id.in_(groups))
 
 
-def _network_is(column: Any) -> Filter:
-    def condition(values: Sequence[bool]) -> Condition:
-        return or_(*(_s.c.network_id.in_(_networks(column.is_(value))) for value in values))
-    return condition
+def _network_external(ctx: Context, values: Sequence[bool]) -> Condition:
+    return or_(*(_s.c.network_id.in_(_networks(_n.c.external.is_(value))) for value in values))
 
 
-def _fixed_ips(values: Sequence[str]) -> Condition:
+def _fixed_ips(ctx: Context, values: Sequence[str]) -> Condition:
     """``subnet_id=…``, ``ip_address=…``, ``ip_address_substr=…``, several of each."""
     allocated = tables.ip_allocations
     parts: dict[str, list[str]] = {}
@@ -222,23 +230,18 @@ def _fixed_ips(values: Sequence[str]) -> Condition:
     return exists(select(allocated.c.port_id).where(*conditions))
 
 
-def _groups(values: Sequence[str]) -> Condition:
+def _groups(ctx: Context, values: Sequence[str]) -> Condition:
     used = tables.port_security_groups
     return exists(select(used.c.port_id).where(used.c.port_id == _p.c.id, used.c.security_group_id.in_(values)))
 
 
-def _in_default_group(values: Sequence[bool]) -> Condition:
+def _in_default_group(ctx: Context, values: Sequence[bool]) -> Condition:
     groups = select(_g.c.id).where(_g.c.default_of.is_not(None))
     return or_(*(_r.c.security_group_id.in_(groups) if value else _r.c.security_group_id.not_in(groups)
                  for value in values))
 
 
-def _never(values: Sequence[bool]) -> Condition:
-    """A boolean that is false everywhere."""
-    return _g.c.id.is_not(None) if False in values else false()
-
-
-def _protocols(values: Sequence[Any]) -> Condition:
+def _protocols(ctx: Context, values: Sequence[Any]) -> Condition:
     same = {name for value in values if value is not None for name in [value, *(
         other for other, number in rules.PROTOCOLS.items() if str(number) == str(value))]}
     choices: list[Condition] = [_r.c.protocol.in_(sorted(same))] if same else []
@@ -251,14 +254,17 @@ PORT_PAGE = (
     "allowed_address_pairs", "extra_dhcp_opts", "port_security_enabled", "binding_host", "binding_profile",
     "binding_vnic_type", "dns_name", "dns_domain", "propagate_uplink_status")
 LISTED: Mapping[str, Listed] = {one.resource: one for one in (
-    Listed("network", NETWORKS, _own_networks),
-    Listed("subnet", SUBNETS, _own_subnets, {"shared": _network_is(_n.c.shared), "external": _network_is(_n.c.external),
-                                             "router:external": _network_is(_n.c.external)}),
+    Listed("network", NETWORKS, _own_networks, {"shared": _shared("network", _n.c.id)}),
+    Listed("subnet", SUBNETS, _own_subnets, {"shared": _shared("network", _s.c.network_id),
+                                             "external": _network_external, "router:external": _network_external}),
     Listed("port", PORTS, _own_ports, {"fixed_ips": _fixed_ips, "security_groups": _groups}, PORT_PAGE),
     Listed("router", ROUTERS, _of_project(tables.routers)),
     Listed("floatingip", FLOATING_IPS, _of_project(tables.floating_ips)),
-    Listed("security_group", SECURITY_GROUPS, _of_project(_g), {"shared": _never}),
+    Listed("security_group", SECURITY_GROUPS, _own_or_shared("security_group", _g),
+           {"shared": _shared("security_group", _g.c.id)}),
     Listed("security_group_rule", RULES, _own_rules, {"belongs_to_default_sg": _in_default_group,
                                                       "protocol": _protocols}),
-    Listed("subnetpool", SUBNET_POOLS, _own_pools),
+    Listed("subnetpool", SUBNET_POOLS, _own_or_shared("subnetpool", tables.subnet_pools),
+           {"shared": _shared("subnetpool", tables.subnet_pools.c.id)}),
+    Listed("rbac_policy", RBAC_POLICIES, _of_project(tables.rbac_policies)),
 )}

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, select
 
 from stackling.core.context import Context
 from stackling.core.ids import new_id
-from stackling.network import addresses, quotas, rules
+from stackling.network import access, addresses, quotas, rules
 from stackling.network.errors import conflict, invalid_input, not_found
 from stackling.network.resources import NETWORKS, PORTS, SUBNETS
 from stackling.network.rows import Record, desired, moved, standard, touch
@@ -42,6 +42,9 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
     for spec in specs:
         record = _record(tx, spec)
         NETWORKS.insert(tx, [record])
+        for action, wanted in ((access.SHARED, spec.get("shared")), (access.EXTERNAL, record["external"])):
+            if wanted:
+                access.grant(tx, "network", record, action)
         store_tags(tx, record["id"], record["tags"], fresh=True)
         announce(tx, ctx, "network", record, "create")
         tx.nudge("network", record["id"])
@@ -58,7 +61,7 @@ def _record(tx: Tx, spec: Mapping[str, Any]) -> Record:
     record: Record = {
         **standard(tx, spec["id"], spec["project_id"], spec), **desired(),
         "name": spec.get("name", ""), "admin_state_up": spec.get("admin_state_up", True),
-        "shared": spec.get("shared", False), "external": external, "is_default": spec.get("is_default", False),
+        "external": external, "is_default": spec.get("is_default", False),
         "port_security_enabled": spec.get("port_security_enabled", True), "mtu": _mtu(spec.get("mtu") or 0, most),
         "network_type": kind, "physical_network": physical, "segmentation_id": segment,
         "dns_domain": spec.get("dns_domain", ""), "availability_zone_hints": spec.get("availability_zone_hints", []),
@@ -156,32 +159,46 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
     if "mtu" in values:
         most = rules.DEFAULT_MTU - (rules.GENEVE_OVERHEAD if record["network_type"] == _TENANT_TYPE else 0)
         values["mtu"] = _mtu(values["mtu"], most)
-    _check_sharing(tx, record, values)
+    shared = access.EVERYBODY in access.targets(tx, "network", record["id"], access.SHARED)
+    sharing: bool | None = changes.get("shared") if changes.get("shared") not in (None, shared) else None
+    _check_sharing(tx, record, values, closing=sharing is False)
     if values.get("is_default"):
         _check_default(tx, record["id"], values.get("external", record["external"]))
     values = {key: value for key, value in values.items() if value != record[key]}
-    if not values:
+    if not values and sharing is None:
         return record
+    _open(tx, record, sharing, values.get("external"))
     follow = any(key in values for key in ("name", "admin_state_up", "mtu", "dns_domain"))
     new: Record = {**record, **values, **touch(tx, record), **(moved(record) if follow else {})}
     new["status"] = rules.network_status(new)
     changed: Record = {key: new[key] for key in new if new[key] != record[key]}
     NETWORKS.update(tx, record["id"], changed)
-    announce(tx, ctx, "network", record, "update", ", ".join(sorted(values)))
+    announce(tx, ctx, "network", record, "update", ", ".join(sorted({*values} | ({"shared"} & changes.keys()))))
     if follow:
         tx.nudge("network", record["id"])
     return new
 
 
 _UPDATABLE = {
-    "name": "name", "description": "description", "admin_state_up": "admin_state_up", "shared": "shared",
+    "name": "name", "description": "description", "admin_state_up": "admin_state_up",
     "router:external": "external", "is_default": "is_default", "port_security_enabled": "port_security_enabled",
     "mtu": "mtu", "dns_domain": "dns_domain",
 }
 
 
-def _check_sharing(tx: Tx, record: Record, values: Mapping[str, Any]) -> None:
-    closing = values.get("shared") is False and record["shared"]
+def _open(tx: Tx, record: Record, shared: bool | None, external: bool | None) -> None:
+    """Let everybody in, or nobody any more."""
+    if shared:
+        access.grant(tx, "network", record)
+    elif shared is False:
+        access.revoke(tx, "network", record["id"], access.SHARED, access.EVERYBODY)
+    if external:
+        access.grant(tx, "network", record, access.EXTERNAL)
+    elif external is False:
+        access.revoke(tx, "network", record["id"], access.EXTERNAL)
+
+
+def _check_sharing(tx: Tx, record: Record, values: Mapping[str, Any], *, closing: bool) -> None:
     inward = values.get("external") is False and record["external"]
     if not closing and not inward:
         return
@@ -212,20 +229,22 @@ def delete_network(tx: Tx, ctx: Context, record: Record) -> None:
             forget_tags(tx, subnet)
         tx.execute(_SUBNETS_OF, {"network": record["id"]})
     forget_tags(tx, record)
+    access.forget(tx, "network", record["id"])
     NETWORKS.update(tx, record["id"], {**moved(record), "deleting": True, "is_default": False, "subnets": []})
     announce(tx, ctx, "network", record, "delete")
     tx.nudge("network", record["id"])
 
 
-def usable_by(ctx: Context, network: Record) -> bool:
-    """Whether the caller may see the network: own, shared, external, or anything for an administrator."""
-    return ctx.is_admin or network["project_id"] == ctx.project_id or network["shared"] or network["external"]
+def usable_by(tx: Tx, ctx: Context, network: Record) -> bool:
+    """Whether the caller may see the network: own, shared or external for it, or anything for an administrator."""
+    return (ctx.is_admin or network["project_id"] == ctx.project_id
+            or bool(access.actions(tx, ctx, "network", network["id"])))
 
 
 def find(tx: Tx, ctx: Context, id: str, *, lock: bool = False) -> Record:
     """A network that the caller may see; raises NetworkNotFound. *lock*: it will be changed."""
     network = NETWORKS.locked(tx, id) if lock else NETWORKS.get(tx, id)
-    if network is None or not usable_by(ctx, network):
+    if network is None or not usable_by(tx, ctx, network):
         raise not_found("network", id)
     return network
 

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
-from stackling.network import addresses, fixed_ips, floating_release, networks, quotas, rules, security_groups
+from stackling.network import access, addresses, fixed_ips, floating_release, networks, quotas, rules, security_groups
 from stackling.network.errors import conflict, forbidden
 from stackling.network.resources import NETWORKS, PORTS, SUBNETS
 from stackling.network.rows import Record, desired, moved, standard, touch
@@ -52,18 +52,18 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
     records: list[Record] = []
     for spec in specs:
         network, subnets = around.of(spec["network_id"])
-        check_network_use(ctx, network, spec)
+        check_network_use(tx, ctx, network, spec)
         record = make(tx, ctx, network, subnets, spec, PortRole.INTERFACE)
         announce(tx, ctx, "port", record, "create")
         records.append(record)
     return records
 
 
-def check_network_use(ctx: Context, network: Record, spec: Mapping[str, Any]) -> None:
+def check_network_use(tx: Tx, ctx: Context, network: Record, spec: Mapping[str, Any]) -> None:
     """What a port in somebody else's network may not choose (Neutron's ``*_or_net_owner`` rules)."""
     if ctx.is_admin or network["project_id"] == ctx.project_id:
         return
-    if not network["shared"]:
+    if not access.is_shared(tx, ctx, "network", network["id"]):
         raise forbidden("rule:create_port")
     for name in ("mac_address", "fixed_ips", "port_security_enabled", "allowed_address_pairs"):
         if name in spec and not (name == "fixed_ips" and all("ip_address" not in one for one in spec[name])):

@@ -60,7 +60,7 @@ def _record(tx: Tx, id: str) -> Record:
 
 def _pool(tx: Tx, ctx: Context, name_or_id: str | None) -> Record:
     if name_or_id is None:
-        pools = [network for network in floating_ips.external_networks(tx) if networks.usable_by(ctx, network)]
+        pools = [network for network in floating_ips.external_networks(tx) if networks.usable_by(tx, ctx, network)]
         found = networks.default_external(tx) or (pools[0] if len(pools) == 1 else None)
         if found is None:
             raise NotFound("Floating IP pool not found.", type="FloatingIpPoolNotFound")

@@ -105,7 +105,7 @@ def legs_of(tx: Tx, router_id: str) -> list[Record]:
 def _gateway(tx: Tx, ctx: Context, record: Record, info: Mapping[str, Any], legs: Sequence[Record]) -> Record:
     """Set or change the gateway; the columns that change."""
     network = NETWORKS.get(tx, info["network_id"])
-    if network is None or not networks.usable_by(ctx, network):
+    if network is None or not networks.usable_by(tx, ctx, network):
         raise not_found("network", info["network_id"])
     if not network["external"]:
         raise bad_request("router", f"Network {network['id']} is not an external network")
@@ -209,7 +209,7 @@ def _add_port(tx: Tx, ctx: Context, record: Record, port_id: str) -> Record:
 def _add_subnet(tx: Tx, ctx: Context, record: Record, subnet_id: str) -> Record:
     subnet = SUBNETS.get(tx, subnet_id)
     network = NETWORKS.get(tx, subnet["network_id"]) if subnet is not None else None
-    if subnet is None or network is None or not networks.usable_by(ctx, network):
+    if subnet is None or network is None or not networks.usable_by(tx, ctx, network):
         raise not_found("subnet", subnet_id)
     if subnet["gateway_ip"] is None:
         raise bad_request("router", "Subnet for router interface must have a gateway IP")
@@ -289,7 +289,7 @@ def _leg(tx: Tx, ctx: Context, record: Record, legs: Sequence[Record], port_id: 
     if leg is None:
         subnet = SUBNETS.get(tx, str(subnet_id))
         network = NETWORKS.get(tx, subnet["network_id"]) if subnet else None
-        if network is None or not networks.usable_by(ctx, network):
+        if network is None or not networks.usable_by(tx, ctx, network):
             raise not_found("subnet", subnet_id)
         error = not_found("router", record["id"])
         error.type = "RouterInterfaceNotFoundForSubnet"

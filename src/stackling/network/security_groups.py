@@ -10,8 +10,8 @@ from sqlalchemy import bindparam, delete, exists, select, update
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.core.ids import new_id
-from stackling.network import quotas, rules
-from stackling.network.errors import conflict, not_found
+from stackling.network import access, quotas, rules
+from stackling.network.errors import conflict, forbidden, not_found
 from stackling.network.resources import RULES, SECURITY_GROUPS
 from stackling.network.rows import Record, desired, many, moved, standard, touch
 from stackling.network.timeline import announce, forget_tags, store_tags
@@ -133,6 +133,7 @@ def delete_group(tx: Tx, ctx: Context, record: Record) -> None:
         tx.nudge("security_group", group_id)
     tx.execute(_DROP_REMOTE, {"group": record["id"]})
     forget_tags(tx, record)
+    access.forget(tx, "security_group", record["id"])
     SECURITY_GROUPS.update(tx, record["id"], {**moved(record), "deleting": True, "default_of": None})
     announce(tx, ctx, "security_group", record, "delete")
     tx.nudge("security_group", record["id"])
@@ -158,6 +159,8 @@ def create_rules(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> li
         if group is None:
             tx.guard(f"security-group:{spec['security_group_id']}")
             group = find(tx, ctx, spec["security_group_id"])
+            if not ctx.is_admin and group["project_id"] != ctx.project_id:
+                raise forbidden("rule:create_security_group_rule")
         groups[group["id"]] = group
         record = _rule(tx, group, spec)
         _check_rule(tx, ctx, record)
@@ -190,9 +193,9 @@ def by_ids(tx: Tx, ids: Sequence[str]) -> dict[str, Record]:
 
 
 def find(tx: Tx, ctx: Context, id: str) -> Record:
-    """A group that the caller may use; raises SecurityGroupNotFound."""
+    """A group that the caller may use, its own or a shared one; raises SecurityGroupNotFound."""
     group = SECURITY_GROUPS.get(tx, id)
-    if group is None or not (ctx.is_admin or group["project_id"] == ctx.project_id):
+    if group is None or not access.usable(tx, ctx, "security_group", group):
         raise not_found("security_group", id)
     return group
 
@@ -244,7 +247,9 @@ def check_usable(tx: Tx, ctx: Context, ids: Sequence[str]) -> None:
         return
     for id in sorted(ids):
         tx.guard(f"security-group:{id}")
-    known = {row.id for row in tx.all(_BY_ID, ids=list(ids)) if ctx.is_admin or row.project_id == ctx.project_id}
+    rows = tx.all(_BY_ID, ids=list(ids))
+    known = {row.id for row in rows if ctx.is_admin or row.project_id == ctx.project_id}
+    known |= access.shared_ids(tx, ctx, "security_group", [row.id for row in rows if row.id not in known])
     for id in ids:
         if id not in known:
             raise not_found("security_group", id)

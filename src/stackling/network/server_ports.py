@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound, QuotaExceeded, StacklingError
 from stackling.core.ids import new_id
-from stackling.network import addresses, networks, ports, quotas, security_groups, topology
+from stackling.network import access, addresses, networks, ports, quotas, security_groups, topology
 from stackling.network.attachment import PortSubnet, Requested, RequestedNetwork, ServerPort, ServerToPlug
 from stackling.network.resources import NETWORKS, PORTS
 from stackling.network.rows import Record, many
@@ -17,11 +17,13 @@ from stackling.ports.document import MetadataNetwork
 from stackling.ports.fabric import PortRole
 from stackling.store.tables import network as tables
 from stackling.store.transaction import Tx
+from stackling.store.types import Id
 
 _p, _n, _f, _s = tables.ports, tables.networks, tables.floating_ips, tables.subnets
 _g, _psg, _a = tables.security_groups, tables.port_security_groups, tables.ip_allocations
 _AVAILABLE = select(_n).where(_n.c.deleting.is_(False), _n.c.external.is_(False),
-                              (_n.c.project_id == bindparam("project")) | _n.c.shared.is_(True)).order_by(
+                              (_n.c.project_id == bindparam("project")) | access.granted(
+                                  "network", _n.c.id, bindparam("project", type_=Id))).order_by(
     _n.c.created_at, _n.c.id)
 _OF_SERVERS = select(_p, _n.c.name.label("network_name"), _n.c.mtu).join(_n, _n.c.id == _p.c.network_id).where(
     _p.c.server_id.in_(bindparam("servers", expanding=True)), _p.c.role == PortRole.INTERFACE,
@@ -72,9 +74,9 @@ def _validated(tx: Tx, ctx: Context, requested: Sequence[RequestedNetwork]) -> l
             result.append(RequestedNetwork(port["network_id"], one.port_id, None, one.tag))
             continue
         network = NETWORKS.get(tx, one.network_id or "")
-        if network is None or not networks.usable_by(ctx, network):
+        if network is None or not networks.usable_by(tx, ctx, network):
             raise Invalid(f"Network {one.network_id} could not be found.", type="NetworkNotFound")
-        if network["external"] and not network["shared"] and not ctx.is_admin:
+        if network["external"] and not ctx.is_admin and not access.is_shared(tx, ctx, "network", network["id"]):
             raise Forbidden(f"It is not allowed to create an interface on external network {network['id']}",
                             type="ExternalNetworkAttachForbidden")
         if not network["subnets"]:
@@ -148,7 +150,7 @@ def _plug_one(tx: Tx, ctx: Context, around: ports.Surroundings, server: ServerTo
         spec["security_groups"] = list(groups)
     if one.fixed_ip is not None:
         spec["fixed_ips"] = [{"ip_address": one.fixed_ip}]
-    if network["external"] and not network["shared"] and not ctx.is_admin:
+    if network["external"] and not ctx.is_admin and not access.is_shared(tx, ctx, "network", network["id"]):
         raise Forbidden(f"It is not allowed to create an interface on external network {network['id']}",
                         type="ExternalNetworkAttachForbidden")
     return ports.make(tx, ctx, network, subnets, spec, PortRole.INTERFACE)

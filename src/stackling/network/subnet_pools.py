@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
-from stackling.network import quotas
+from stackling.network import access, quotas
 from stackling.network.errors import bad_request, conflict, not_found, over_quota
 from stackling.network.resources import SUBNET_POOLS
 from stackling.network.rows import Record, standard, touch
@@ -40,12 +40,14 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
             **standard(tx, spec["id"], spec["project_id"], spec), "name": spec["name"], "ip_version": version,
             "prefixes": prefixes, "min_prefixlen": spec.get("min_prefixlen", low),
             "max_prefixlen": spec.get("max_prefixlen", high), "default_quota": spec.get("default_quota"),
-            "shared": spec.get("shared", False), "is_default": spec.get("is_default", False),
+            "is_default": spec.get("is_default", False),
         }
         record["default_prefixlen"] = spec.get("default_prefixlen", record["min_prefixlen"])
         _check(record)
         _check_default(tx, record)
         SUBNET_POOLS.insert(tx, [record])
+        if spec.get("shared"):
+            access.grant(tx, "subnetpool", record)
         store_tags(tx, record["id"], record["tags"], fresh=True)
         announce(tx, ctx, "subnetpool", record, "create")
         records.append(record)
@@ -117,6 +119,7 @@ def delete(tx: Tx, ctx: Context, record: Record) -> None:
     if tx.one(_TAKEN, pool=record["id"]) is not None:
         raise conflict("SubnetPoolDeleteError", "Unable to delete subnet pool: Subnet pool has existing allocations.")
     forget_tags(tx, record)
+    access.forget(tx, "subnetpool", record["id"])
     SUBNET_POOLS.delete(tx, record["id"])
     announce(tx, ctx, "subnetpool", record, "delete")
 
@@ -125,7 +128,7 @@ def allocate(tx: Tx, ctx: Context, pool_id: str, version: int | None, cidr: str 
              project_id: str) -> str:
     """A CIDR of the pool: exactly *cidr*, or the first free one of *prefixlen* (default: the pool's)."""
     pool = SUBNET_POOLS.get(tx, pool_id)
-    if pool is None or not (ctx.is_admin or pool["shared"] or pool["project_id"] == ctx.project_id):
+    if pool is None or not access.usable(tx, ctx, "subnetpool", pool):
         raise not_found("subnetpool", pool_id)
     if version is not None and version != pool["ip_version"]:
         raise bad_request("subnets", "Cannot allocate requested subnet from the available set of prefixes")

@@ -11,6 +11,7 @@ from stackling.network import (
     floating_ips,
     networks,
     ports,
+    rbac,
     routers,
     security_groups,
     subnet_pools,
@@ -45,5 +46,7 @@ RESOURCES: tuple[Resource, ...] = (
              security_groups.delete_rule, before_list=_default_group),
     Resource("subnetpool", "subnetpools", "subnetpools", definitions.SUBNET_POOL, views.subnet_pools,
              subnet_pools.create, subnet_pools.update, subnet_pools.delete),
+    Resource("rbac_policy", "rbac_policies", "rbac-policies", definitions.RBAC_POLICY, views.rbac_policies,
+             rbac.create, rbac.update, rbac.delete),
 )
 BY_NAME = {resource.name: resource for resource in RESOURCES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stackling.api.network import values as v
 from stackling.api.network.attributes import REQUIRED, STANDARD, Attribute, Table, once, seen, settable
+from stackling.network import rbac
 
 _NAME = settable(v.NAME, "", filter=True, sort=True)
 _UP = settable(v.boolean, True, filter=True, sort=True)
@@ -93,6 +94,14 @@ ROUTER: Table = {
     "availability_zone_hints": once(v.zones),
     "availability_zones": Attribute(),
     "flavor_id": once(v.nullable(v.uuid), None, filter=True),
+}
+
+RBAC_POLICY: Table = {
+    **{name: STANDARD[name] for name in ("id", "project_id", "tenant_id")},
+    "object_type": once(v.one_of(*rbac.OBJECTS), REQUIRED, filter=True, sort=True),
+    "object_id": once(v.uuid, REQUIRED, filter=True, sort=True),
+    "action": once(v.TEXT, REQUIRED, filter=True, sort=True),
+    "target_tenant": settable(v.NOT_EMPTY, REQUIRED, filter=True, sort=True, column="target_project"),
 }
 
 FLOATING_IP: Table = {

@@ -141,6 +141,18 @@ _NAMES: dict[str, tuple[str, str]] = {
         "Quota management support",
         "Expose functions for quotas management per project",
     ),
+    "rbac-policies": (
+        "RBAC Policies",
+        "Allows creation and modification of policies that control tenant access to resources.",
+    ),
+    "rbac-security-groups": (
+        "Add security_group type to network RBAC",
+        "Add security_group type to network RBAC",
+    ),
+    "rbac-subnetpool": (
+        "Add subnetpool type to RBAC",
+        "Add subnetpool type to RBAC",
+    ),
     "revision-if-match": (
         "If-Match constraints based on revision_number",
         "Extension indicating that If-Match based on revision_number is supported.",
@@ -165,6 +177,10 @@ _NAMES: dict[str, tuple[str, str]] = {
     "security-groups-rules-belongs-to-default-sg": (
         "Security group rule belongs to the project's default security group",
         "Flag to determine if the security group rule belongs to the project's default security group",
+    ),
+    "security-groups-shared-filtering": (
+        "Security group filtering on the shared field",
+        "Support filtering security groups on the shared field",
     ),
     "service-type": (
         "Neutron Service Type Management",

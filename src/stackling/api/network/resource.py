@@ -15,7 +15,7 @@ from stackling.api.route import Mode, Route
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.core.ids import new_id
-from stackling.network import lists
+from stackling.network import access, lists, rbac
 from stackling.network.errors import forbidden, not_found, revision_mismatch
 from stackling.network.resources import NETWORKS
 from stackling.network.rows import Record
@@ -69,20 +69,26 @@ def routes(resource: Resource) -> list[Route]:
 
 # -- policy
 
-def target_of(tx: Tx, ctx: Context, record: Mapping[str, Any], *, writing: bool = False) -> dict[str, Any]:
+def target_of(tx: Tx, ctx: Context, record: Mapping[str, Any], object_type: str | None = None, *,
+              writing: bool = False) -> dict[str, Any]:
     """What policy rules look at: the record, and of its network what others may see or own by it.
 
     Reading one's own needs no look at the network; *writing* does (some attributes are its owner's).
     """
     target: dict[str, Any] = {**record, "tenant_id": record["project_id"]}
-    target["router:external"] = record.get("external", False)
-    target.setdefault("shared", False)
+    target["router:external"] = False
+    target["shared"] = False
+    foreign = not ctx.is_admin and record["project_id"] != ctx.project_id
+    if foreign and object_type is not None:
+        granted = access.actions(tx, ctx, object_type, record["id"])
+        target["shared"], target["router:external"] = access.SHARED in granted, access.EXTERNAL in granted
     if "network_id" in record and not ctx.is_admin and (writing or record["project_id"] != ctx.project_id):
         network = NETWORKS.get(tx, record["network_id"])
         if network is not None:
             target["network:project_id"] = network["project_id"]
             if "cidr" in record:
-                target["shared"], target["router:external"] = network["shared"], network["external"]
+                granted = access.actions(tx, ctx, "network", network["id"])
+                target["shared"], target["router:external"] = access.SHARED in granted, access.EXTERNAL in granted
     return target
 
 
@@ -116,7 +122,8 @@ def fetch(tx: Tx, call: Call, resource: Resource, id: str, action: str | None = 
     record = rows.locked(tx, id) if tx.writing else rows.get(tx, id)
     if record is None:
         raise not_found(resource.name, id)
-    target = target_of(tx, call.ctx, record, writing=writing)
+    object_type = resource.name if resource.name in rbac.OBJECTS else None
+    target = target_of(tx, call.ctx, record, object_type, writing=writing)
     if not call.allowed(f"get_{resource.name}", target):
         raise not_found(resource.name, id)
     if action is not None and not call.allowed(f"{action}_{resource.name}", target):
@@ -346,7 +353,7 @@ def _project(call: Call, body: dict[str, Any]) -> str:
 def check_revision(call: Call, resource: str, record: Record) -> None:
     """``If-Match: revision_number=N``."""
     header = call.header("If-Match")
-    if header is None:
+    if header is None or "revision_number" not in record:
         return
     name, _, number = header.strip().strip('"').partition("=")
     if name != "revision_number" or not (number.isascii() and number.isdigit() and len(number) <= 18):
@@ -362,7 +369,7 @@ def update(tx: Tx, call: Call, resource: Resource) -> Any:
     changes = for_update(resource.table, body)
     if not call.allowed(f"update_{resource.name}", target):
         raise forbidden(f"rule:update_{resource.name}")
-    _authorize_attributes(call, resource, "update", changes, target)
+    _authorize_attributes(call, resource, "update", changes, {**target, **changes})
     check_revision(call, resource.name, record)
     record = resource.update(tx, call.ctx, record, changes)
     return {resource.name: render(tx, call, resource, [record])[0]}

@@ -10,7 +10,7 @@ import msgspec
 
 from stackling.core.clock import seconds_z
 from stackling.core.context import Context
-from stackling.network import related
+from stackling.network import access, related
 from stackling.network.rows import Record
 
 if TYPE_CHECKING:
@@ -28,11 +28,16 @@ def _standard(record: Record) -> dict[str, Any]:
     }
 
 
+def _shared(tx: Tx, ctx: Context, object_type: str, records: Sequence[Record]) -> set[str]:
+    return access.shared_ids(tx, ctx, object_type, [one["id"] for one in records])
+
+
 def networks(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
     """Networks."""
+    shared = _shared(tx, ctx, "network", records)
     return [{
         **_standard(one), "name": one["name"], "admin_state_up": one["admin_state_up"], "status": one["status"],
-        "subnets": one["subnets"], "shared": one["shared"], "router:external": one["external"],
+        "subnets": one["subnets"], "shared": one["id"] in shared, "router:external": one["external"],
         **({"is_default": one["is_default"]} if one["external"] else {}),
         "port_security_enabled": one["port_security_enabled"], "mtu": one["mtu"], "dns_domain": one["dns_domain"],
         "availability_zone_hints": one["availability_zone_hints"], "availability_zones": [],
@@ -144,8 +149,9 @@ def floating_ips(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[s
 def security_groups(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
     """Groups with their rules."""
     found = related.rules_of(tx, [one["id"] for one in records])
+    shared = _shared(tx, ctx, "security_group", records)
     return [{
-        **_standard(one), "name": one["name"], "stateful": one["stateful"], "shared": False,
+        **_standard(one), "name": one["name"], "stateful": one["stateful"], "shared": one["id"] in shared,
         "security_group_rules": [_rule(rule, one["default_of"] is not None) for rule in found[one["id"]]],
     } for one in records]
 
@@ -171,9 +177,19 @@ def _rule(one: Record, default: bool) -> dict[str, Any]:
 
 def subnet_pools(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
     """Subnet pools."""
+    shared = _shared(tx, ctx, "subnetpool", records)
     return [{
         **_standard(one), "name": one["name"], "ip_version": one["ip_version"], "prefixes": one["prefixes"],
         "default_prefixlen": one["default_prefixlen"], "min_prefixlen": one["min_prefixlen"],
-        "max_prefixlen": one["max_prefixlen"], "default_quota": one["default_quota"], "shared": one["shared"],
+        "max_prefixlen": one["max_prefixlen"], "default_quota": one["default_quota"], "shared": one["id"] in shared,
         "is_default": one["is_default"], "address_scope_id": None,
+    } for one in records]
+
+
+def rbac_policies(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Who shares what with whom."""
+    return [{
+        "id": one["id"], "project_id": one["project_id"], "tenant_id": one["project_id"],
+        "object_type": one["object_type"], "object_id": one["object_id"], "action": one["action"],
+        "target_tenant": one["target_project"],
     } for one in records]

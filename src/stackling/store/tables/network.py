@@ -49,7 +49,6 @@ networks = Table(
     *_standard(), *_desired(),
     Column("admin_state_up", Boolean, nullable=False, default=True, server_default=true()),
     Column("status", Short, nullable=False),
-    Column("shared", Boolean, nullable=False, default=False, server_default=false()),
     Column("external", Boolean, nullable=False, default=False, server_default=false()),
     Column("is_default", Boolean, nullable=False, default=False, server_default=false()),
     Column("port_security_enabled", Boolean, nullable=False, default=True, server_default=true()),
@@ -223,9 +222,22 @@ subnet_pools = Table(
     Column("min_prefixlen", Integer, nullable=False),
     Column("max_prefixlen", Integer, nullable=False),
     Column("default_quota", Integer),
-    Column("shared", Boolean, nullable=False, default=False, server_default=false()),
     Column("is_default", Boolean, nullable=False, default=False, server_default=false()),
     Index("ix_subnet_pools_project_id", "project_id"),
+)
+
+rbac_policies = Table(
+    "rbac_policies", metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", Id, nullable=False),
+    Column("object_type", Short, nullable=False),
+    Column("object_id", Id, nullable=False),
+    Column("action", Short, nullable=False),
+    Column("target_project", Id, nullable=False),   # "*": every project
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("object_type", "object_id", "action", "target_project", name="uq_rbac_policies_object"),
+    Index("ix_rbac_policies_target_project", "target_project", "object_type"),
+    Index("ix_rbac_policies_project_id", "project_id"),
 )
 
 network_tags = Table(

@@ -874,7 +874,6 @@ def upgrade() -> None:
         sa.Column("last_error", types.Long, nullable=True),
         sa.Column("admin_state_up", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("status", sa.String(length=64), nullable=False),
-        sa.Column("shared", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("external", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("is_default", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("port_security_enabled", sa.Boolean(), server_default=sa.true(), nullable=False),
@@ -952,6 +951,22 @@ def upgrade() -> None:
         batch_op.create_index("ix_ports_network_id_settled", ["network_id", "settled"], unique=False)
         batch_op.create_index("ix_ports_project_id", ["project_id"], unique=False)
         batch_op.create_index("ix_ports_server_id", ["server_id"], unique=False)
+
+    op.create_table(
+        "rbac_policies",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("object_type", sa.String(length=64), nullable=False),
+        sa.Column("object_id", types.Id, nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("target_project", types.Id, nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rbac_policies")),
+        sa.UniqueConstraint("object_type", "object_id", "action", "target_project", name="uq_rbac_policies_object"),
+    )
+    with op.batch_alter_table("rbac_policies", schema=None) as batch_op:
+        batch_op.create_index("ix_rbac_policies_project_id", ["project_id"], unique=False)
+        batch_op.create_index("ix_rbac_policies_target_project", ["target_project", "object_type"], unique=False)
 
     op.create_table(
         "requests",
@@ -1204,7 +1219,6 @@ def upgrade() -> None:
         sa.Column("min_prefixlen", sa.Integer(), nullable=False),
         sa.Column("max_prefixlen", sa.Integer(), nullable=False),
         sa.Column("default_quota", sa.Integer(), nullable=True),
-        sa.Column("shared", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("is_default", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_subnet_pools")),
     )
@@ -1343,6 +1357,11 @@ def downgrade() -> None:
         batch_op.drop_index("ix_requests_at")
 
     op.drop_table("requests")
+    with op.batch_alter_table("rbac_policies", schema=None) as batch_op:
+        batch_op.drop_index("ix_rbac_policies_target_project")
+        batch_op.drop_index("ix_rbac_policies_project_id")
+
+    op.drop_table("rbac_policies")
     with op.batch_alter_table("ports", schema=None) as batch_op:
         batch_op.drop_index("ix_ports_server_id")
         batch_op.drop_index("ix_ports_project_id")
