@@ -112,6 +112,7 @@ def _responder(cloud: Cloud, service: Service, routes: tuple[Route, ...]) -> Cal
 
 async def _answer(cloud: Cloud, service: Service, routes: Sequence[Route], req: falcon.asgi.Request,
                   resp: falcon.asgi.Response, params: dict[str, str], request_id: str) -> None:
+    service.policy.refresh()
     version = (0, 0)
     if service.microversions is not None:
         version = versions.negotiate(service.microversions, req.get_header)

@@ -7,23 +7,37 @@ The language is oslo.policy's (https://docs.openstack.org/oslo.policy/latest/adm
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from stackling.api import policy_file
+from stackling.api.policy_file import PolicyFileError
+from stackling.core import clock
 from stackling.core.context import Context
 from stackling.core.errors import Forbidden
 
+log = logging.getLogger(__name__)
 Target = Mapping[str, Any] | None
 Check = Callable[[Context, Target], bool]
 
 _TOKEN = re.compile(r"\(|\)|[^\s()]*%\([^)]*\)s|[^\s()]+")
 _TARGET = re.compile(r"%\(([^)]+)\)s\Z")
+_REMOTE = ("http", "https")
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the file of overrides."""
 _LITERALS = {"True": True, "False": False, "None": None}
 
 
 class PolicySyntax(ValueError):
-    """A rule that can't be read; the message names it."""
+    """A rule that can't be read; the message names it, and so does ``rule``."""
+
+    def __init__(self, rule: str, problem: str) -> None:
+        super().__init__(f"policy rule {rule!r} {problem}")
+        self.rule = rule
+        self.problem = problem
 
 
 class Policy:
@@ -34,11 +48,49 @@ class Policy:
 
     def __init__(self, defaults: Mapping[str, str], overrides: Mapping[str, str] | None = None, *,
                  message: str = "Policy doesn't allow {rule} to be performed.") -> None:
-        self.rules = {**defaults, **(overrides or {})}
+        self._defaults = {**defaults, **(overrides or {})}
         self._message = message
-        self._compiled: dict[str, Check] = {}
-        for name in self.rules:
-            self._check(name, ())
+        self._file: Path | None = None
+        self._stamp: policy_file.Stamp = None
+        self._look_at = 0.0
+        self._take({})
+
+    def follow(self, path: Path) -> None:
+        """Override rules by what stands in *path* (it may be missing), now and whenever it changes.
+
+        Raises ``PolicyFileError`` where it can't be used now. What can't be used later is logged, and the rules stay
+        as they were.
+        """
+        self._file, self._stamp = path, policy_file.stamp(path)
+        self._take(policy_file.read(path))
+        self._look_at = clock.monotonic() + LOOK_EVERY
+
+    def refresh(self) -> None:
+        """Look, not too often, whether the file has changed."""
+        if self._file is None or clock.monotonic() < self._look_at:
+            return
+        self._look_at = clock.monotonic() + LOOK_EVERY
+        stamp = policy_file.stamp(self._file)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._take(policy_file.read(self._file))
+        except PolicyFileError as error:
+            log.error("the policy stays as it was: %s", error)
+        else:
+            log.info("the policy is read again from %s", self._file)
+
+    def _take(self, overrides: Mapping[str, policy_file.Line]) -> None:
+        rules = {**self._defaults, **{name: line.text for name, line in overrides.items()}}
+        try:
+            compiled = _Compiler(rules).all()
+        except PolicySyntax as error:
+            line = overrides.get(error.rule)
+            if line is None:        # one of ours, which only what stands in the file can have broken
+                raise PolicyFileError(self._file, 1, str(error)) if overrides else error from None
+            raise PolicyFileError(self._file, line.number, str(error)) from None
+        self.rules, self._compiled = rules, compiled
 
     def allows(self, rule: str | None, ctx: Context, target: Target = None) -> bool:
         """Whether *ctx* fulfils *rule*. None is always allowed; an unknown rule is the ``default`` rule, or no."""
@@ -52,14 +104,28 @@ class Policy:
         if not self.allows(rule, ctx, target):
             raise Forbidden(self._message.format(rule=rule), type="PolicyNotAuthorized")
 
+
+class _Compiler:
+    """Makes closures of rules that may refer to each other."""
+
+    def __init__(self, rules: Mapping[str, str]) -> None:
+        self._rules = rules
+        self._compiled: dict[str, Check] = {}
+
+    def all(self) -> dict[str, Check]:
+        """Every rule, by name. Raises ``PolicySyntax``."""
+        for name in self._rules:
+            self._check(name, ())
+        return self._compiled
+
     def _check(self, name: str, path: tuple[str, ...]) -> Check:
         if name in path:
-            raise PolicySyntax(f"policy rule {name!r} refers to itself")
+            raise PolicySyntax(name, "refers to itself")
         found = self._compiled.get(name)
         if found is None:
-            text = self.rules.get(name)
+            text = self._rules.get(name)
             if text is None:
-                raise PolicySyntax(f"policy rule {path[-1] if path else name!r} refers to unknown rule {name!r}")
+                raise PolicySyntax(path[-1] if path else name, f"refers to unknown rule {name!r}")
             found = self._compiled[name] = self._parse(name, text, (*path, name))
         return found
 
@@ -69,7 +135,7 @@ class Policy:
             return lambda ctx, target: True
         check, rest = self._either(tokens, name, path)
         if rest:
-            raise PolicySyntax(f"policy rule {name!r}: unexpected {rest[0]!r}")
+            raise PolicySyntax(name, f"has an unexpected {rest[0]!r}")
         return check
 
     def _either(self, tokens: list[str], name: str, path: tuple[str, ...]) -> tuple[Check, list[str]]:
@@ -88,7 +154,7 @@ class Policy:
 
     def _single(self, tokens: list[str], name: str, path: tuple[str, ...]) -> tuple[Check, list[str]]:
         if not tokens:
-            raise PolicySyntax(f"policy rule {name!r} ends too early")
+            raise PolicySyntax(name, "ends too early")
         head, rest = tokens[0], tokens[1:]
         if head.lower() == "not":
             inner, rest = self._single(rest, name, path)
@@ -96,7 +162,7 @@ class Policy:
         if head == "(":
             inner, rest = self._either(rest, name, path)
             if not rest or rest[0] != ")":
-                raise PolicySyntax(f"policy rule {name!r} lacks a closing parenthesis")
+                raise PolicySyntax(name, "lacks a closing parenthesis")
             return inner, rest[1:]
         return self._atom(head, name, path), rest
 
@@ -107,12 +173,14 @@ class Policy:
             return lambda ctx, target: False
         left, colon, right = text.partition(":")
         if not colon:
-            raise PolicySyntax(f"policy rule {name!r}: can't read {text!r}")
+            raise PolicySyntax(name, f"has {text!r} in it, which nobody can read")
         if left == "role":
             role = right.lower()
             return lambda ctx, target: role in ctx.roles
         if left == "rule":
             return self._check(right, path)
+        if left in _REMOTE:
+            raise PolicySyntax(name, f"asks another server ({text}), which isn't offered")
         if left == "field":
             return _field(name, right)
         return _compare(left, right)
@@ -130,7 +198,7 @@ def _field(name: str, text: str) -> Check:
     """Neutron's ``field:<collection>:<attribute>=<value>``: the target's attribute has this value."""
     attribute, equals, value = text.partition(":")[2].partition("=")
     if not equals:
-        raise PolicySyntax(f"policy rule {name!r}: field:{text} is not of the form field:resource:attribute=value")
+        raise PolicySyntax(name, f"has field:{text} in it, which is not of the form field:resource:attribute=value")
     return lambda ctx, target: target is not None and str(target.get(attribute)) == value
 
 

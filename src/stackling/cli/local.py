@@ -31,6 +31,20 @@ def refuse_cluster(directory: StateDirectory) -> None:
         raise Problem("this machine is one of a cluster; see `stackling cluster status`", NOT_UP)
 
 
+def check_policies(directory: Path) -> None:
+    """Refuse access rules that no process could start with, before one tries."""
+    if not any(directory.glob("*.yaml")):
+        return
+    from stackling.api import policies
+    from stackling.api.policy_file import PolicyFileError
+
+    try:
+        for _ in policies.effective(directory):
+            pass
+    except PolicyFileError as error:
+        raise Problem(str(error)) from None
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Show failures of the local set-up as one line."""

@@ -25,6 +25,7 @@ COMMANDS = {
     "install": ("stackling.cli.install", "Have systemd start this machine's cloud at boot."),
     "storage": ("stackling.cli.storage", "Put images and disks on a Ceph cluster, and check it."),
     "ha": ("stackling.cli.ha", "Plan, apply and show what Pacemaker does."),
+    "policy": ("stackling.cli.policy", "Show who may do what, and check your own rules."),
     "doctor": ("stackling.cli.doctor", "Check what this machine can do."),
     "lab": ("stackling.cli.lab", "Several machines on this one: switch them off, cut them off, and watch."),
     "purge": ("stackling.cli.purge", "Stop the cloud and delete its data."),

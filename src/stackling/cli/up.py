@@ -57,6 +57,7 @@ def wanted(chosen: dict[str, Any]) -> cloud.Wanted:
 def start(directory: StateDirectory, chosen: dict[str, Any], steps: output.Steps) -> Configuration:
     """Bring the cloud up, showing progress."""
     local.refuse_cluster(directory)
+    local.check_policies(directory.policies)
     waiting: set[str] = set()
 
     def progress(name: str, what: str) -> None:

@@ -54,7 +54,7 @@ def deployment(paths: Paths) -> Deployment:
         membership=PacemakerMembership(tuple(one.name for one in cluster.machines), bool(cluster.fencing.agent)),
         disks=_disks(cluster, paths),
         availability=Settings(heartbeat=HEARTBEAT, take_over=cluster.take_over), engine_lease=ENGINE_LEASE, agents=own,
-        cluster=paths.root, log_level=cluster.log_level)
+        policies=paths.policies, cluster=paths.root, log_level=cluster.log_level)
 
 
 def _images(cluster: Cluster, paths: Paths) -> LocalImages | RbdImages:

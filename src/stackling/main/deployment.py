@@ -168,6 +168,9 @@ class Deployment:
     engine_lease: float = 60.0
     web_download: bool = False
     require_image_format_match: bool = True
+    shelved_offload_time: int = 0
+    policies: Path | None = None
+    """A directory where an administrator may put access rules: ``compute.yaml`` and its like."""
     first_start_lock: Path | None = None
     cluster: Path | None = None
     """The root of a cluster machine's files (``deploy.cluster.paths``); None: this is no machine of a cluster."""

@@ -42,6 +42,7 @@ def deployment(directory: StateDirectory, configuration: Configuration, credenti
         membership=_membership(directory, configuration), engine_lease=configuration.engine_lease,
         web_download=configuration.web_download,
         require_image_format_match=configuration.require_image_format_match,
+        policies=directory.policies,
         first_start_lock=directory.run / "first-start.lock", mark_file=directory.database.with_suffix(".mark"),
         log_directory=directory.logs, log_level=configuration.log_level)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def public(plant: Plant) -> list[Service]:
-    """What clients use."""
+    """What clients use. Raises ``PolicyFileError`` for an administrator's rules that can't be read."""
     from stackling.api.compute.service import service as compute
     from stackling.api.identity.service import service as identity
     from stackling.api.image.service import service as image
@@ -21,8 +21,12 @@ def public(plant: Plant) -> list[Service]:
     from stackling.api.stackling.service import service as stackling
     from stackling.store import timeline
 
-    return [identity(plant.identity), compute(), network(), image(images(plant)), placement(),
-            stackling(timeline.explain, timeline.owner, plant.deployment.availability)]
+    found = [identity(plant.identity), compute(), network(), image(images(plant)), placement(),
+             stackling(timeline.explain, timeline.owner, plant.deployment.availability)]
+    if plant.deployment.policies is not None:
+        for one in found:
+            one.policy.follow(plant.deployment.policies / f"{one.name}.yaml")
+    return found
 
 
 def images(plant: Plant) -> ImageSettings:

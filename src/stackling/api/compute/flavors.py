@@ -252,7 +252,7 @@ ROUTES = [
     route("PUT", _F, update_flavor, "os-flavor-manage:update", min=(2, 55),
           body=always(only("flavor", only("description", _DESCRIPTION)))),
     route("DELETE", _F, delete_flavor, "os-flavor-manage:delete", status=202),
-    route("POST", f"{_F}/action", flavor_action, "flavors"),
+    route("POST", f"{_F}/action", flavor_action, "servers:action"),
     route("GET", f"{_F}/os-flavor-access", list_access, "os-flavor-access"),
     route("GET", f"{_F}/os-extra_specs", list_specs, "os-flavor-extra-specs:index"),
     route("POST", f"{_F}/os-extra_specs", add_specs, "os-flavor-extra-specs:create",

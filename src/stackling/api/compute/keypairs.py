@@ -89,8 +89,8 @@ _LIST = Schemas({(2, 0): query({}), (2, 10): query(_USER), (2, 35): query({**_US
 _ONE = Schemas({(2, 0): query({}), (2, 10): query(_USER), (2, 75): query(_USER, more=False)})
 # The rules' target is the key's owner, which the handlers know: the routes only ask for a token.
 ROUTES = [
-    route("GET", "/os-keypairs", list_keypairs, "flavors", query=_LIST),
-    route("POST", "/os-keypairs", create_keypair, "flavors", body=_CREATE),
-    route("GET", "/os-keypairs/{name}", show_keypair, "flavors", query=_ONE),
-    route("DELETE", "/os-keypairs/{name}", delete_keypair, "flavors", query=_ONE),
+    route("GET", "/os-keypairs", list_keypairs, "servers:action", query=_LIST),
+    route("POST", "/os-keypairs", create_keypair, "servers:action", body=_CREATE),
+    route("GET", "/os-keypairs/{name}", show_keypair, "servers:action", query=_ONE),
+    route("DELETE", "/os-keypairs/{name}", delete_keypair, "servers:action", query=_ONE),
 ]

@@ -152,10 +152,10 @@ _USER = Schemas({(2, 0): query({"user_id": TEXT}), (2, 75): query({"user_id": TE
 _TENANT = Schemas({(2, 0): query({"tenant_id": TEXT}), (2, 75): query({"tenant_id": TEXT}, more=False)})
 _Q = "/os-quota-sets/{project}"
 ROUTES = [
-    route("GET", _Q, show_quotas, "limits", query=_USER),
+    route("GET", _Q, show_quotas, "servers:action", query=_USER),
     route("PUT", _Q, update_quotas, "os-quota-sets:update", body=_UPDATE, query=_USER),
     route("DELETE", _Q, delete_quotas, "os-quota-sets:delete", query=_USER, status=202),
-    route("GET", f"{_Q}/detail", show_detail, "limits", query=_USER),
+    route("GET", f"{_Q}/detail", show_detail, "servers:action", query=_USER),
     route("GET", f"{_Q}/defaults", show_defaults, "os-quota-sets:defaults"),
     route("GET", "/os-quota-class-sets/{name}", show_class, "os-quota-class-sets:show"),
     route("PUT", "/os-quota-class-sets/{name}", update_class, "os-quota-class-sets:update", body=_UPDATE_CLASS),

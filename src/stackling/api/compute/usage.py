@@ -83,6 +83,6 @@ _PAGE = {"limit": COUNT, "marker": TEXT}
 ROUTES = [
     route("GET", "/os-simple-tenant-usage", list_usage, "os-simple-tenant-usage:list", query=Schemas({
         (2, 0): query(_ALL), (2, 40): query({**_ALL, **_PAGE}), (2, 75): query({**_ALL, **_PAGE}, more=False)})),
-    route("GET", "/os-simple-tenant-usage/{project}", show_usage, "limits", query=Schemas({
+    route("GET", "/os-simple-tenant-usage/{project}", show_usage, "servers:action", query=Schemas({
         (2, 0): query(_ONE), (2, 40): query({**_ONE, **_PAGE}), (2, 75): query({**_ONE, **_PAGE}, more=False)})),
 ]

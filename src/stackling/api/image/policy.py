@@ -26,6 +26,7 @@ _NAMESPACE = f"{_ADMIN} or (role:reader and (project_id:%(project_id)s or 'publi
 
 RULES = {
     "default": "",
+    "authenticated": "",
     "context_is_admin": "role:admin",
     "service_api": "role:service or role:admin",
     "add_image": f"{_ADMIN} or ({_MEMBER} and project_id:%(owner)s)",

@@ -18,7 +18,7 @@ from stackling.api.route import Route, Service
 from stackling.core.errors import NotFound, QuotaExceeded, StacklingError
 from stackling.image.settings import ImageSettings
 
-_ANY = "default"
+_ANY = "authenticated"
 """The policy of routes whose handler checks a rule against the image itself."""
 _STATUSES: Mapping[type[StacklingError], int] = {QuotaExceeded: 413}
 

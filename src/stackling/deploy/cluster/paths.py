@@ -70,6 +70,11 @@ class Paths:
         return self.etc / "ceph"
 
     @property
+    def policies(self) -> Path:
+        """Where an administrator may put access rules: ``compute.yaml`` and its like, the same on each machine."""
+        return self.etc / "policy"
+
+    @property
     def clouds_yaml(self) -> Path:
         """The administrator's (0600)."""
         return self.etc / "clouds.yaml"

@@ -94,6 +94,11 @@ class StateDirectory:
         return self.root / "ceph"
 
     @property
+    def policies(self) -> Path:
+        """Where an administrator may put access rules: ``compute.yaml`` and its like."""
+        return self.root / "policy"
+
+    @property
     def simulated_cluster(self) -> Path:
         """Which simulated machines have power and a network."""
         return self.root / "cluster" / "machines.json"
