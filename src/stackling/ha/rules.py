@@ -2,7 +2,8 @@
 
 Theory of operation (DESIGN §10). A machine is alive while the quorate membership has it *or* its agent reports; only
 when both are lost may it be fenced, and never while more than a minority of machines is missing, because then it is
-more likely we who are cut off. *Unknown is not dead*: where the membership, the heartbeat or the fencer's history
+more likely we who are cut off. (Who is seen to be off counts as fenced even then: the cluster engine, which asks for
+its own quorum, may have fenced it.) *Unknown is not dead*: where the membership, the heartbeat or the fencer's history
 can't be known, nothing is concluded and nothing that was concluded is taken back.
 
 A proof of fencing is a success in the fencer's history that is younger than the machine's last sign of life, and that
@@ -164,18 +165,19 @@ def _missing(record: Record, sense: Sense, settings: Settings) -> Verdict:
     def wait(reason: str, alarm: str | None = None) -> Verdict:
         return Verdict(State.LOST, reason, alarm, (Wait(reason),), lost_at=lost_at)
 
-    if not sense.crowd.minority:
-        missing = f"{sense.crowd.missing} of {sense.crowd.total} machines are missing, which is no minority"
-        return wait(f"{missing}: nothing is fenced", f"{missing}; nothing is fenced before more of them are back, or "
-                                                     "an operator confirms that they are off")
     refused: str | None = None
     event = success(sense.history, max(lost_at - settings.clock_margin, record.returned_at or 0.0))
     if event is not None:
         refused = _refutation(record, sense, event, settings)
-        if refused is None:
+        certain = sense.power_off is True or event.device == BY_HAND
+        if refused is None and (certain or sense.crowd.minority):
             proof = _power_proof(record, sense, event, lost_at)
             return Verdict(State.FENCED, None, None, _shut_out(sense), lost_at=lost_at, proof=proof)
-    elif sense.standing is Standing.ABSENT and sense.now < lost_at + settings.left_grace:
+    if not sense.crowd.minority:
+        missing = f"{sense.crowd.missing} of {sense.crowd.total} machines are missing, which is no minority"
+        return wait(f"{missing}: nothing is fenced", f"{missing}; nothing is fenced before more of them are back, or "
+                                                     "an operator confirms that they are off")
+    if event is None and sense.standing is Standing.ABSENT and sense.now < lost_at + settings.left_grace:
         return wait(f"it left the cluster in order at {_time(lost_at)}; it counts as lost after "
                     f"{settings.left_grace:.0f} s")
     if proof := _storage_proof(record, sense, lost_at, settings):

@@ -111,7 +111,9 @@ def test_more_than_a_minority_missing_is_an_alarm(total: int, missing: int, asks
     verdict = judge(LOST, replace(GONE, crowd=Crowd(total, missing)))
     assert (AskFencer() in verdict.steps) is asks
     assert (verdict.alarm is None) is asks
-    assert fenced(replace(GONE, crowd=Crowd(total, missing))).state is (State.FENCED if asks else State.LOST)
+    assert fenced(replace(GONE, crowd=Crowd(total, missing)), power=None).state is (
+        State.FENCED if asks else State.LOST)
+    assert fenced(replace(GONE, crowd=Crowd(total, missing)), power=True).state is State.FENCED
 
 
 def test_proven_and_planned_absences_are_no_riddle() -> None:

@@ -19,6 +19,8 @@ from stackling.drivers.pacemaker.programs import Run, ask_xml, run
 from stackling.ports.membership import MembershipUnknown, Standing, View
 
 CRM_MON = ("crm_mon", "--one-shot", "--output-as=xml", "--exclude=all", "--include=summary,nodes")
+REMOTES = ("cibadmin", "--query", "--local", "--xpath", "/cib/status/node_state[@remote_node='true']")
+NOTHING = 105               # cibadmin's exit code where the path leads nowhere
 QUORUM = ("crm_node", "--quorum")
 
 
@@ -31,7 +33,8 @@ class PacemakerMembership:
 
     def view(self) -> View:
         """The present membership."""
-        seen = standings(ask_xml(self._run, CRM_MON))
+        monitor = ask_xml(self._run, CRM_MON)
+        seen = standings(monitor, present_remotes(monitor, self._run))
         require_quorum(self._run)
         return View({name: seen.get(name, Standing.LOST) for name in self._machines})
 
@@ -46,20 +49,38 @@ def require_quorum(execute: Run) -> None:
         raise MembershipUnknown(f"crm_node: {result.reason}")
 
 
-def standings(monitor: ET.Element) -> dict[str, Standing]:
-    """Each machine's standing in what ``crm_mon`` printed. Raises ``MembershipUnknown``."""
+def present_remotes(monitor: ET.Element, execute: Run) -> frozenset[str]:
+    """The members by pacemaker_remote to which there is a connection. Raises ``MembershipUnknown``."""
+    if not any(node.get("type") == "remote" for node in monitor.iterfind("nodes/node")):
+        return frozenset()
+    found = execute(REMOTES)
+    if found.code == NOTHING:           # none has ever been connected
+        return frozenset()
+    states = ask_xml(lambda command, **_: found, REMOTES)
+    return frozenset(state.get("uname", "") for state in states.iter("node_state") if _is(state, "in_ccm"))
+
+
+def standings(monitor: ET.Element, remotes: frozenset[str] = frozenset()) -> dict[str, Standing]:
+    """Each machine's standing in what ``crm_mon`` printed; *remotes* are ``present_remotes``.
+
+    Raises ``MembershipUnknown``.
+    """
     leader = monitor.find("summary/current_dc")
     if leader is None or not _is(leader, "present"):
         raise MembershipUnknown("Pacemaker is starting, or has lost its peers: there is no designated controller")
     if not _is(leader, "with_quorum"):
         raise MembershipUnknown("this partition has no quorum")
-    return {node.get("name", ""): standing(node) for node in monitor.iterfind("nodes/node")}
+    return {node.get("name", ""): standing(node, remotes) for node in monitor.iterfind("nodes/node")}
 
 
-def standing(node: ET.Element) -> Standing:
+def standing(node: ET.Element, remotes: frozenset[str]) -> Standing:
     """One ``<node>`` of ``crm_mon``."""
     if _is(node, "unclean"):
         return Standing.LOST
+    if node.get("type") == "remote":
+        if node.get("name") not in remotes:
+            return Standing.ABSENT
+        return Standing.LEAVING if _is(node, "shutdown") or _is(node, "standby") else Standing.MEMBER
     if _is(node, "online") and not _is(node, "pending"):
         return Standing.LEAVING if _is(node, "shutdown") or _is(node, "standby") else Standing.MEMBER
     if _is(node, "shutdown"):

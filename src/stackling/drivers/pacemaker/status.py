@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 from stackling.drivers.pacemaker.fencing import HISTORY, events
-from stackling.drivers.pacemaker.membership import standing
+from stackling.drivers.pacemaker.membership import present_remotes, standing
 from stackling.drivers.pacemaker.programs import Run, ask_xml, run
 from stackling.ports.membership import FenceEvent, Standing
 
@@ -64,11 +64,12 @@ class Status:
 
 def status(execute: Run = run) -> Status:
     """The cluster's present state. Raises ``MembershipUnknown``."""
-    return parse(ask_xml(execute, CRM_MON), ask_xml(execute, (*HISTORY, "*")))
+    monitor = ask_xml(execute, CRM_MON)
+    return parse(monitor, ask_xml(execute, (*HISTORY, "*")), present_remotes(monitor, execute))
 
 
-def parse(monitor: ET.Element, history: ET.Element) -> Status:
-    """The same from what the programs printed."""
+def parse(monitor: ET.Element, history: ET.Element, remotes: frozenset[str] = frozenset()) -> Status:
+    """The same from what the programs printed; *remotes* are the members by pacemaker_remote that are there."""
     leader = monitor.find("summary/current_dc")
     options = monitor.find("summary/cluster_options")
     targets = {event.get("target", "") for event in history.iter("fence_event")}
@@ -76,15 +77,15 @@ def parse(monitor: ET.Element, history: ET.Element) -> Status:
     return Status(
         quorum=leader is not None and leader.get("with_quorum") == "true",
         controller=leader.get("name", "") if leader is not None else "",
-        nodes=tuple(_node(node) for node in monitor.iterfind("nodes/node")),
+        nodes=tuple(_node(node, remotes) for node in monitor.iterfind("nodes/node")),
         instances=tuple(one for resource in monitor.iterfind("resources//resource") for one in _instances(resource)),
         failures=tuple(_failure(one) for one in monitor.iterfind("failures/failure")),
         fencing=tuple(sorted(fencing, key=lambda event: event.completed_at or math.inf, reverse=True)),
         options=dict(options.attrib) if options is not None else {})
 
 
-def _node(node: ET.Element) -> Node:
-    return Node(node.get("name", ""), standing(node), node.get("type", "member"), node.get("is_dc") == "true",
+def _node(node: ET.Element, remotes: frozenset[str]) -> Node:
+    return Node(node.get("name", ""), standing(node, remotes), node.get("type", "member"), node.get("is_dc") == "true",
                 node.get("standby") == "true", node.get("maintenance") == "true")
 
 

@@ -78,7 +78,35 @@ def test_other_states_of_a_node(changes: dict[str, str], expected: Standing) -> 
     node = recorded("members").find("nodes/node")
     assert node is not None
     node.attrib.update(changes)
-    assert standing(node) is expected
+    assert standing(node, frozenset()) is expected
+
+
+def remote(name: str, states: str, code: int = 0) -> Standing:
+    """How m2, a member by pacemaker_remote, stands."""
+    answers = {"crm_mon": Result(0, (HERE / f"{name}.xml").read_text(), ""), "cibadmin": Result(code, states, ""),
+               "crm_node": Result(0, "1", "")}
+    return PacemakerMembership(("m1", "m2"), lambda command, **_: answers[command[0]]).view().standings["m2"]
+
+
+@pytest.mark.parametrize("name", ["remote_member", "remote_connecting"])
+def test_a_remote_member_is_there_while_it_is_connected(name: str) -> None:
+    there = '<node_state remote_node="true" id="m2" uname="m2" in_ccm="true" node_fenced="0"><lrm/></node_state>'
+    gone = '<node_state remote_node="true" id="m2" uname="m2" in_ccm="false" node_fenced="1795386691"/>'
+    assert remote(name, there) is Standing.MEMBER
+    assert remote(name, gone) is Standing.ABSENT
+    assert remote(name, f"<xpath-query>{gone}{there}</xpath-query>".replace("m2", "m3", 2)) is Standing.MEMBER
+    assert remote(name, "", code=105) is Standing.ABSENT        # never connected
+
+
+def test_a_remote_member_that_is_to_be_fenced_is_lost() -> None:
+    node = next(one for one in recorded("remote_member").iterfind("nodes/node") if one.get("type") == "remote")
+    node.attrib.update({"online": "false", "unclean": "true"})
+    assert standing(node, frozenset({"m2"})) is Standing.LOST
+
+
+def test_remote_members_that_cannot_be_asked_for_are_unknown() -> None:
+    with pytest.raises(MembershipUnknown, match="cibadmin"):
+        remote("remote_member", "", code=102)
 
 
 def test_pacemaker_that_is_down_is_one_line() -> None:
