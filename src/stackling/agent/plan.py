@@ -249,14 +249,15 @@ def plan(desired: ServerDesired, seen: Observed, done: Done, boot_id: str,
         off = (SwitchOff(),) if seen.guest is not None and seen.guest.incoming else ()
         return (*off, Note(msgspec.structs.replace(done, begun=0, expected=0, power_generation=0)))
     power = seen.guest.power if seen.guest else None
-    steps = _export(desired, seen, done)
-    if steps:
-        return steps
+    wanted = _wanted_power(desired, power, done, boot_id)
+    if wanted is not Power.STOPPED or power in OFF:     # what shall be off is saved when it is
+        steps = _export(desired, seen, done)
+        if steps:
+            return steps
     steps = (_reboots(desired, power, done, asked) or _rebuild(desired, seen, done)
              or _resize(desired, seen, done, asked))
     if steps:
         return steps
-    wanted = _wanted_power(desired, power, done, boot_id)
     steps = _defined(desired, seen, done) if wanted is None else _power(desired, seen, done, wanted, asked)
     steps = steps or _nics(desired, seen)
     if steps:

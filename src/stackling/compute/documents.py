@@ -13,6 +13,7 @@ from sqlalchemy.engine import Row
 from stackling.compute import departures, live_migration
 from stackling.compute import migrations as known
 from stackling.compute.migrations import Type
+from stackling.compute.model import Shelve
 from stackling.core.errors import Forbidden, NotFound, Unauthorized
 from stackling.network import facade as network
 from stackling.ports.document import (
@@ -38,7 +39,8 @@ _COLUMNS = (
     servers.c.swap_mib, servers.c.image_id, servers.c.image, servers.c.flavor, servers.c.nics, servers.c.config_drive,
     servers.c.document, servers.c.soft_reboots, servers.c.hard_reboots, servers.c.rebuilds,
     servers.c.resizes, servers.c.kept_resize, servers.c.restored_resize, servers.c.snapshot_id,
-    servers.c.move, servers.c.held, servers.c.migration_id,
+    servers.c.move, servers.c.held, servers.c.migration_id, servers.c.shelve, servers.c.shelved_image_id,
+    servers.c.shelved_image, servers.c.root_flat,
 )
 _CHANGED = select(*_COLUMNS).where(servers.c.host_id == bindparam("host_id"),
     servers.c.host_generation > bindparam("since"), servers.c.deleted == 0).order_by(servers.c.host_generation)
@@ -48,9 +50,10 @@ _COMING = select(*_COLUMNS).select_from(migrations.join(servers, servers.c.migra
 _MACHINE = select(machines.c.id, machines.c.credential_hash).where(
     or_(machines.c.name == bindparam("machine"), machines.c.id == bindparam("machine")))
 _BY_HASH = select(machines.c.id).where(machines.c.credential_hash == bindparam("hash"))
-_NAMES_IMAGE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id == servers.c.host_id)).where(
-    hosts.c.machine_id == bindparam("machine"), servers.c.image_id == bindparam("image"), servers.c.deleted == 0,
-).limit(1)
+_ON_MACHINE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id == servers.c.host_id)).where(
+    hosts.c.machine_id == bindparam("machine"), servers.c.deleted == 0).limit(1)
+_NAMES_IMAGE = _ON_MACHINE.where(servers.c.image_id == bindparam("image"))
+_COMES_BACK = _ON_MACHINE.where(servers.c.shelved_image_id == bindparam("image"), servers.c.shelve == Shelve.BACK.value)
 _AWAITS_IMAGE = select(servers.c.id).select_from(servers.join(
     migrations, migrations.c.id == servers.c.migration_id).join(hosts, hosts.c.id == migrations.c.dest_id)).where(
     hosts.c.machine_id == bindparam("machine"), servers.c.image_id == bindparam("image"),
@@ -115,7 +118,7 @@ def documents(tx: Tx, machine_id: str, host: str, since: int, epoch: int | None)
 def names_image(tx: Tx, machine_id: str, image_id: str) -> bool:
     """Whether a document of this machine names the image."""
     return any(tx.one(statement, machine=machine_id, image=image_id) is not None
-               for statement in (_NAMES_IMAGE, _AWAITS_IMAGE))
+               for statement in (_NAMES_IMAGE, _AWAITS_IMAGE, _COMES_BACK))
 
 
 def saves_image(tx: Tx, credential: str | None, image_id: str) -> str | None:
@@ -136,7 +139,7 @@ def _desired(tx: Tx, row: Row[Any], *, coming: bool = False) -> ServerDesired:
 def desired(row: Row[Any], source: str = "", live: LiveMove | None = None) -> ServerDesired:
     """One server of a document. *source* is where the agent of its former host answers, if its disks are there."""
     arrival = Arrival(hold=bool(row.held), source=source) if row.move in ARRIVING else None
-    if row.deleting:
+    if row.deleting or row.shelve == Shelve.OFFLOADED:
         return ServerDesired(id=row.id, generation=row.generation, present=False, name=row.name,
                              project_id=row.project_id, arrival=arrival)
     properties: dict[str, str] = row.image["properties"] if row.image else {}
@@ -162,9 +165,14 @@ def _root(row: Row[Any]) -> RootDisk | None:
     if row.image_id is None or row.image is None:
         return None
     bus = row.image["properties"].get("hw_disk_bus", "virtio")
-    return RootDisk(image_id=row.image_id, image_format=row.image["format"], image_size=row.image["size"],
-                    image_checksum=row.image["sha512"], size_gib=row.root_gib, bus=bus,
-                    image_location=row.image.get("location", ""))
+    back = row.shelve == Shelve.BACK and row.shelved_image_id is not None
+    id, image = (str(row.shelved_image_id), row.shelved_image) if back else (str(row.image_id), row.image)
+    return _of_image(id, image, size_gib=row.root_gib, bus=bus, flat=bool(row.root_flat))
+
+
+def _of_image(id: str, image: dict[str, Any], **values: Any) -> RootDisk:
+    return RootDisk(image_id=id, image_format=image["format"], image_size=image["size"],
+                    image_checksum=image["sha512"], image_location=image.get("location", ""), **values)
 
 
 def _hardware(properties: dict[str, str], extra_specs: dict[str, str]) -> dict[str, str]:

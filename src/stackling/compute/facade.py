@@ -26,10 +26,12 @@ from stackling.compute.moving import (
 from stackling.compute.quotas import DEFAULT_CLASS, DEFAULTS
 from stackling.compute.quotas import set_limits as _set_limits
 from stackling.compute.reports import accept_report
+from stackling.compute.shelving import OFFLOAD_AFTER
 from stackling.store.transaction import Tx
 
 __all__ = [
-    "Moving", "accept_report", "bootstrap", "check_machine", "credential_hash", "documents", "evacuate", "host_back",
+    "OFFLOAD_AFTER", "Moving", "accept_report", "bootstrap", "check_machine", "credential_hash", "documents",
+    "evacuate", "host_back",
     "host_id", "host_lost", "kinds", "lift_quotas", "machine_of", "move_lease", "names_image", "register_machine",
     "saves_image", "servers_to_move", "to_give_up",
 ]

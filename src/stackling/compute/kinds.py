@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stackling.compute import changes, departures, live_migration, moving, rows, rules, servers
+from stackling.compute import changes, departures, live_migration, moving, rows, rules, servers, shelving
 from stackling.compute.migrations import Type
 from stackling.compute.model import ServerRow
 from stackling.engine.kinds import Blocked, Fence, Key, Kind, Outcome, Terminal
@@ -74,7 +74,7 @@ class ServerKind:
                 servers.finish_deletion(tx, row)
                 return
         else:
-            row = changes.refresh_network(tx, row)
+            row = shelving.offload_when_due(tx, changes.refresh_network(tx, row))
             if outcome.converged and row["migration_id"] is None:
                 departures.settled(tx, row["id"])
         if outcome.overdue and not row["overdue"]:

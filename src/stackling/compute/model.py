@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from stackling.network.facade import Requested
 
 ServerRow = Mapping[str, Any]
 """A row of the table ``servers``: columns by name."""
+
+
+class Shelve(StrEnum):
+    """What a server that is put away, or comes back, shall be (the column ``shelve``; see ``shelving``)."""
+
+    SHELVED = "shelved"         # saved as an image, and off, on its host
+    OFFLOADED = "offloaded"     # only the image is left
+    BACK = "back"               # as it was before; ends when its host has it
 
 
 @dataclass(frozen=True, slots=True)

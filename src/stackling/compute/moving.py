@@ -27,6 +27,7 @@ from stackling.compute import (
     rows,
     servers,
     shares,
+    shelving,
     timeline,
 )
 from stackling.compute.migrations import Status, Type
@@ -50,9 +51,6 @@ _LEASE = update(hosts_table).where(hosts_table.c.id == bindparam("host")).values
     machine_id=bindparam("machine"), lease_epoch=hosts_table.c.lease_epoch + 1, report_sequence=0,
     generation=hosts_table.c.generation + 1)
 _EPOCH = select(hosts_table.c.lease_epoch).where(hosts_table.c.id == bindparam("host"))
-OBSERVED_NOTHING: Mapping[str, Any] = {
-    "observed_power": None, "observed_converged": 0, "observed_step": None, "observed_error": None,
-    "observed_terminal": 0, "started_at": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +138,18 @@ def _need(server: ServerRow, storage: str) -> Need:
 def need_elsewhere(tx: Tx, server: ServerRow, source: Mapping[str, Any]) -> Need:
     """What another host must have to take the server: its zone, its group and its hints stay in force. Members of its
     group on fenced hosts don't count: they have to leave as well."""
-    need = _need(server, source["storage"])
+    need = within_limits(tx, server, _need(server, source["storage"]))
+    return replace(need, avoid=need.avoid | {source["id"]})
+
+
+def within_limits(tx: Tx, server: ServerRow, need: Need) -> Need:
+    """*need*, and what the server's hints and its group say of hosts; none that still has former disks of it."""
     hints: Mapping[str, Any] = server["scheduler_hints"] or {}
     need = create.with_hints(tx, need, {**hints, "group": None}, but=server["id"])
     if server["server_group_id"] is not None:
         tx.guard(f"compute.server_group:{server['server_group_id']}")
         need = groups.with_group(tx, need, server["server_group_id"], but=server["id"])
-    return replace(need, avoid=need.avoid | {source["id"]} | departures.with_old_disks(tx, server["id"]))
+    return replace(need, avoid=need.avoid | departures.with_old_disks(tx, server["id"]))
 
 
 # -- evacuation
@@ -214,6 +217,11 @@ def move_off(tx: Tx, ctx: Context, server: ServerRow, source: Mapping[str, Any],
         departures.add(tx, server, source["id"], server["generation"] + 1, source["storage"], awaited=False)
         servers.finish_deletion(tx, server)
         return None
+    if shelving.is_saved(server):
+        departures.add(tx, server, source["id"], server["generation"] + 1, source["storage"], awaited=False)
+        shelving.left_host(tx, server)
+        departures.settled(tx, server["id"])
+        return None
     need = replace(need_elsewhere(tx, server, source), host=how.host)
     dest = _on_its_way(tx, server, need) or (hosts.force(tx, need) if how.forced else hosts.place(tx, need))
     if dest is None:
@@ -226,6 +234,8 @@ def move_off(tx: Tx, ctx: Context, server: ServerRow, source: Mapping[str, Any],
     values.update(move=Type.EVACUATION.value, migration_id=number, held=int(departures.is_held(tx, server["id"])))
     if local and server["launched_at"] is not None:
         values.update(rebuilds=server["rebuilds"] + 1)
+        if server["shelve"] is None:
+            values.update(root_flat=0)
         if server["old_flavor"] is not None:
             values.update(_RESIZE_KEPT)
     settle_at(tx, server, dest, values)
@@ -262,6 +272,8 @@ def _leave(tx: Tx, server: ServerRow, how: Evacuate) -> dict[str, Any]:
     if server["snapshot_id"] is not None:
         images.drop_empty(tx, server["snapshot_id"])
         values["snapshot_id"] = None
+        if server["shelve"] is not None:
+            values.update(shelve=None, shelved_image_id=None)
     return values
 
 
@@ -279,7 +291,7 @@ def settle_at(tx: Tx, server: ServerRow, dest: Host, values: Mapping[str, Any], 
     known to have been seen of it."""
     departures.withdraw(tx, server["id"], dest.id)
     network.bind_server(tx, server["id"], dest.name)
-    placed = {**values, **OBSERVED_NOTHING, "observed_power": power, "host_id": dest.id, "host": dest.name,
+    placed = {**values, **changes.OBSERVED_NOTHING, "observed_power": power, "host_id": dest.id, "host": dest.name,
               "availability_zone": dest.availability_zone}
     ports = network.ports_of_servers(tx, [server["id"]])[server["id"]]
     return changes.apply(tx, server, {**placed, **changes.network_values({**server, **placed}, ports)}, desired=True,

@@ -43,7 +43,8 @@ def rebuild_server(tx: Tx, ctx: Context, server: ServerRow, spec: Rebuild) -> Se
     create.check_user_data(values.get("user_data"))
     if spec.new_key:
         values.update(key_name=spec.key_name, keypair=_keypair(tx, server, spec.key_name))
-    values.update(image_id=image.id, image=create.image_json(image), rebuilds=server["rebuilds"] + 1)
+    values.update(image_id=image.id, image=create.image_json(image), rebuilds=server["rebuilds"] + 1,
+                  root_flat=0)
     timeline.begin(tx, ctx, server, "rebuild", f"from image {image.name}")
     after = changes.apply(tx, server, values, desired=True, deadline=changes.DEADLINES["rebuild"])
     return changes.refresh_network(tx, after)

@@ -14,9 +14,20 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from stackling.compute import changes, departures, hosts, live_migration, migrations, moving, resize, rows, servers
+from stackling.compute import (
+    changes,
+    departures,
+    hosts,
+    live_migration,
+    migrations,
+    moving,
+    resize,
+    rows,
+    servers,
+    shelving,
+)
 from stackling.compute.migrations import Status, Type
-from stackling.compute.model import ServerRow
+from stackling.compute.model import ServerRow, Shelve
 from stackling.image import facade as images
 from stackling.ports.document import GuestReport, Power, Report, ReportAnswer
 from stackling.store.tables.fleet import hosts as hosts_table
@@ -95,6 +106,10 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
             and guest.generation >= server["generation"]):
         servers.finish_deletion(tx, {**server, **_observed(tx, guest)})
         return
+    if (server["shelve"] == Shelve.OFFLOADED and guest.power is Power.ABSENT and guest.converged
+            and guest.generation >= server["generation"]):
+        shelving.left_host(tx, server)
+        return
     if server["move"] == Type.LIVE and live_migration.heard_from_source(tx, server, guest):
         return
     values = _observed(tx, guest)
@@ -110,6 +125,10 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
         if server["snapshot_id"] is not None and guest.snapshot == server["snapshot_id"]:
             images.drop_empty(tx, server["snapshot_id"])
             values.update(snapshot_id=None)
+            if server["shelve"] is not None:
+                values.update(shelving.saved(tx, server))
+        if server["shelve"] == Shelve.BACK:
+            values.update(shelving.came_back(tx, server))
         if server["old_flavor"] is not None and server["observed_resizes"] < server["resizes"] == guest.resizes:
             migrations.resized_here(tx, server["id"], Status.FINISHED)
         if server["restored_resize"] and server["resizes"] == guest.resizes:
@@ -122,6 +141,7 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
         tx.event(None, "server", server["id"], "host_error", guest.error, source="agent",
                  project_id=server["project_id"])
     desired = settled and _adopt_power(tx, server, guest, values)
+    desired |= values.get("shelve") == Shelve.OFFLOADED
     changes.apply(tx, server, values, desired=desired)
     if (settled or guest.terminal) and not desired:
         tx.nudge(changes.KIND, server["id"])

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stackling.compute.model import Shelve
 from stackling.ports.document import Power
 
 NOSTATE, RUNNING, PAUSED, SHUTDOWN, CRASHED, SUSPENDED = 0, 1, 3, 4, 6, 7
@@ -132,6 +133,8 @@ def pending(server: Mapping[str, Any]) -> str | None:
 def _task_of_counters(server: Mapping[str, Any]) -> str | None:
     if server["deleting"]:
         return "deleting"
+    if server["shelve"] is not None and (shelving := _task_of_shelving(server)) is not None:
+        return shelving
     if server["rebuilds"] > server["observed_rebuilds"] or server["move"] == "evacuation":
         return "rebuilding"
     if server["launched_at"] is None:
@@ -151,9 +154,31 @@ def _task_of_counters(server: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _task_of_shelving(server: Mapping[str, Any]) -> str | None:
+    match server["shelve"]:
+        case Shelve.SHELVED if server["snapshot_id"] is not None:
+            off = server["observed_power"] in (Power.STOPPED, Power.CRASHED)
+            return "shelving_image_uploading" if off else "shelving"
+        case Shelve.OFFLOADED if server["host"] is not None:
+            return "shelving_offloading"
+        case Shelve.BACK:
+            return "powering-on" if server["shelved_image_id"] is None else "spawning"
+        case _:
+            return None
+
+
 def _vm_state(server: Mapping[str, Any], seen: Power | None, task: str | None) -> str:
     if server["forced_error"] or server["observed_terminal"] or server["overdue"]:
         return "error"
+    match server["shelve"]:
+        case Shelve.OFFLOADED:
+            return "shelved" if server["host"] is not None else "shelved_offloaded"
+        case Shelve.SHELVED if server["snapshot_id"] is None:
+            return "shelved"
+        case Shelve.BACK:
+            return "shelved" if server["shelved_image_id"] is None else "shelved_offloaded"
+        case _:
+            pass
     if server["host"] is None and server["fault_code"] is not None:
         return "error"
     if server["launched_at"] is None:

@@ -79,6 +79,8 @@ def delete_server(tx: Tx, ctx: Context, id: str, action: str = "delete") -> None
     if server["deleting"]:
         return
     timeline.begin(tx, ctx, server, action)
+    if server["shelved_image_id"] is not None:
+        images.delete_backup(tx, ctx, server["shelved_image_id"])
     values = {"deleting": 1, "overdue": 0, "observed_terminal": 0, "forced_error": int(server["vm_state"] == "error")}
     if server["host_id"] is None:
         finish_deletion(tx, {**server, **values})

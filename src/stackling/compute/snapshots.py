@@ -40,14 +40,20 @@ def create_image(tx: Tx, ctx: Context, server: ServerRow, image_id: str, name: s
         _rotate(tx, ctx, server, backup)
         if backup.rotation == 0:
             return
+    add_image(tx, ctx, server, image_id, name, properties, backup)
+    timeline.begin(tx, ctx, server, action, f"as image {name}")
+    changes.apply(tx, server, {"snapshot_id": image_id}, desired=True)
+
+
+def add_image(tx: Tx, ctx: Context, server: ServerRow, image_id: str, name: str,
+              properties: Mapping[str, str], backup: Backup | None = None) -> None:
+    """Make the image, still without data, in the project of *ctx*. Raises ``Forbidden`` (quota)."""
     snapshot = images.Snapshot(image_id, name, max(server["root_gib"], _number(server, "min_disk")),
                                _number(server, "min_ram"), _properties(ctx, server, properties, backup))
     try:
         images.create_snapshot(tx, ctx, snapshot)
     except TooLarge as error:
         raise Forbidden(error.message) from None
-    timeline.begin(tx, ctx, server, action, f"as image {name}")
-    changes.apply(tx, server, {"snapshot_id": image_id}, desired=True)
 
 
 def _rotate(tx: Tx, ctx: Context, server: ServerRow, backup: Backup) -> None:

@@ -35,6 +35,12 @@ EVENTS = {
     "evacuate": "compute_rebuild_instance",
     "migrate": "cold_migrate",
     "live-migration": "compute_live_migration",
+    "shelve": "compute_shelve_instance",
+    "shelveOffload": "compute_shelve_offload_instance",
+    "unshelve": "compute_unshelve_instance",
+    "rescue": "compute_rescue_instance",
+    "unrescue": "compute_unrescue_instance",
+    "changePassword": "compute_set_admin_password",
     "lock": "api_lock",
     "unlock": "api_unlock",
 }

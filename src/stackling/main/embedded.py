@@ -40,7 +40,7 @@ def deployment(directory: StateDirectory, configuration: Configuration, credenti
         images=_images(directory, configuration), external=_external(configuration), identity=_identity(configuration),
         machines=tuple(Registered(name, credential, name) for name in configuration.host_names),
         membership=_membership(directory, configuration), engine_lease=configuration.engine_lease,
-        web_download=configuration.web_download,
+        web_download=configuration.web_download, shelved_offload_time=configuration.shelved_offload_time,
         require_image_format_match=configuration.require_image_format_match,
         policies=directory.policies,
         first_start_lock=directory.run / "first-start.lock", mark_file=directory.database.with_suffix(".mark"),

@@ -28,13 +28,16 @@ def first_start(plant: Plant) -> None:
     """Make the tables, the administrator, the catalog, the external network, flavors, and the machines with hosts."""
     schema.prepare(plant.database)
     fleet = _fleet(plant.deployment.machines)
-    done, known = plant.database.read(lambda tx: (tx.setting(DONE), tx.setting(FLEET)))
+    done, known, offload = plant.database.read(
+        lambda tx: (tx.setting(DONE), tx.setting(FLEET), tx.setting(compute.OFFLOAD_AFTER)))
     if not done:
         password = identity.hash_password(plant.deployment.admin_password)
         if plant.database.write(_make, plant, password):
             log.info("first start is done")
     if known != fleet:
         plant.database.write(_register, plant.deployment.machines, plant.deployment.cluster is None)
+    if (offload or 0) != plant.deployment.shelved_offload_time:
+        plant.database.write(Tx.set_setting, compute.OFFLOAD_AFTER, plant.deployment.shelved_offload_time)
 
 
 def _make(tx: Tx, plant: Plant, password: str) -> bool:

@@ -60,6 +60,7 @@ class RootDisk(Struct, frozen=True):
     size_gib: int = 0
     bus: str = "virtio"
     image_location: str = ""                # where it lies, for a driver that can use it in place (rbd://…)
+    flat: bool = False                      # made whole: it must not need its image later on
 
 
 class MetadataDocument(Struct, frozen=True):

@@ -215,6 +215,13 @@ def security_group(action: str) -> Schemas:
     return always(only(action, only("name", {"type": "string", "minLength": 1}), more=True))
 
 
+_ZONE_OR_NULL = {"type": ["string", "null"]}
+UNSHELVE = Schemas({
+    (2, 0): only("unshelve", ANY),
+    (2, 77): only("unshelve", {**obj({"availability_zone": NAME}, "availability_zone"), "type": ["object", "null"]}),
+    (2, 91): only("unshelve", {**obj({"availability_zone": _ZONE_OR_NULL, "host": TEXT}), "type": ["object", "null"]})})
+
+
 def bare(action: str) -> Schemas:
     """An action whose value doesn't matter."""
     return always(only(action, ANY))

@@ -15,7 +15,18 @@ from stackling.api.compute import schema_servers as schema
 from stackling.api.compute.parts import Json, route
 from stackling.api.compute.servers import columns, flavor_ref, plain_addresses, shown
 from stackling.api.schema import Schemas
-from stackling.compute import actions, addresses, changes, hosts, rebuild, resize, servers, snapshots
+from stackling.compute import (
+    actions,
+    addresses,
+    changes,
+    hosts,
+    rebuild,
+    resize,
+    servers,
+    shelving,
+    snapshots,
+    unshelving,
+)
 from stackling.compute.model import ServerRow
 from stackling.core.errors import Conflict, Gone, Invalid, NotFound, NotImplementedHere, Unavailable
 from stackling.core.ids import new_id
@@ -201,6 +212,23 @@ def _inject_network_info(tx: Tx, call: Call, server: ServerRow, _value: Any) -> 
     addresses.refresh(tx, server)
 
 
+def _shelve(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+    shelving.shelve_server(tx, call.ctx, server, new_id())
+
+
+def _shelve_offload(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+    shelving.offload_server(tx, call.ctx, server)
+
+
+def _unshelve(tx: Tx, call: Call, server: ServerRow, value: Any) -> None:
+    given: Json = cast("Json", value) if isinstance(value, dict) and call.version >= (2, 77) else {}
+    zone, host = given.get("availability_zone"), given.get("host")
+    if host is not None:
+        call.authorize(_target(server), "os_compute_api:os-shelve:unshelve_to_host")
+    unshelving.unshelve_server(tx, call.ctx, server, unshelving.Where(
+        zone, host, "availability_zone" in given and zone is None))
+
+
 def _not_offered(message: str, error: type[Exception] = NotImplementedHere) -> Handler:
     def handler(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
         raise error(message)
@@ -217,8 +245,7 @@ _V21, _V25, _V243 = (2, 1), (2, 5), (2, 43)
 
 NOT_OFFERED = {
     "rescue": ("Rescue mode", "os-rescue"),
-    "unrescue": ("Rescue mode", "os-unrescue"), "shelve": ("Shelving", "os-shelve:shelve"),
-    "shelveOffload": ("Shelving", "os-shelve:shelve_offload"), "unshelve": ("Shelving", "os-shelve:unshelve"),
+    "unrescue": ("Rescue mode", "os-unrescue"),
 }
 """Actions that are refused whatever they ask for, as a driver's missing feature is: name → (feature, rule)."""
 ACTIONS: Mapping[str, ServerAction] = {
@@ -262,6 +289,9 @@ ACTIONS: Mapping[str, ServerAction] = {
     "evacuate": ServerAction(moves.evacuate, "os-evacuate", moves.EVACUATE, 200),
     "migrate": ServerAction(moves.migrate, "os-migrate-server:migrate", moves.MIGRATE),
     "os-migrateLive": ServerAction(moves.live_migrate, "os-migrate-server:migrate_live", moves.LIVE),
+    "shelve": ServerAction(_shelve, "os-shelve:shelve", schema.bare("shelve")),
+    "shelveOffload": ServerAction(_shelve_offload, "os-shelve:shelve_offload", schema.bare("shelveOffload")),
+    "unshelve": ServerAction(_unshelve, "os-shelve:unshelve", schema.UNSHELVE),
     "createImage": ServerAction(_create_image, "servers:create_image", schema.CREATE_IMAGE),
     "createBackup": ServerAction(_create_backup, "os-create-backup", schema.CREATE_BACKUP),
     **{name: ServerAction(_not_offered(f"{what} isn't offered by this cloud yet.", Invalid), rule, schema.bare(name))

@@ -42,6 +42,8 @@ HELP = {
     "web_download": "whether images may be fetched from URLs (http and https, never from private addresses)",
     "require_image_format_match": "whether image data must be what disk_format says; where it needn't, data that "
                                   "isn't is stored and nothing boots from it (dangerous data is refused always)",
+    "shelved_offload_time": "for how many seconds a shelved server stays on its host; 0: not at all, -1: until it is "
+                            "asked to leave",
     "disks": 'where servers\' disks lie: "local", or "rbd" (in Ceph; see `stackling storage add ceph`)',
     "simulated_disks": 'where simulated servers\' disks lie: "shared" (all hosts reach them) or "local"',
     "images": 'where images lie: "local" or "rbd"',
@@ -80,6 +82,7 @@ class Configuration:
     unique_last_password_count: int = 0
     web_download: bool = False
     require_image_format_match: bool = True
+    shelved_offload_time: int = 0
     disks: Place = "local"
     simulated_disks: Literal["shared", "local"] = "shared"
     images: Place = "local"

@@ -76,7 +76,17 @@ class LocalDisks:
         raise GuestRefused("The disks of servers aren't copied between hosts here.")
 
     def expect(self, server: ServerDesired, own_disks: bool, progress: Callable[[str], None]) -> None:
-        self.make(server, progress)
+        if not own_disks or server.root is None or not server.root.flat:
+            self.make(server, progress)
+            return
+        if not server.root.size_gib:
+            raise GuestRefused("This server's disk can't be copied while it runs: its flavor doesn't say how large it "
+                               "is. Migrate it while it is off, or shelve it.")
+        directory = self._directory(server.id)
+        if self.find(server.id) != server.rebuilds:
+            directory.mkdir(mode=0o711, exist_ok=True)
+            directory.chmod(0o711)
+            self._make(server, None)
 
     def guard(self, server: ServerDesired, era: int = 1) -> None:
         """Nobody else reaches this directory."""
@@ -160,8 +170,13 @@ class LocalDisks:
 
     def _make(self, server: ServerDesired, base: Path | None) -> None:
         paths = self._files(server)
-        if server.root and paths.root and base:
-            self._overlay(server.root, base, paths.root)
+        if server.root and paths.root:
+            if base is None:
+                _empty(server.root.size_gib * GIB, paths.root)
+            elif server.root.flat:
+                self._copy(server.root, base, paths.root)
+            else:
+                self._overlay(server.root, base, paths.root)
         if paths.ephemeral:
             _blank(paths.ephemeral, server.ephemeral_gib * GIB, "mkfs.ext4", "-q", "-F", "-L", "ephemeral0")
         if paths.swap:
@@ -169,14 +184,27 @@ class LocalDisks:
         if paths.config_drive:
             config_drive.make(server.metadata, paths.config_drive)
             paths.config_drive.chmod(0o600)
-        self._mark(server, base.name if base else None)
+        self._mark(server, base.name if base and server.root and not server.root.flat else None)
 
-    def _overlay(self, disk: RootDisk, base: Path, target: Path) -> None:
+    def _fitting(self, base: Path, disk: RootDisk) -> int:
+        """The size of the disk that is made from *base*."""
         least = self._virtual_size(base, disk)
         size = disk.size_gib * GIB or least
         if least > size:
             raise GuestRefused(f"The image's disk of {least / GIB:.1f} GiB doesn't fit into the flavor's "
                                f"{disk.size_gib} GiB; choose a larger flavor.")
+        return size
+
+    def _copy(self, disk: RootDisk, base: Path, target: Path) -> None:
+        size, temporary = self._fitting(base, disk), target.with_suffix(".new")
+        _tool("qemu-img", "convert", "-f", disk.image_format, "-O", "qcow2", str(base), str(temporary),
+              timeout=EXPORT_TIMEOUT)
+        _tool("qemu-img", "resize", "-q", "-f", "qcow2", str(temporary), str(size))
+        temporary.chmod(0o600)
+        temporary.rename(target)
+
+    def _overlay(self, disk: RootDisk, base: Path, target: Path) -> None:
+        size = self._fitting(base, disk)
         temporary = target.with_suffix(".new")
         # -u: the base isn't opened; its size is known and its format is said
         _tool("qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", str(base), "-F", disk.image_format,
@@ -270,6 +298,14 @@ def _fit(path: Path, size: int, *command: str) -> None:
         _blank(path, size, *command)
     elif path.stat().st_size != size:
         os.truncate(path, size)
+
+
+def _empty(size: int, target: Path) -> None:
+    """A disk without a base that something is going to be copied into."""
+    temporary = target.with_suffix(".new")
+    _tool("qemu-img", "create", "-q", "-f", "qcow2", str(temporary), str(size))
+    temporary.chmod(0o600)
+    temporary.rename(target)
 
 
 def _blank(path: Path, size: int, *command: str) -> None:

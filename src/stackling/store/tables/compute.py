@@ -95,6 +95,13 @@ servers = Table(
     Column("restored_resize", Integer, nullable=False, default=0, server_default="0"),  # to which it goes back
     Column("old_flavor", Json),                                   # that a resize left, until it is confirmed or undone
     Column("snapshot_id", Id),                                    # the image that the root disk is being saved as
+    Column("shelve", String(16)),                                 # compute.shelving.Shelve
+    Column("shelved_image_id", Id),                               # the image that it is made from again
+    Column("shelved_image", Json),                                # as ``image``, once it has its data
+    Column("offload_at", Double),                                 # when a shelved server leaves its host
+    Column("root_flat", SmallInteger, nullable=False, default=0, server_default="0"),   # made without a base
+    Column("rescue", Json),                                       # what it boots meanwhile: compute.rescue
+    Column("rescues", Integer, nullable=False, default=0, server_default="0"),
     Column("move", String(16)),                                   # under way: compute.migrations.Type
     Column("migration_id", BigId),                                # of that move, or of a resize to be confirmed
     Column("held", SmallInteger, nullable=False, default=0, server_default="0"),   # until its former host let go
@@ -110,6 +117,7 @@ servers = Table(
     Column("observed_hard_reboots", Integer, nullable=False, default=0, server_default="0"),
     Column("observed_rebuilds", Integer, nullable=False, default=0, server_default="0"),
     Column("observed_resizes", Integer, nullable=False, default=0, server_default="0"),
+    Column("observed_rescue", Integer, nullable=False, default=0, server_default="0"),
     Column("observed_step", String(255)),
     Column("observed_error", Long),
     Column("observed_terminal", SmallInteger, nullable=False, default=0, server_default="0"),
@@ -185,6 +193,17 @@ departures = Table(
     Index("ix_departures_server_id", "server_id"),
 )
 """Servers that have left a host which hasn't let go of them, or still has their local disks."""
+
+console_tokens = Table(
+    "console_tokens", metadata,
+    Column("token_hash", String(64), primary_key=True),           # SHA-256, in hex
+    Column("server_id", Id, nullable=False),
+    Column("kind", String(16), nullable=False),                   # ports.hypervisor.ConsoleKind
+    Column("user_id", Id),
+    Column("expires_at", Double, nullable=False),
+    Index("ix_console_tokens_server_id", "server_id"),
+    Index("ix_console_tokens_expires_at", "expires_at"),
+)
 
 server_tags = Table(
     "server_tags", metadata,

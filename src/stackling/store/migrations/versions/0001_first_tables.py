@@ -45,6 +45,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("scope", "resource", name=op.f("pk_compute_quotas")),
     )
     op.create_table(
+        "console_tokens",
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("server_id", types.Id, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("user_id", types.Id, nullable=True),
+        sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_console_tokens")),
+    )
+    with op.batch_alter_table("console_tokens", schema=None) as batch_op:
+        batch_op.create_index("ix_console_tokens_expires_at", ["expires_at"], unique=False)
+        batch_op.create_index("ix_console_tokens_server_id", ["server_id"], unique=False)
+
+    op.create_table(
         "departures",
         sa.Column("host_id", types.Id, nullable=False),
         sa.Column("server_id", types.Id, nullable=False),
@@ -1153,6 +1166,13 @@ def upgrade() -> None:
         sa.Column("restored_resize", sa.Integer(), server_default="0", nullable=False),
         sa.Column("old_flavor", types.Json(), nullable=True),
         sa.Column("snapshot_id", types.Id, nullable=True),
+        sa.Column("shelve", sa.String(length=16), nullable=True),
+        sa.Column("shelved_image_id", types.Id, nullable=True),
+        sa.Column("shelved_image", types.Json(), nullable=True),
+        sa.Column("offload_at", sa.Double(), nullable=True),
+        sa.Column("root_flat", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("rescue", types.Json(), nullable=True),
+        sa.Column("rescues", sa.Integer(), server_default="0", nullable=False),
         sa.Column("move", sa.String(length=16), nullable=True),
         sa.Column("migration_id", BigId, nullable=True),
         sa.Column("held", sa.SmallInteger(), server_default="0", nullable=False),
@@ -1167,6 +1187,7 @@ def upgrade() -> None:
         sa.Column("observed_hard_reboots", sa.Integer(), server_default="0", nullable=False),
         sa.Column("observed_rebuilds", sa.Integer(), server_default="0", nullable=False),
         sa.Column("observed_resizes", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("observed_rescue", sa.Integer(), server_default="0", nullable=False),
         sa.Column("observed_step", sa.String(length=255), nullable=True),
         sa.Column("observed_error", types.Long, nullable=True),
         sa.Column("observed_terminal", sa.SmallInteger(), server_default="0", nullable=False),
@@ -1559,6 +1580,11 @@ def downgrade() -> None:
         batch_op.drop_index("ix_departures_server_id")
 
     op.drop_table("departures")
+    with op.batch_alter_table("console_tokens", schema=None) as batch_op:
+        batch_op.drop_index("ix_console_tokens_server_id")
+        batch_op.drop_index("ix_console_tokens_expires_at")
+
+    op.drop_table("console_tokens")
     op.drop_table("compute_quotas")
     op.drop_table("auto_topologies")
     op.drop_table("aggregates")
