@@ -19,7 +19,7 @@ from stackling.drivers.ceph.image_store import RbdImageStore
 from stackling.drivers.local.disks import LocalDisks
 from stackling.drivers.local.image_cache import ImageCache
 from stackling.ports.disks import InstanceDisks
-from stackling.ports.document import MetadataDocument, RootDisk, ServerDesired
+from stackling.ports.document import MetadataDocument, RescueDisk, RootDisk, ServerDesired
 from stackling.ports.hypervisor import GuestRefused, HypervisorError, RbdDisk
 from tests.ceph import INSTALLED, POOLS, RealCeph, real_ceph
 from tests.ovn import eventually
@@ -189,6 +189,35 @@ def test_a_rebuild_replaces_everything(place: Place) -> None:
     assert place.disks.find(made.id) == 3
     assert place.read(place.disks.paths(again).root, 4) == IMAGE[:4]
     place.disks.remove(made.id, 1, again.generation)
+    eventually(lambda: place.left() == [])
+
+
+def test_a_whole_disk_doesnt_need_its_image(place: Place) -> None:
+    made = make(place, server(root=image(flat=True)))
+    place.disks.tidy(())
+    disk = place.disks.paths(made).root
+    assert place.read(disk, len(IMAGE) + 4) == IMAGE + bytes(4)
+    assert place.size(disk) == GIB
+    if isinstance(disk, Path):
+        assert "backing" not in subprocess.check_output(["qemu-img", "info", disk], text=True)
+    place.disks.remove(made.id, 1, 1)
+
+
+def test_a_rescue_disk_comes_beside_the_others(place: Place) -> None:
+    made = make(place, server())
+    place.write(place.disks.paths(made).root, b"a" * 512)
+    for number in (1, 1, 2):
+        rescued = change(made, rescue=RescueDisk(number=number, root=image(size_gib=0, flat=True)))
+        place.disks.make_rescue(rescued, lambda words: None)
+        disks = place.disks.paths(rescued)
+        assert place.read(disks.rescue, 4) == IMAGE[:4]
+        assert place.size(disks.rescue) >= len(IMAGE)
+        assert place.read(disks.root, 4) == b"aaaa"
+    for _ in range(2):
+        place.disks.drop_rescue(made)
+    assert not any("rescue" in str(name) for name in place.left())
+    place.disks.make_rescue(rescued, lambda words: None)
+    place.disks.remove(made.id, 1, rescued.generation)
     eventually(lambda: place.left() == [])
 
 

@@ -7,16 +7,18 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import pytest
 
 from stackling.core.ids import new_id
 from stackling.drivers.libvirt.domain import Platform
 from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
 from stackling.drivers.simulated.hypervisor import SimulatedHypervisor
-from stackling.ports.document import Nic, Power, ServerDesired
+from stackling.ports.document import Nic, Power, RescueDisk, RootDisk, ServerDesired
 from stackling.ports.hypervisor import GuestDisks, GuestRefused, Hypervisor, HypervisorError
 from tests.libvirt import Libvirtd, libvirtd
 from tests.ovn import eventually
@@ -276,3 +278,23 @@ for line in sys.stdin:
         eventually(lambda: answers(lambda: client.call("three", 10)))
     finally:
         client.close()
+
+
+@pytest.mark.parametrize(("stable", "device", "bus"), [
+    (False, "disk", ""), (True, "disk", "virtio"), (True, "cdrom", "ide"), (True, "disk", "scsi"), (True, "disk", "usb")])
+def test_a_rescued_guest_boots_from_another_disk(place: Place, stable: bool, device: str, bus: str) -> None:
+    root = RootDisk(image_id="i", image_format="raw", image_size=1, image_checksum="")
+    desired = server(root=root, rescue=RescueDisk(number=1, root=root, stable=stable, device=device, bus=bus))
+    disks = place.disks(desired)
+    if disks.root != Path("/nowhere"):
+        assert isinstance(disks.root, Path)
+        rescue = disks.root.with_name("rescue.1.qcow2")
+        shutil.copy(disks.root, rescue)
+        disks = replace(disks, rescue=rescue)
+    place.hypervisor.define(desired, disks)
+    place.hypervisor.start(desired.id)
+    assert power(place, desired) is Power.RUNNING
+    place.hypervisor.define(msgspec.structs.replace(desired, generation=6, rescue=None), disks)
+    place.hypervisor.destroy(desired.id)
+    place.hypervisor.start(desired.id)
+    assert power(place, desired) is Power.RUNNING

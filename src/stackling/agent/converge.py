@@ -20,7 +20,7 @@ from stackling.agent.ledger import Ledger
 from stackling.agent.run import Run
 from stackling.core import clock
 from stackling.ports.disks import HandOver, InstanceDisks
-from stackling.ports.document import GuestReport, MoveReport, Power, ServerDesired
+from stackling.ports.document import GuestReport, MoveReport, Power, RootDisk, ServerDesired
 from stackling.ports.hypervisor import Guest, GuestRefused, Hypervisor, HypervisorError
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Converger:
                     or (last.power, last.nics) != (power, nics)):
                 self.wake(server_id)
         self._note_unknown(guests)
-        images = {server.root.image_id for server in self._everything().values() if server.root}
+        images = {disk.image_id for server in self._everything().values() for disk in _made_from(server)}
         await self._run(self._disks.tidy, images)
 
     async def stop(self) -> None:
@@ -245,6 +245,11 @@ class Converger:
                     await run(self._disks.drop_export, desired)
                 case p.ResizeDisks():
                     await run(self._disks.resize, desired)
+                case p.MakeRescue():
+                    async with self._making:
+                        await run(self._disks.make_rescue, desired, self._progress(desired, guest))
+                case p.DropRescue():
+                    await run(self._disks.drop_rescue, desired)
                 case p.ForgetKept():
                     await run(self._disks.forget_kept, desired)
                 case p.Define():
@@ -309,7 +314,7 @@ class Converger:
             id=desired.id, generation=desired.generation, power=guest.power if guest else Power.ABSENT,
             converged=converged, step=step, error=error, terminal=terminal, soft_reboots=done.soft_reboots,
             hard_reboots=done.hard_reboots, rebuilds=done.disks or 0, resizes=done.resizes,
-            snapshot=done.snapshot,
+            rescue=done.rescue, snapshot=done.snapshot,
             started_at=self._started.get(desired.id) or done.started_at, nics=guest.nics if guest else (),
             move=self._moves.get(desired.id))
 
@@ -345,10 +350,15 @@ class Converger:
         self._unknown = unknown
 
 
+def _made_from(server: ServerDesired) -> tuple[RootDisk, ...]:
+    return tuple(disk for disk in (server.root, server.rescue.root if server.rescue else None) if disk is not None)
+
+
 _WORDS: dict[type, str] = {
     p.FetchDisks: "copying disks",
     p.MakeDisks: "making disks", p.Define: "defining", p.Start: "starting", p.SwitchOff: "switching off",
     p.Suspend: "saving memory", p.Plug: "attaching an interface", p.Unplug: "detaching an interface",
+    p.MakeRescue: "making the rescue disk",
     p.ResizeDisks: "resizing disks", p.Export: "copying the root disk", p.HandOver: "saving the image",
     p.Forget: "removing", p.Wipe: "deleting disks", p.AskShutdown: "shutting down",
 }

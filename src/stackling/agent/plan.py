@@ -38,6 +38,7 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     disks: int | None = None
     resizes: int = 0
     kept_resize: int = 0
+    rescue: int = 0             # the number of the rescue disk that it boots from (0: its own)
     exported: str | None = None
     snapshot: str | None = None
     expected: int = 0           # the live move that was made ready for here
@@ -155,6 +156,16 @@ class ForgetKept:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeRescue:
+    """Make the disk that the guest boots from meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropRescue:
+    """Remove it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
     """Copy the root disk for an image."""
 
@@ -209,7 +220,7 @@ class Refuse:
 
 
 Step = (MakeDisks | FetchDisks | Define | Start | AskShutdown | Wait | SwitchOff | Pause | Unpause | Suspend | Plug
-        | Unplug | Forget | Wipe | ResizeDisks | ForgetKept | Export | HandOver | Expect
+        | Unplug | Forget | Wipe | ResizeDisks | ForgetKept | MakeRescue | DropRescue | Export | HandOver | Expect
         | Migrate | AbortMigration | HurryMigration | Hold | Note | Refuse)
 OFF = (None, Power.STOPPED, Power.CRASHED, Power.ABSENT)
 
@@ -223,7 +234,8 @@ def first_done(desired: ServerDesired) -> Done:
                 exported=desired.snapshot, snapshot=desired.snapshot)
     if desired.arrival is not None:
         return done
-    return msgspec.structs.replace(done, resizes=desired.resizes, kept_resize=desired.kept_resize)
+    return msgspec.structs.replace(done, resizes=desired.resizes, kept_resize=desired.kept_resize,
+                                   rescue=desired.rescue.number if desired.rescue else 0)
 
 
 def power_generation(desired: ServerDesired) -> int:
@@ -255,7 +267,7 @@ def plan(desired: ServerDesired, seen: Observed, done: Done, boot_id: str,
         if steps:
             return steps
     steps = (_reboots(desired, power, done, asked) or _rebuild(desired, seen, done)
-             or _resize(desired, seen, done, asked))
+             or _resize(desired, seen, done, asked) or _rescue(desired, seen, done, asked))
     if steps:
         return steps
     steps = _defined(desired, seen, done) if wanted is None else _power(desired, seen, done, wanted, asked)
@@ -382,6 +394,19 @@ def _resize(desired: ServerDesired, seen: Observed, done: Done, asked: Asked | N
         return _shut_down(desired, asked)
     off = () if power in OFF else (SwitchOff(),)
     return (*off, ResizeDisks(), note)
+
+
+def _rescue(desired: ServerDesired, seen: Observed, done: Done, asked: Asked | None) -> tuple[Step, ...]:
+    """Off, then the disk to boot from, then on with a new definition. Coming back is in no hurry to be polite."""
+    number = desired.rescue.number if desired.rescue else 0
+    if number == done.rescue or (number and seen.disks is None):
+        return ()
+    power = seen.guest.power if seen.guest else None
+    if power is Power.RUNNING and number and not done.rescue:
+        return _shut_down(desired, asked)
+    off = () if power in OFF else (SwitchOff(),)
+    note = Note(msgspec.structs.replace(done, rescue=number, power_generation=0))
+    return (*off, MakeRescue() if number else DropRescue(), note)
 
 
 def _wanted_power(desired: ServerDesired, power: Power | None, done: Done, boot_id: str) -> Power | None:

@@ -78,7 +78,7 @@ def fault(tx: Tx, message: str, *, code: int = 500, details: str | None = None) 
 
 OBSERVED_NOTHING: Mapping[str, Any] = {
     "observed_power": None, "observed_converged": 0, "observed_step": None, "observed_error": None,
-    "observed_terminal": 0, "started_at": None}
+    "observed_terminal": 0, "observed_rescue": 0, "started_at": None}
 """The columns of a server of which nobody on its (new) host has said anything yet."""
 NO_FAULT: dict[str, Any] = {"fault_code": None, "fault_message": None, "fault_details": None, "fault_at": None,
                             "forced_error": 0, "observed_terminal": 0, "overdue": 0}

@@ -250,6 +250,7 @@ def _base(tx: Tx, ctx: Context, new: NewServers, flavor: Flavor, image: BootImag
         "resizes": 0, "kept_resize": 0, "restored_resize": 0, "old_flavor": None, "snapshot_id": None,
         "observed_resizes": 0, "move": None, "migration_id": None, "held": 0, "shelve": None,
         "shelved_image_id": None, "shelved_image": None, "offload_at": None, "root_flat": 0, "rescue": None,
+        "rescue_image_id": None,
         "rescues": 0, "observed_rescue": 0,
         "observed_power": None, "observed_generation": 0, "observed_converged": 0, "observed_soft_reboots": 0,
         "observed_hard_reboots": 0, "observed_rebuilds": 0, "observed_step": None, "observed_error": None,

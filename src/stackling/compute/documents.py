@@ -23,6 +23,7 @@ from stackling.ports.document import (
     MetadataDocument,
     Nic,
     Power,
+    RescueDisk,
     RootDisk,
     ServerDesired,
 )
@@ -40,7 +41,7 @@ _COLUMNS = (
     servers.c.document, servers.c.soft_reboots, servers.c.hard_reboots, servers.c.rebuilds,
     servers.c.resizes, servers.c.kept_resize, servers.c.restored_resize, servers.c.snapshot_id,
     servers.c.move, servers.c.held, servers.c.migration_id, servers.c.shelve, servers.c.shelved_image_id,
-    servers.c.shelved_image, servers.c.root_flat,
+    servers.c.shelved_image, servers.c.root_flat, servers.c.rescue, servers.c.rescue_image_id,
 )
 _CHANGED = select(*_COLUMNS).where(servers.c.host_id == bindparam("host_id"),
     servers.c.host_generation > bindparam("since"), servers.c.deleted == 0).order_by(servers.c.host_generation)
@@ -53,6 +54,7 @@ _BY_HASH = select(machines.c.id).where(machines.c.credential_hash == bindparam("
 _ON_MACHINE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id == servers.c.host_id)).where(
     hosts.c.machine_id == bindparam("machine"), servers.c.deleted == 0).limit(1)
 _NAMES_IMAGE = _ON_MACHINE.where(servers.c.image_id == bindparam("image"))
+_RESCUED_BY = _ON_MACHINE.where(servers.c.rescue_image_id == bindparam("image"))
 _COMES_BACK = _ON_MACHINE.where(servers.c.shelved_image_id == bindparam("image"), servers.c.shelve == Shelve.BACK.value)
 _AWAITS_IMAGE = select(servers.c.id).select_from(servers.join(
     migrations, migrations.c.id == servers.c.migration_id).join(hosts, hosts.c.id == migrations.c.dest_id)).where(
@@ -118,7 +120,7 @@ def documents(tx: Tx, machine_id: str, host: str, since: int, epoch: int | None)
 def names_image(tx: Tx, machine_id: str, image_id: str) -> bool:
     """Whether a document of this machine names the image."""
     return any(tx.one(statement, machine=machine_id, image=image_id) is not None
-               for statement in (_NAMES_IMAGE, _AWAITS_IMAGE, _COMES_BACK))
+               for statement in (_NAMES_IMAGE, _AWAITS_IMAGE, _COMES_BACK, _RESCUED_BY))
 
 
 def saves_image(tx: Tx, credential: str | None, image_id: str) -> str | None:
@@ -151,7 +153,7 @@ def desired(row: Row[Any], source: str = "", live: LiveMove | None = None) -> Se
         machine_type=properties.get("hw_machine_type"), hardware=_hardware(properties, row.flavor["extra_specs"]),
         soft_reboots=row.soft_reboots, hard_reboots=row.hard_reboots, rebuilds=row.rebuilds,
         resizes=row.resizes, kept_resize=row.kept_resize, restored_resize=row.restored_resize,
-        snapshot=row.snapshot_id, arrival=arrival, live=live)
+        snapshot=row.snapshot_id, arrival=arrival, live=live, rescue=_rescue(row))
 
 
 def _source(tx: Tx, row: Row[Any]) -> str:
@@ -168,6 +170,14 @@ def _root(row: Row[Any]) -> RootDisk | None:
     back = row.shelve == Shelve.BACK and row.shelved_image_id is not None
     id, image = (str(row.shelved_image_id), row.shelved_image) if back else (str(row.image_id), row.image)
     return _of_image(id, image, size_gib=row.root_gib, bus=bus, flat=bool(row.root_flat))
+
+
+def _rescue(row: Row[Any]) -> RescueDisk | None:
+    if row.rescue is None:
+        return None
+    how: dict[str, Any] = row.rescue
+    return RescueDisk(number=how["number"], root=_of_image(row.rescue_image_id, how["image"], flat=True),
+                      stable=how["stable"], device=how["device"], bus=how["bus"])
 
 
 def _of_image(id: str, image: dict[str, Any], **values: Any) -> RootDisk:

@@ -267,6 +267,8 @@ def _leave(tx: Tx, server: ServerRow, how: Evacuate) -> dict[str, Any]:
             values.update(_RESIZE_KEPT)
         migrations.change(tx, server["migration_id"],
                           Status.CONFIRMED if server["move"] is None else Status.ERROR, how.reason)
+    if server["rescue"] is not None:
+        values.update(rescue=None, rescue_image_id=None)
     if how.stopped:
         values.update(power=Power.STOPPED.value, power_generation=server["generation"] + 1)
     if server["snapshot_id"] is not None:

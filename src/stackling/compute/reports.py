@@ -161,7 +161,7 @@ def _observed(tx: Tx, guest: GuestReport) -> dict[str, Any]:
         "observed_hard_reboots": guest.hard_reboots, "observed_rebuilds": guest.rebuilds,
         "observed_step": guest.step[:255] if guest.step else None, "observed_error": guest.error,
         "observed_terminal": int(guest.terminal), "observed_at": tx.now, "started_at": guest.started_at,
-        **({"observed_resizes": guest.resizes} if guest.converged else {}),
+        **({"observed_resizes": guest.resizes, "observed_rescue": guest.rescue} if guest.converged else {}),
     }
 
 

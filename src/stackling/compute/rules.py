@@ -39,8 +39,8 @@ _TASKS = {
     (Power.SUSPENDED, "stopped"): "suspending",
     (Power.SUSPENDED, "paused"): "suspending",
 }
-_TRANSIENT = ("migrating", "image_uploading", "resize_migrating", "resize_finish", "rebuilding", "rebooting_hard",
-              "rebooting")
+_TRANSIENT = ("rescuing", "migrating", "image_uploading", "resize_migrating", "resize_finish", "rebuilding",
+              "rebooting_hard", "rebooting")
 """What is done under way of these is no state of the server: it counts as what it shall be."""
 _STATUSES: dict[str, dict[str | None, str]] = {
     "active": {None: "ACTIVE", "rebooting": "REBOOT", "reboot_pending": "REBOOT", "reboot_started": "REBOOT",
@@ -143,6 +143,10 @@ def _task_of_counters(server: Mapping[str, Any]) -> str | None:
         return "migrating"
     if server["move"] in ("migration", "resize") and server["held"] and not server["restored_resize"]:
         return "resize_migrating"
+    if server["rescue"] is not None and server["observed_rescue"] != server["rescues"]:
+        return "rescuing"
+    if server["rescue"] is None and server["observed_rescue"]:
+        return "unrescuing"
     if server["resizes"] > server["observed_resizes"]:
         return "resize_reverting" if server["restored_resize"] else "resize_finish"
     if server["snapshot_id"] is not None:
@@ -186,6 +190,8 @@ def _vm_state(server: Mapping[str, Any], seen: Power | None, task: str | None) -
     if task == "resize_reverting" or (
             task not in ("resize_finish", "resize_migrating") and server["old_flavor"] is not None):
         return "resized"
+    if task == "unrescuing" or (server["rescue"] is not None and task != "rescuing"):
+        return "rescued"
     if seen is None or seen is Power.ABSENT or task in _TRANSIENT:
         return _VM_STATES[Power(server["power"])]
     return _VM_STATES[seen]

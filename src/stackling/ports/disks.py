@@ -68,6 +68,15 @@ class InstanceDisks(Protocol):
         """Keep no earlier state of the root disk but that before ``kept_resize``; the guest is off."""
         ...
 
+    def make_rescue(self, server: ServerDesired, progress: Callable[[str], None]) -> None:
+        """Make the disk ``server.rescue`` and drop earlier ones; the guest is off. Nothing when it is there. Raises as
+        ``make`` does."""
+        ...
+
+    def drop_rescue(self, server: ServerDesired) -> None:
+        """Remove rescue disks; the guest is off. Raises ``HypervisorError``."""
+        ...
+
     def export(self, server: ServerDesired) -> None:
         """Copy the root disk as it is now, flat and in qcow2, for the image ``server.snapshot``; the guest is paused
         or off. Nothing when the copy is there. Raises ``HypervisorError``."""

@@ -63,6 +63,20 @@ class RootDisk(Struct, frozen=True):
     flat: bool = False                      # made whole: it must not need its image later on
 
 
+class RescueDisk(Struct, frozen=True):
+    """A disk made of an image that the guest boots from, with its own disks beside it.
+
+    ``stable``: its own disks stay where they are and this one is added behind them, as *device* (disk or cdrom) on
+    *bus* ("": the usual one); otherwise it takes the root disk's place, and the root disk comes second.
+    """
+
+    number: int
+    root: RootDisk
+    stable: bool = False
+    device: str = "disk"
+    bus: str = ""
+
+
 class MetadataDocument(Struct, frozen=True):
     """What the metadata service and the config drive show (OpenStack's ``meta_data.json`` and its parts)."""
 
@@ -151,6 +165,7 @@ class ServerDesired(Struct, frozen=True):
     kept_resize: int = 0                    # the resize before which the root disk is kept as it was (0: none is)
     restored_resize: int = 0                # the next resize first brings back what was kept before this one
     snapshot: str | None = None             # the image that the root disk is to be saved as, once for each id
+    rescue: RescueDisk | None = None        # another disk to boot from; another number switches the guest off for it
     resume_on_boot: bool = True             # resume_guests_state_on_host_boot
     stop_timeout: int = 60                  # seconds that the guest gets to shut down before it is switched off
 
@@ -213,6 +228,7 @@ class GuestReport(Struct, frozen=True):
     hard_reboots: int = 0
     rebuilds: int = 0
     resizes: int = 0
+    rescue: int = 0                         # the number of the rescue disk that it boots from (0: its own)
     snapshot: str | None = None             # the last image whose data was handed over (or wasn't wanted any more)
     started_at: str | None = None
     nics: tuple[str, ...] = ()              # port ids that are plugged in

@@ -60,6 +60,7 @@ class GuestDisks:
     ephemeral: Path | RbdDisk | None = None
     swap: Path | RbdDisk | None = None
     config_drive: Path | RbdDisk | None = None
+    rescue: Path | RbdDisk | None = None
 
 
 class HypervisorError(Exception):

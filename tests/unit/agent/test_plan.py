@@ -13,7 +13,7 @@ from stackling.agent.plan import Asked, Done, Observed, plan
 from stackling.core.ids import new_id
 from stackling.drivers.simulated.disks import SimulatedDisks
 from stackling.drivers.simulated.hypervisor import SimulatedHypervisor
-from stackling.ports.document import Nic, Power, ServerDesired
+from stackling.ports.document import Nic, Power, RescueDisk, RootDisk, ServerDesired
 
 NICS = tuple(Nic(port_id=f"port-{n}", mac=f"fa:16:3e:00:00:0{n}", network_id="n") for n in range(3))
 POWERS = (Power.RUNNING, Power.STOPPED, Power.PAUSED, Power.SUSPENDED)
@@ -87,6 +87,12 @@ class Machine:
                 hypervisor.undefine(id)
             case p.Wipe():
                 self.disks.remove(id)
+            case p.MakeRescue():
+                assert self.power(desired) in (Power.STOPPED, Power.ABSENT)
+                self.disks.make_rescue(desired, lambda _: None)
+            case p.DropRescue():
+                assert self.power(desired) in (Power.STOPPED, Power.ABSENT)
+                self.disks.drop_rescue(desired)
             case p.Refuse(reason):
                 raise AssertionError(reason)
 
@@ -113,14 +119,18 @@ def as_asked(machine: Machine, desired: ServerDesired) -> None:
     power = seen.guest.power
     assert power is desired.power or (desired.power is Power.SUSPENDED and power is Power.STOPPED)
     assert seen.disks == desired.rebuilds
+    rescue = desired.rescue.number if desired.rescue else 0
+    assert (machine.done.rescue, machine.disks.rescues.get(desired.id, 0)) == (rescue, rescue)
     assert (machine.done.soft_reboots, machine.done.hard_reboots) == (desired.soft_reboots, desired.hard_reboots)
     if power is not Power.SUSPENDED:
         assert set(seen.guest.nics) == {nic.port_id for nic in desired.nics}
 
 
+RESCUE = RescueDisk(number=1, root=RootDisk(image_id="i", image_format="raw", image_size=1, image_checksum=""))
 CHANGES: list[dict[str, Any]] = [
     *({"power": power} for power in POWERS), {"soft_reboots": 1, "power": Power.RUNNING},
     {"hard_reboots": 1, "power": Power.RUNNING}, {"rebuilds": 1}, {"nics": NICS}, {"nics": ()}, {"nics": NICS[1:]},
+    {"rescue": RESCUE}, {"rescue": RESCUE, "nics": NICS},
     {"rebuilds": 2, "nics": NICS[1:], "hard_reboots": 2, "power": Power.PAUSED}, {"present": False}, {"name": "x"},
 ]
 

@@ -10,7 +10,7 @@ import pytest
 
 from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml
 from stackling.drivers.libvirt.hardware import choose
-from stackling.ports.document import Nic, RootDisk, ServerDesired
+from stackling.ports.document import Nic, RescueDisk, RootDisk, ServerDesired
 from stackling.ports.hypervisor import GuestDisks, GuestRefused, RbdDisk
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -30,6 +30,9 @@ def rbd(kind: str) -> RbdDisk:
     return RbdDisk("disks", f"6f1c7d1e.0-1-7.{kind}", Path("/etc/stackling/ceph/ceph.conf"), "stackling-m1")
 
 
+ROOT = RootDisk(image_id="i", image_format="raw", image_size=1, image_checksum="")
+RESCUE_DISKS = GuestDisks(root=Path("/i/root.0.qcow2"), ephemeral=Path("/i/e.raw"), config_drive=Path("/i/c.iso"),
+                          rescue=Path("/i/rescue.1.qcow2"))
 CASES: dict[str, tuple[ServerDesired, GuestDisks, Platform]] = {
     "tcg": (server(), DISKS, TCG),
     "kvm": (server(vcpus=4, hardware={"hw_vif_multiqueue_enabled": "true", "hw_qemu_guest_agent": "yes",
@@ -39,6 +42,9 @@ CASES: dict[str, tuple[ServerDesired, GuestDisks, Platform]] = {
                   root=RootDisk(image_id="i", image_format="raw", image_size=1, image_checksum="", bus="scsi")),
            GuestDisks(root=Path("/i/root.0.qcow2"), ephemeral=Path("/i/e.raw"), swap=Path("/i/s.raw"),
                       config_drive=Path("/i/c.iso")), TCG),
+    "rescue": (server(rescue=RescueDisk(number=1, root=ROOT)), RESCUE_DISKS, TCG),
+    "stable-rescue": (server(rescue=RescueDisk(number=1, root=ROOT, stable=True, device="cdrom", bus="usb")),
+                      RESCUE_DISKS, TCG),
     "rbd": (server(), GuestDisks(root=rbd("root"), ephemeral=rbd("ephemeral"), config_drive=rbd("config")),
             Platform(kvm=False, sockets=Path("/run/guests"), secret="6f1c7d1e-0000-4000-8000-0000000000ff")),
 }

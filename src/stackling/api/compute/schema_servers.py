@@ -215,6 +215,7 @@ def security_group(action: str) -> Schemas:
     return always(only(action, only("name", {"type": "string", "minLength": 1}), more=True))
 
 
+RESCUE = always(only("rescue", {**obj({"adminPass": TEXT, "rescue_image_ref": UUID}), "type": ["object", "null"]}))
 _ZONE_OR_NULL = {"type": ["string", "null"]}
 UNSHELVE = Schemas({
     (2, 0): only("unshelve", ANY),

@@ -21,6 +21,7 @@ from stackling.compute import (
     changes,
     hosts,
     rebuild,
+    rescue,
     resize,
     servers,
     shelving,
@@ -220,6 +221,16 @@ def _shelve_offload(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
     shelving.offload_server(tx, call.ctx, server)
 
 
+def _rescue(tx: Tx, call: Call, server: ServerRow, value: Any) -> Reply:
+    given: Json = value or {}
+    rescue.rescue_server(tx, call.ctx, server, given.get("rescue_image_ref"))
+    return Reply({"adminPass": given.get("adminPass") or secrets.token_urlsafe(9)}, 200)
+
+
+def _unrescue(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+    rescue.unrescue_server(tx, call.ctx, server)
+
+
 def _unshelve(tx: Tx, call: Call, server: ServerRow, value: Any) -> None:
     given: Json = cast("Json", value) if isinstance(value, dict) and call.version >= (2, 77) else {}
     zone, host = given.get("availability_zone"), given.get("host")
@@ -242,12 +253,6 @@ def _gone(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
 
 _CONSOLE = _not_offered("Remote consoles aren't offered by this cloud yet; os-getConsoleOutput is.", Invalid)
 _V21, _V25, _V243 = (2, 1), (2, 5), (2, 43)
-
-NOT_OFFERED = {
-    "rescue": ("Rescue mode", "os-rescue"),
-    "unrescue": ("Rescue mode", "os-unrescue"),
-}
-"""Actions that are refused whatever they ask for, as a driver's missing feature is: name → (feature, rule)."""
 ACTIONS: Mapping[str, ServerAction] = {
     "os-start": ServerAction(_perform(actions.START), "servers:start", schema.bare("os-start")),
     "os-stop": ServerAction(_perform(actions.STOP), "servers:stop", schema.bare("os-stop")),
@@ -294,8 +299,8 @@ ACTIONS: Mapping[str, ServerAction] = {
     "unshelve": ServerAction(_unshelve, "os-shelve:unshelve", schema.UNSHELVE),
     "createImage": ServerAction(_create_image, "servers:create_image", schema.CREATE_IMAGE),
     "createBackup": ServerAction(_create_backup, "os-create-backup", schema.CREATE_BACKUP),
-    **{name: ServerAction(_not_offered(f"{what} isn't offered by this cloud yet.", Invalid), rule, schema.bare(name))
-       for name, (what, rule) in NOT_OFFERED.items()},
+    "rescue": ServerAction(_rescue, "os-rescue", schema.RESCUE, 200),
+    "unrescue": ServerAction(_unrescue, "os-unrescue", schema.bare("unrescue")),
     "restore": ServerAction(
         _not_offered("Deleted servers aren't kept by this cloud (no reclaim interval).", Conflict),
         "os-deferred-delete:restore", schema.bare("restore")),

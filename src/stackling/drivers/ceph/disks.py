@@ -50,6 +50,7 @@ COPY_SECONDS = 3600.0
 TRASH_SECONDS = 60.0        # how long a deleted disk can be fetched back
 DAY = 86_400.0
 KINDS = ("root", "ephemeral", "swap", "config")
+RESCUE = "rescue"           # and the number of the rescue disk
 
 
 class Marker(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -149,6 +150,23 @@ class RbdDisks:
             if name.startswith("before-resize-") and name != names.kept(server.kept_resize):
                 self._ask("drop_snapshot", name=root, snapshot=name)
 
+    def make_rescue(self, server: ServerDesired, progress: Callable[[str], None]) -> None:
+        if server.rescue is None:
+            return
+        name = self._name(server, f"{RESCUE}{server.rescue.number}")
+        for other in self._rescues(server.id):
+            if other != name:
+                self._ask("discard", name=other, delay=0.0)
+        if self._show(name) is None:
+            self._clone_root(server.rescue.root, name, progress)
+
+    def drop_rescue(self, server: ServerDesired) -> None:
+        for name in self._rescues(server.id):
+            self._ask("discard", name=name, delay=0.0)
+
+    def _rescues(self, server_id: str) -> list[str]:
+        return [name for name in self._disks_of(server_id) if name.rpartition(".")[2].startswith(RESCUE)]
+
     def export(self, server: ServerDesired) -> None:
         if server.root is None:
             raise GuestRefused("This server has no root disk of its own to save.")
@@ -177,7 +195,8 @@ class RbdDisks:
             return RbdDisk(self.pool, self._name(server, kind), access.conf, access.user)
 
         return GuestDisks(root=disk("root", server.root), ephemeral=disk("ephemeral", server.ephemeral_gib),
-                          swap=disk("swap", server.swap_mib), config_drive=disk("config", server.config_drive))
+                          swap=disk("swap", server.swap_mib), config_drive=disk("config", server.config_drive),
+                          rescue=disk(f"{RESCUE}{server.rescue.number}" if server.rescue else "", server.rescue))
 
     def remove(self, server_id: str, era: int, generation: int) -> None:
         marker, text = self._marker(server_id)

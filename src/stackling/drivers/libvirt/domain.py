@@ -67,8 +67,14 @@ def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Pl
     _text(domain, "on_crash", "destroy")
     devices = SubElement(domain, "devices")
     _text(devices, "emulator", platform.emulator)
-    _controllers(devices, hardware)
-    _disks(devices, disks, hardware, platform)
+    _controllers(devices, hardware, usb=server.rescue is not None and hardware.rescue_bus == "usb")
+    if server.rescue is not None and not server.rescue.stable:
+        found = GuestDisks(disks.rescue, disks.root, None, disks.config_drive)
+        _disks(devices, found, hardware, platform, second="qcow2")
+    else:
+        _disks(devices, disks, hardware, platform)
+    if server.rescue is not None and server.rescue.stable and disks.rescue is not None:
+        _rescue(devices, disks.rescue, hardware, platform)
     for nic in server.nics:
         devices.append(_interface(nic, server.vcpus, hardware, platform))
     _consoles(devices, server.id, log, hardware, platform)
@@ -105,7 +111,8 @@ def _printable(text: str) -> str:
 def _system(domain: Element, server: ServerDesired, hardware: Hardware) -> None:
     system = SubElement(domain, "os", {"firmware": "efi"} if hardware.uefi else {})
     _text(system, "type", "hvm", arch="x86_64", machine=hardware.machine)
-    SubElement(system, "boot", dev="hd")
+    if server.rescue is None or not server.rescue.stable:
+        SubElement(system, "boot", dev="hd")
     if hardware.boot_menu:
         SubElement(system, "bootmenu", enable="yes", timeout="3000")
     SubElement(system, "smbios", mode="sysinfo")
@@ -134,20 +141,35 @@ def _processor(domain: Element, hardware: Hardware, platform: Platform) -> None:
         SubElement(cpu, "topology", sockets=sockets, dies="1", cores=cores, threads=threads)
 
 
-def _controllers(devices: Element, hardware: Hardware) -> None:
+def _controllers(devices: Element, hardware: Hardware, *, usb: bool) -> None:
     if hardware.q35:
         SubElement(devices, "controller", type="pci", model="pcie-root")
         for _ in range(SPARE_PORTS):
             SubElement(devices, "controller", type="pci", model="pcie-root-port")
-    SubElement(devices, "controller", type="usb", model="none")
-    if "scsi" in (hardware.disk_bus, hardware.cdrom_bus):
+    SubElement(devices, "controller", type="usb", model="qemu-xhci" if usb else "none")
+    if "scsi" in (hardware.disk_bus, hardware.cdrom_bus, hardware.rescue_bus):
         SubElement(devices, "controller", type="scsi", model="virtio-scsi")
 
 
-def _disks(devices: Element, disks: GuestDisks, hardware: Hardware, platform: Platform) -> None:
-    names = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
+_NAMES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd", "usb": "sd"}
+
+
+def _rescue(devices: Element, where: Path | RbdDisk, hardware: Hardware, platform: Platform) -> None:
+    """The rescue disk behind the others, to boot from."""
+    disk = _disk(devices, where, hardware.rescue_device, "qcow2", platform)
+    letter = "c" if hardware.rescue_bus == "ide" else "y"
+    SubElement(disk, "target", dev=f"{_NAMES[hardware.rescue_bus]}{letter}", bus=hardware.rescue_bus)
+    SubElement(disk, "boot", order="1")
+    if hardware.rescue_device == "cdrom":
+        SubElement(disk, "readonly")
+
+
+def _disks(devices: Element, disks: GuestDisks, hardware: Hardware, platform: Platform, *,
+           second: str = "raw") -> None:
+    """The disks in the order in which the guest finds them; *second* is the format of the second one."""
+    names = _NAMES
     letters = iter("abcdefgh")
-    for where, format in ((disks.root, "qcow2"), (disks.ephemeral, "raw"), (disks.swap, "raw")):
+    for where, format in ((disks.root, "qcow2"), (disks.ephemeral, second), (disks.swap, "raw")):
         if where is None:
             continue
         disk = _disk(devices, where, "disk", format, platform, discard="unmap")

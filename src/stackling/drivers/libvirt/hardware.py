@@ -14,6 +14,8 @@ from stackling.ports.document import ServerDesired
 from stackling.ports.hypervisor import GuestRefused
 
 DISK_BUSES = ("virtio", "scsi", "sata", "ide")
+RESCUE_BUSES = (*DISK_BUSES, "usb")
+RESCUE_DEVICES = ("disk", "cdrom")
 VIF_MODELS = ("virtio", "e1000", "e1000e", "rtl8139")
 VIDEO_MODELS = ("vga", "virtio", "cirrus", "none")
 WATCHDOG_ACTIONS = ("reset", "poweroff", "pause", "none")
@@ -37,6 +39,8 @@ class Hardware:
     watchdog: str | None = None
     multiqueue: bool = False
     topology: tuple[int, int, int] | None = None
+    rescue_device: str = "disk"
+    rescue_bus: str = "virtio"
 
     @property
     def q35(self) -> bool:
@@ -69,7 +73,19 @@ def choose(server: ServerDesired) -> Hardware:
         watchdog=(_wish(wishes, "hw:watchdog_action", WATCHDOG_ACTIONS)
                   or _wish(wishes, "hw_watchdog_action", WATCHDOG_ACTIONS)),
         multiqueue=wishes.get("hw_vif_multiqueue_enabled", "false").lower() in _TRUE,
-        topology=_topology(wishes, server.vcpus))
+        topology=_topology(wishes, server.vcpus), **_rescue(server, q35))
+
+
+def _rescue(server: ServerDesired, q35: bool) -> dict[str, str]:
+    """What the rescue disk is plugged in as. ``ide`` and ``sata`` are the machine's own bus for old disks."""
+    if server.rescue is None:
+        return {}
+    device, bus = server.rescue.device, server.rescue.bus
+    _one_of("hw_rescue_device", device, RESCUE_DEVICES)
+    bus = _one_of("hw_rescue_bus", bus, RESCUE_BUSES) if bus else "virtio"
+    if bus in ("ide", "sata") or (bus == "virtio" and device == "cdrom"):
+        bus = "sata" if q35 else "ide"
+    return {"rescue_device": device, "rescue_bus": bus}
 
 
 def _one_of(name: str, value: str, offered: tuple[str, ...]) -> str:

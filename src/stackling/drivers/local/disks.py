@@ -41,6 +41,7 @@ class _Files:
     ephemeral: Path | None
     swap: Path | None
     config_drive: Path | None
+    rescue: Path | None
 
 
 class LocalDisks:
@@ -111,6 +112,24 @@ class LocalDisks:
             if name != _kept_name(server.kept_resize):
                 _tool("qemu-img", "snapshot", "-d", name, str(root))
 
+    def make_rescue(self, server: ServerDesired, progress: Callable[[str], None]) -> None:
+        target = self._files(server).rescue
+        if server.rescue is None or target is None:
+            return
+        try:
+            for path in self._directory(server.id).glob("rescue.*"):
+                if path != target:
+                    path.unlink(missing_ok=True)
+            if not target.exists():
+                with self._cache.base(server.rescue.root, progress) as base:
+                    self._copy(server.rescue.root, base, target)
+        except OSError as error:
+            raise HypervisorError(f"the rescue disk can't be made: {error.strerror}: {error.filename}") from None
+
+    def drop_rescue(self, server: ServerDesired) -> None:
+        for path in self._directory(server.id).glob("rescue.*"):
+            path.unlink(missing_ok=True)
+
     def export(self, server: ServerDesired) -> None:
         root, target = self._files(server).root, self.exported(server)
         if target.exists():
@@ -132,7 +151,7 @@ class LocalDisks:
 
     def paths(self, server: ServerDesired) -> GuestDisks:
         files = self._files(server)
-        return GuestDisks(files.root, files.ephemeral, files.swap, files.config_drive)
+        return GuestDisks(files.root, files.ephemeral, files.swap, files.config_drive, files.rescue)
 
     def remove(self, server_id: str, era: int, generation: int) -> None:
         directory = self._directory(server_id)
@@ -161,7 +180,8 @@ class LocalDisks:
             root=directory / f"root.{number}.qcow2" if server.root else None,
             ephemeral=directory / f"ephemeral.{number}.raw" if server.ephemeral_gib else None,
             swap=directory / f"swap.{number}.raw" if server.swap_mib else None,
-            config_drive=directory / f"config.{number}.iso" if server.config_drive else None)
+            config_drive=directory / f"config.{number}.iso" if server.config_drive else None,
+            rescue=directory / f"rescue.{server.rescue.number}.qcow2" if server.rescue else None)
 
     def _directory(self, server_id: str) -> Path:
         if "/" in server_id or server_id.startswith("."):

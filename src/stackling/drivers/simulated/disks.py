@@ -27,6 +27,7 @@ class SimulatedDisks:
     def __init__(self, state_dir: Path | None = None, storage: str = "local") -> None:
         self.storage = storage
         self._made: dict[str, int] = {}
+        self.rescues: dict[str, int] = {}
         self._failing: list[Exception] = []
         self._journal: Journal | None = None
         self._records = 0
@@ -58,6 +59,15 @@ class SimulatedDisks:
     def forget_kept(self, server: ServerDesired) -> None:
         pass
 
+    def make_rescue(self, server: ServerDesired, progress: Callable[[str], None]) -> None:
+        if self._failing:
+            raise self._failing.pop(0)
+        if server.rescue is not None:
+            self.rescues[server.id] = server.rescue.number
+
+    def drop_rescue(self, server: ServerDesired) -> None:
+        self.rescues.pop(server.id, None)
+
     def export(self, server: ServerDesired) -> None:
         if self._failing:
             raise self._failing.pop(0)
@@ -76,12 +86,14 @@ class SimulatedDisks:
 
     def paths(self, server: ServerDesired) -> GuestDisks:
         where = Path("/simulated") / server.id
-        return GuestDisks(root=where / "root" if isinstance(server.root, RootDisk) else None)
+        return GuestDisks(root=where / "root" if isinstance(server.root, RootDisk) else None,
+                          rescue=where / "rescue" if server.rescue else None)
 
     def guard(self, server: ServerDesired, era: int = 1) -> None:
         """Nobody else has them."""
 
     def remove(self, server_id: str, era: int = 1, generation: int = 0) -> None:
+        self.rescues.pop(server_id, None)
         if server_id in self._made:
             self._put(f'"{server_id} -"')
 

@@ -100,7 +100,8 @@ servers = Table(
     Column("shelved_image", Json),                                # as ``image``, once it has its data
     Column("offload_at", Double),                                 # when a shelved server leaves its host
     Column("root_flat", SmallInteger, nullable=False, default=0, server_default="0"),   # made without a base
-    Column("rescue", Json),                                       # what it boots meanwhile: compute.rescue
+    Column("rescue_image_id", Id),                                # that it boots meanwhile
+    Column("rescue", Json),                                       # how: compute.rescue
     Column("rescues", Integer, nullable=False, default=0, server_default="0"),
     Column("move", String(16)),                                   # under way: compute.migrations.Type
     Column("migration_id", BigId),                                # of that move, or of a resize to be confirmed

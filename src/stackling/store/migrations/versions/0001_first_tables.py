@@ -1171,6 +1171,7 @@ def upgrade() -> None:
         sa.Column("shelved_image", types.Json(), nullable=True),
         sa.Column("offload_at", sa.Double(), nullable=True),
         sa.Column("root_flat", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("rescue_image_id", types.Id, nullable=True),
         sa.Column("rescue", types.Json(), nullable=True),
         sa.Column("rescues", sa.Integer(), server_default="0", nullable=False),
         sa.Column("move", sa.String(length=16), nullable=True),
