@@ -14,12 +14,13 @@ import pytest
 from stackling.cli.main import run
 from stackling.compute import facade as compute
 from stackling.core import clock
-from stackling.deploy.cluster import description, member, remote, secrets, token
+from stackling.deploy.cluster import description, member, remote, secrets, setup, token
 from stackling.deploy.cluster.description import Cluster, ClusterError, Machine
 from stackling.deploy.cluster.paths import Paths
 from stackling.main import entrance, peers
 from stackling.main.first_start import FLEET
 from stackling.main.joining import Joining
+from stackling.main.returning import Returning
 from stackling.main.tls import Tls
 from stackling.store.database import Database
 from tests.cluster.test_listeners import serving, tell
@@ -70,7 +71,7 @@ def world(tmp_path: Path, sqlite: Database, monkeypatch: pytest.MonkeyPatch, cap
         monkeypatch.setattr(remote, "PUBLIC_PORT", stack.enter_context(
             serving(entrance.public(tell, joining), own, mutual=False)))
         monkeypatch.setattr(remote, "INTERNAL_PORT", stack.enter_context(
-            serving(peers.checked(entrance.internal(tell, joining)), own, mutual=True)))
+            serving(peers.checked(entrance.internal(tell, joining, Returning(sqlite))), own, mutual=True)))
         yield found
 
 
@@ -108,6 +109,21 @@ def test_the_others_follow(world: World) -> None:
         assert str(world.paths(name).cluster) in said
         assert world.paths(name).cluster.read_text() == world.paths("c3").cluster.read_text()
         assert world.command("cluster", "sync", on=name)[1] == "this machine is up to date"
+
+
+def test_who_changes_the_description_learns_who_follows(world: World) -> None:
+    said: list[str] = []
+    remote.replace(world.m1, remote.Described(2, CLUSTER))
+    assert world.command("cluster", "sync")[0] == 0
+    assert setup.await_followers(world.m1, 0.0, said.append) == ("c2",)
+
+    def follow(names: str) -> None:
+        said.append(names)
+        assert world.command("cluster", "sync", on="c2")[0] == 0
+
+    assert setup.await_followers(world.m1, 60.0, follow) == ()
+    assert said == ["c2"]
+    assert remote.described(world.m1).followed == {"m1": 2, "c2": 2}
 
 
 def test_a_token_is_for_one_machine_which_may_ask_again(world: World) -> None:
@@ -188,7 +204,7 @@ def test_a_stolen_credential_alone_opens_nothing(world: World) -> None:
 def test_a_new_description_is_taken_in_order(world: World, tmp_path: Path) -> None:
     new = tmp_path / "new.toml"
     new.write_text(description.write(CLUSTER).replace('log_level = "info"', 'log_level = "debug"'))
-    assert world.command("cluster", "update", str(new)) == (0, "the description is at generation 2", "")
+    assert world.command("cluster", "update", "--no-wait", str(new)) == (0, "the description is at generation 2", "")
     assert description.read(world.m1.cluster).log_level == "debug"
     with pytest.raises(ClusterError, match="changed meanwhile"):
         remote.replace(world.m1, remote.Described(2, CLUSTER))

@@ -136,9 +136,10 @@ def sync(quiet: bool, root: Path) -> None:
 
 @command.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE")
+@click.option("--no-wait", is_flag=True, help="Don't wait for the other machines.")
 @root_option
-def update(source: Path, root: Path) -> None:
-    """Give the cluster another description (cluster.toml). Every machine follows it within two minutes.
+def update(source: Path, no_wait: bool, root: Path) -> None:
+    """Give the cluster another description (cluster.toml), and wait until every machine follows it.
 
     Machines get in by "join" only.
     """
@@ -149,7 +150,11 @@ def update(source: Path, root: Path) -> None:
             raise Problem(f"{', '.join(sorted(strangers))}: machines get in by `stackling cluster join`")
         remote.replace(paths, remote.Described(old.generation + 1, new))
         setup.sync(paths)
+        missing = () if no_wait else setup.await_followers(
+            paths, setup.FOLLOW_WITHIN, lambda names: click.echo(f"waiting for {names}", err=True))
     click.echo(f"the description is at generation {old.generation + 1}")
+    if missing:
+        click.echo(f"{', '.join(missing)} have not followed yet; they do when they are on")
 
 
 @command.command()

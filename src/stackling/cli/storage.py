@@ -35,12 +35,13 @@ def add() -> None:
               help="The cluster's ceph.conf.")
 @click.option("--keyring", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
               help="An administrator's keyring, or one with the keys that an administrator has made for us.")
+@click.option("--no-wait", is_flag=True, help="Don't wait until every machine of the cluster uses it.")
 @click.option("--images-only", is_flag=True, help="Servers' disks stay on their machines.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 @options.output_format
 @root_option
 def add_ceph(directory: StateDirectory, conf: Path, keyring: Path | None, images_only: bool, dry_run: bool, style: str,
-             root: Path) -> int:
+             root: Path, no_wait: bool) -> int:
     """Put images and servers' disks on a Ceph cluster.
 
     Makes two pools and restricted users, writes their keyrings (0600), sets the cloud's stores, and proves from this
@@ -72,6 +73,9 @@ def add_ceph(directory: StateDirectory, conf: Path, keyring: Path | None, images
             return FAILED
         with steps.step("the cloud's configuration"):
             next_ = here.set(prepared, disks=not images_only)
+        if not no_wait:
+            with steps.step("every machine uses it"):
+                next_ = here.await_followers(steps.note) or next_
         _show(style, done, written, found, next_)
     return 0
 

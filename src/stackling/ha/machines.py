@@ -143,6 +143,13 @@ def beat(tx: Tx, machine_id: str, boot_id: str) -> None:
     rows.seen(tx, machine_id, boot_id)
 
 
+def booted(tx: Tx, ref: str, boot_id: str) -> None:
+    """The machine of this name or id says that it has booted: a sign of life, and nothing more."""
+    row = rows.named(tx, ref)
+    if row is not None:
+        beat(tx, row.id, boot_id)
+
+
 def is_fenced(tx: Tx, machine_id: str) -> bool:
     """Whether a proof is in force, which must end (``heard_of``) before the machine gets any answer."""
     return rows.state(tx, machine_id) is State.FENCED

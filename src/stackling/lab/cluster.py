@@ -112,7 +112,7 @@ def _add_ceph(lab: Lab, first: Machine) -> None:
         target.touch(0o600)
         target.write_bytes(path.read_bytes())
     first.run(["stackling", "storage", "add", "ceph", "--conf", "/run/lab/ceph.conf", "--keyring",
-               "/run/lab/admin.keyring"], timeout=READY_WITHIN)
+               "/run/lab/admin.keyring", "--no-wait"], timeout=READY_WITHIN)
 
 
 def _follow(machine: Machine) -> None:

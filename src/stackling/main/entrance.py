@@ -13,6 +13,7 @@ from stackling.core.errors import Invalid, StacklingError, TooLarge
 
 if TYPE_CHECKING:
     from stackling.main.joining import Joining
+    from stackling.main.returning import Returning
 
 log = logging.getLogger(__name__)
 App = Callable[..., Awaitable[None]]
@@ -35,7 +36,7 @@ def public(app: App, joining: Joining) -> App:
     return _before(app, answer)
 
 
-def internal(app: App, joining: Joining) -> App:
+def internal(app: App, joining: Joining, returning: Returning) -> App:
     """*app*, and what members ask; behind ``peers.checked``, which names them."""
     async def answer(scope: Any, receive: Any) -> Answer | None:
         headers = dict(scope["headers"])
@@ -48,6 +49,14 @@ def internal(app: App, joining: Joining) -> App:
                 from stackling.main.joining import Described
 
                 return await _json(joining.replace, machine, credential, await _body(receive, Described))
+            case "POST", "/internal/cluster/booted":
+                from stackling.main.returning import Booted
+
+                return await _json(returning.booted, machine, await _body(receive, Booted))
+            case "PUT", "/internal/cluster/followed":
+                from stackling.main.joining import Follows
+
+                return await _json(joining.follow, machine, credential, await _body(receive, Follows))
             case "GET", "/internal/cluster/ceph":
                 return await _json(joining.ceph, machine, credential)
             case "PUT", "/internal/cluster/ceph":

@@ -3,7 +3,8 @@
 On the public port, since who joins has no certificate yet: ``GET /cluster/ca`` (what the token's fingerprint is of)
 and ``POST /cluster/join`` (the token's id and secret, and who joins; answers with a ``Bundle``). On the internal
 port: ``POST /internal/cluster/tokens``, ``PUT /internal/cluster`` and ``PUT /internal/cluster/ceph`` for control
-machines, ``GET`` of the latter two for any machine.
+machines, ``GET`` of the latter two for any machine, and ``PUT /internal/cluster/followed``, by which each machine says
+which description it is at.
 
 Theory of operation. The description and the tokens are settings in the database; whoever changes them holds the guard
 ``cluster``. A token serves one machine until it expires: when the answer with the bundle is lost, the same machine asks
@@ -34,7 +35,7 @@ from stackling.main.first_start import FLEET
 from stackling.store.database import Database
 from stackling.store.transaction import Tx
 
-CLUSTER, TOKENS, CEPH = "cluster", "cluster_tokens", "ceph"
+CLUSTER, TOKENS, CEPH, FOLLOWED = "cluster", "cluster_tokens", "ceph", "cluster_followed"
 LONGEST = 7 * 86400.0           # seconds that a token may hold
 _REFUSED = "This token isn't valid, or no longer; `stackling cluster token` on a control machine makes a new one."
 
@@ -44,6 +45,18 @@ class Described(msgspec.Struct, frozen=True):
 
     generation: int
     cluster: Cluster
+
+
+class Told(Described, frozen=True):
+    """The same, and the generation that each machine has said to be at."""
+
+    followed: dict[str, int]
+
+
+class Follows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A machine is at the description of this generation."""
+
+    generation: int
 
 
 class NewToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,9 +96,13 @@ class Joining:
         """The authority's certificate, PEM."""
         return (self._paths.pki / "ca.crt").read_bytes()
 
-    def described(self, machine: str, credential: str | None) -> Described:
-        """The newest description. Raises ``Unauthorized``."""
-        return self._database.read(self._as_member, machine, credential, _read)
+    def described(self, machine: str, credential: str | None) -> Told:
+        """The newest description, and who follows it. Raises ``Unauthorized``."""
+        return self._database.read(self._as_member, machine, credential, _tell)
+
+    def follow(self, machine: str, credential: str | None, said: Follows) -> None:
+        """Remember which description *machine* is at. Raises ``Unauthorized``."""
+        self._database.write(self._as_member, machine, credential, lambda tx, _file: _follow(tx, machine, said))
 
     def replace(self, machine: str, credential: str | None, new: Described) -> Described:
         """Make *new* the description, when it follows the present one. Raises ``Conflict``, ``Forbidden``."""
@@ -147,6 +164,16 @@ class Joining:
 def _read(tx: Tx, file: Callable[[], Cluster]) -> Described:
     found = tx.setting(CLUSTER)
     return Described(1, file()) if found is None else msgspec.convert(found, Described)
+
+
+def _tell(tx: Tx, file: Callable[[], Cluster]) -> Told:
+    found = _read(tx, file)
+    return Told(found.generation, found.cluster, tx.setting(FOLLOWED) or {})
+
+
+def _follow(tx: Tx, machine: str, said: Follows) -> None:
+    tx.guard(FOLLOWED)
+    tx.set_setting(FOLLOWED, {**(tx.setting(FOLLOWED) or {}), machine: said.generation})
 
 
 def _write(tx: Tx, new: Described) -> Described:

@@ -69,7 +69,9 @@ class Plant:
         app = build_app(self._cloud(), services.internal(self))
         joining = self._joining()
         if joining is not None:
-            app = entrance.internal(app, joining)
+            from stackling.main.returning import Returning
+
+            app = entrance.internal(app, joining, Returning(self.database))
         images = self.deployment.images
         local = images if isinstance(images, LocalImages) else images.before
         if local.others:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,10 @@ class Target:
         """Let the cloud use it; what to do next, in words."""
         raise NotImplementedError
 
+    def await_followers(self, say: Callable[[str], None]) -> str:
+        """Wait until every machine uses it, telling *say* for whom; what is left to do, in words."""
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class OneMachine(Target):
@@ -95,7 +100,13 @@ class WholeCluster(Target):
             remote.replace(self.paths, Described(
                 newest.generation + 1, msgspec.structs.replace(newest.cluster, storage=storage)))
         setup.sync(self.paths)
-        return "Run `stackling cluster sync` on the other machines: each takes its key and the new description."
+        return "Every machine takes its key and the new description within two minutes, or by `stackling cluster sync`."
+
+    def await_followers(self, say: Callable[[str], None]) -> str:
+        if missing := setup.await_followers(self.paths, setup.FOLLOW_WITHIN, say):
+            return (f"{', '.join(missing)} have not followed yet: servers made there get local disks. They follow when "
+                    "they are on, or by `stackling cluster sync` there.")
+        return "Every machine uses it."
 
 
 def target(directory: StateDirectory, root: Path = Path("/")) -> Target:

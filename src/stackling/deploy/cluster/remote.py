@@ -22,10 +22,11 @@ _LARGEST = 4 << 20
 
 
 class Described(msgspec.Struct, frozen=True):
-    """A description with its generation."""
+    """A description with its generation, and the one that each machine has said to be at, by name."""
 
     generation: int
     cluster: Cluster
+    followed: dict[str, int] = {}
 
 
 def join(token: Token, machine: Machine) -> Bundle:
@@ -63,7 +64,13 @@ def described(paths: Paths) -> Described:
 
 def replace(paths: Paths, new: Described) -> None:
     """Make *new* the description of all. Raises ``ClusterError``."""
-    _member(paths, "PUT", "/internal/cluster", msgspec.to_builtins(new))
+    _member(paths, "PUT", "/internal/cluster",
+            {"generation": new.generation, "cluster": msgspec.to_builtins(new.cluster)})
+
+
+def follow(paths: Paths, generation: int) -> None:
+    """Say that this machine is at the description of *generation*. Raises ``ClusterError``."""
+    _member(paths, "PUT", "/internal/cluster/followed", {"generation": generation})
 
 
 def give_ceph(paths: Paths, conf: str, keys: dict[str, str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +14,12 @@ from pathlib import Path
 from stackling.deploy.ceph import install
 from stackling.deploy.ceph.files import CephFiles
 from stackling.deploy.cluster import description, layout, member, remote, systemd
-from stackling.deploy.cluster.description import PUBLIC_PORT, Cluster, Machine
+from stackling.deploy.cluster.description import PUBLIC_PORT, Cluster, ClusterError, Machine
 from stackling.deploy.cluster.paths import Paths
+from stackling.deploy.cluster.remote import Described
 
+FOLLOW_WITHIN = 120.0
+"""Seconds within which every machine that is on has followed: it looks once a minute or so."""
 PATIENCE = 3.0
 
 
@@ -48,8 +53,38 @@ def sync(paths: Paths) -> list[Path]:
     Raises ``ClusterError`` and ``CommandFailed``.
     """
     newest = remote.described(paths)
-    if newest.generation <= member.generation(paths):
-        return []
+    changed = _take(newest, paths) if newest.generation > member.generation(paths) else []
+    if newest.followed.get(paths.name, 0) < newest.generation:
+        remote.follow(paths, newest.generation)
+    return changed
+
+
+def await_followers(paths: Paths, seconds: float, say: Callable[[str], None]) -> tuple[str, ...]:
+    """Wait until every machine is at the newest description; those that aren't after *seconds*.
+
+    *say* is told who is waited for, whenever that changes. Raises ``ClusterError`` when nobody answers to the end.
+    """
+    deadline, said = time.monotonic() + seconds, None
+    while True:
+        try:
+            newest = remote.described(paths)
+        except ClusterError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)
+            continue
+        missing = tuple(machine.name for machine in newest.cluster.machines
+                        if newest.followed.get(machine.name, 0) < newest.generation)
+        if not missing or time.monotonic() > deadline:
+            return missing
+        if missing != said:
+            say(", ".join(missing))
+            said = missing
+        time.sleep(0.5)
+
+
+def _take(newest: Described, paths: Paths) -> list[Path]:
+    """Follow the description *newest*, with whatever has to be started again because of it."""
     changed = _take_ceph(newest.cluster, paths) + member.take(newest.generation, newest.cluster, paths)
     changed += set_up(paths, start=True)
     if paths.root == Path("/") and systemd.is_here():

@@ -32,9 +32,9 @@ def enable(units: Sequence[str], *, now: bool) -> None:
 
 
 def restart(units: Sequence[str]) -> None:
-    """Start those of *units* again that run. Raises ``CommandFailed``."""
+    """Start those of *units* again that run, and wait until they do. Raises ``CommandFailed``."""
     if units:
-        run("systemctl", "try-restart", "--no-block", *units, timeout=60.0)
+        run("systemctl", "try-restart", *units, timeout=100.0)
 
 
 def disable(units: Iterable[str]) -> None:

@@ -9,11 +9,12 @@ from stackling.deploy.cluster.paths import ConfigFile, Paths
 AGENTS = ("agent", "control", "database", "host", "ovn", "rabbitmq")
 _LIBRARY = "usr/lib/ocf/lib/stackling"
 _DIRECTORY = "usr/lib/ocf/resource.d/stackling"
-PROGRAMS = ("fence-secret", "wait-for-members")
-_DROP_IN = f"""\
+PROGRAMS = ("before-joining", "fence-secret", "wait-for-members")
+_BEFORE = {"corosync": "before-joining", "pacemaker": "wait-for-members"}
+_DROP_IN = """\
 # Written by Stackling.
 [Service]
-ExecStartPre=-/{_LIBRARY}/wait-for-members
+ExecStartPre=-/{program}
 TimeoutStartSec=infinity
 """
 _HEAD = """#!/usr/bin/python3 -IS
@@ -24,7 +25,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), {li
 
 def files(paths: Paths) -> list[ConfigFile]:
     """The agents ``ocf:stackling:*``, what they import, the script that tells a fence agent its secrets, and what
-    Pacemaker's start waits for."""
+    Corosync's and Pacemaker's starts wait for."""
     library, directory = paths.root / _LIBRARY, paths.root / _DIRECTORY
     found = [ConfigFile(library / "stackling_ocf" / source.name, source.read_bytes())
              for source in sorted(package("stackling.deploy.pacemaker.agents").iterdir(), key=lambda one: one.name)
@@ -40,8 +41,10 @@ resource.main({name}.AGENT)
 from stackling_ocf import {module}
 {module}.main()
 """), 0o755))
-    drop_in = paths.root / "etc/systemd/system/pacemaker.service.d/stackling.conf"
-    return [*found, ConfigFile(drop_in, _DROP_IN.encode())]
+    for unit, name in _BEFORE.items():
+        found.append(ConfigFile(paths.root / f"etc/systemd/system/{unit}.service.d/stackling.conf",
+                                _DROP_IN.format(program=f"{_LIBRARY}/{name}").encode()))
+    return found
 
 
 def _program(library: str, body: str) -> bytes:
