@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 BATCH = 0.003               # seconds that a change waits for others
 HEARTBEAT = 10.0            # seconds between two reports when nothing changes
 BLOCK = 1_000_000           # numbers reserved at a time
-TIMEOUT = 15.0
+TIMEOUT = 15.0              # seconds until another control node is asked, for a complete report
+SHORT = 5.0                 # the same for all others: a node that hangs must not make this machine look silent
 BACKOFF = (0.05, 1.0)
 
 
@@ -148,7 +149,8 @@ class Reporter:
                 machine=self._machine, boot_id=self._boot_id, sequence=await self._sequence.take(), host=self._host,
                 epoch=self._source.epoch, document_generation=self._source.generation, guests=tuple(sent.values()),
                 complete=complete, inventory=inventory, address=self._address)
-            answer = await self._lane.request("POST", self._path, msgspec.json.encode(report), timeout=TIMEOUT)
+            answer = await self._lane.request("POST", self._path, msgspec.json.encode(report),
+                                              timeout=TIMEOUT if complete else SHORT)
             if answer.status >= 300:
                 log.warning("control refused a report of %s with %d: %s", self._host, answer.status, answer.body[:200])
                 return None, inventory
