@@ -28,6 +28,7 @@ from stackling.api.image.service import service as image_service
 from stackling.api.internal.service import Wakeups
 from stackling.api.internal.service import service as internal_service
 from stackling.api.network.service import service as network_service
+from stackling.api.placement.service import service as placement_service
 from stackling.api.route import Route, Service
 from stackling.api.stackling.service import service as stackling_service
 from stackling.drivers.local.image_store import LocalImageStore
@@ -35,6 +36,7 @@ from stackling.identity import facade as identity_facade
 from stackling.identity.facade import Identity
 from stackling.store import timeline
 from stackling.store.database import Database
+from tests.api import hostile_belongings
 from tests.api.compute_world import World
 from tests.api.conftest import ADMIN_PASSWORD, PUBLIC_URL, Client, CloudUnderTest
 
@@ -45,7 +47,7 @@ LEAKS = re.compile(
     r'|File "|\.py\b|/stackling\.db|object at 0x|msgspec|NoneType|TypeError|KeyError'
 )
 PLACE = re.compile(r"\{(\w+)\}")
-SERVICES = ("identity", "compute", "network", "image", "stackling")
+SERVICES = ("identity", "compute", "network", "image", "placement", "stackling")
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class HostileWorld(World):
             image_service(),
             network_service(),
             compute_service(),
+            placement_service(),
             stackling_service(timeline.explain, timeline.owner),
             internal_service(wakeups),
         ]
@@ -99,6 +102,7 @@ class HostileWorld(World):
         self.victim = cloud.actor("demo", "member", "victim")
         self.reader = cloud.actor("demo", "reader", "reader")
         self.attacker = cloud.actor("elsewhere", "member", "attacker")
+        self.ids_so_far: dict[str, str] = {}
         self.ids = Belongings(self).ids
         for client in (self.victim, self.reader, self.attacker, self.admin):
             client.get("/network/v2.0/security-groups")  # makes each project's default group
@@ -246,6 +250,8 @@ class Belongings:
         self._network()
         self._image()
         self._compute()
+        self.world.ids_so_far = self.ids
+        self.ids |= hostile_belongings.add(self.world, self.make, MARK)
 
     def make(self, client: Client, path: str, body: Any, *, status: tuple[int, ...] = (200, 201, 202)) -> Any:
         answer = client.post(path, body, headers={"OpenStack-API-Version": "compute 2.37"})
@@ -406,7 +412,6 @@ class Belongings:
         self.ids |= {
             "image:images": made["id"],
             "image:tags": "blue",
-            "image:members": victim.project_id,
             "image:schemas": "image",
             "image_id": made["id"],
         }
@@ -514,6 +519,10 @@ def check_refusal(service: str, answer: Answer, what: object) -> str:
         (error,) = body.values()
         assert error["code"] == answer.status, (what, body)
         message = error["message"]
+    elif service == "placement":
+        (error,) = body["errors"]
+        assert error["status"] == answer.status, (what, body)
+        message = error["detail"]
     elif isinstance(body["error"], str):  # OAuth 2's own shape (RFC 6749, 5.2)
         assert set(body) == {"error", "error_description"}, (what, body)
         message = body["error_description"]

@@ -33,6 +33,11 @@ def services() -> list[str]:
                                     for path in stackling.api.__path__)]
 
 
+def file_name(service: str) -> str:
+    """The administrator's file for the service of that name: called like its package."""
+    return f"{service.replace('-', '')}.yaml"
+
+
 def defaults(service: str) -> Mapping[str, str]:
     """Its own rules by name."""
     return importlib.import_module(f"stackling.api.{service}.policy").RULES

@@ -64,7 +64,8 @@ def create_group(tx: Tx, id_: str, values: Mapping[str, Any]) -> EndpointGroup:
 
 def update_group(tx: Tx, group: EndpointGroup, values: Mapping[str, Any]) -> EndpointGroup:
     state.bump(tx)
-    tx.execute(update(endpoint_groups).where(_g.id == group.id).values(dict(values)))
+    if values:
+        tx.execute(update(endpoint_groups).where(_g.id == group.id).values(dict(values)))
     return get_group(tx, group.id)
 
 

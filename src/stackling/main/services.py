@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stackling.api import policies
 from stackling.api.route import Service
 from stackling.image.facade import ImageSettings
 
@@ -25,7 +26,7 @@ def public(plant: Plant) -> list[Service]:
              stackling(timeline.explain, timeline.owner, plant.deployment.availability)]
     if plant.deployment.policies is not None:
         for one in found:
-            one.policy.follow(plant.deployment.policies / f"{one.name}.yaml")
+            one.policy.follow(plant.deployment.policies / policies.file_name(one.name))
     return found
 
 

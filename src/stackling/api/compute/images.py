@@ -98,7 +98,7 @@ def _find(tx: Tx, call: Call) -> Image:
 
 def _own(tx: Tx, call: Call) -> Image:
     image = _find(tx, call)
-    if image.owner != call.ctx.project_id and not call.ctx.is_admin:
+    if not call.allowed("os_compute_api:images:change", {"project_id": image.owner}):
         raise Forbidden("You are not allowed to change the image.")
     return image
 

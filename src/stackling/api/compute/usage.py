@@ -31,7 +31,8 @@ def _instant(text: str | None, now: str) -> str:
 
 def _window(tx: Tx, call: Call) -> tuple[str, str]:
     now = instant(tx.time)
-    start, end = _instant(call.query.last("start"), now), _instant(call.query.last("end"), now)
+    later = instant(tx.time + 0.001)        # no window at all is one that has just begun
+    start, end = _instant(call.query.last("start"), now), _instant(call.query.last("end"), later)
     if not start < end:
         raise Invalid("Invalid start time. The start time cannot occur after the end time.")
     return start, min(end, now)

@@ -1,0 +1,131 @@
+"""More of what the victim and the cloud have, so that every route of every service has something real in its path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.api.hostile import HostileWorld
+
+Make = Callable[..., Any]
+V3, N, V, I = "/identity/v3", "/network/v2.0", "/compute/v2.1", "/image/v2"     # noqa: E741
+TAGGED = ("networks", "subnets", "ports", "routers", "floatingips", "security-groups", "subnetpools")
+UNNAMED = {
+    "network /v2.0/agents": "there are no agents of networks unless hosts report them",
+    "network /v2.0/flavors": "there are no flavors of routers",
+    "compute /v2.1/os-instance_usage_audit_log": "an instant, not an id",
+    "compute /v2.1/os-console-auth-tokens": "nobody has asked for a console",
+    "compute /v2.1/servers/{id}/consoles": "retired",
+    "compute /v2.1/os-agents": "retired",
+    "compute /v2.1/os-cells": "retired",
+    "compute /v2.1/os-certificates": "retired",
+    "compute /v2.1/os-cloudpipe": "retired",
+    "compute /v2.1/os-fixed-ips": "retired",
+    "compute /v2.1/os-floating-ip-dns": "retired",
+    "compute /v2.1/os-floating-ips-bulk": "retired",
+    "compute /v2.1/os-fping": "retired",
+    "compute /v2.1/os-security-group-default-rules": "retired",
+    "compute /v2.1/servers/{id}/os-volume_attachments": "it has no volume",
+    "compute /v2.1/servers/{id}/migrations": "it is not being moved",
+    "identity /v3/OS-OAUTH1/authorize": "a request that has been granted is gone",
+    "identity /v3/users/{user_id}/OS-OAUTH1/access_tokens/": "nobody has granted one; test_identity_signatures.py does",
+}
+"""Where nothing real can stand in a route's path, and why: by how ``service path`` begins."""
+
+
+def add(world: HostileWorld, make: Make, mark: str) -> dict[str, str]:
+    """Make them; ids as in ``Belongings``."""
+    return {**_identity(world, make), **_image(world, mark), **_network(world, make), **_compute(world, mark),
+            **_others(world)}
+
+
+def _done(answer: Any) -> Any:
+    assert answer.status_code < 300, answer.text
+    return answer
+
+
+def _identity(world: HostileWorld, make: Make) -> dict[str, str]:
+    admin, ids = world.admin, world.ids_so_far
+    project, user = world.victim.project_id, world.victim.user_id
+    group = make(admin, f"{V3}/OS-EP-FILTER/endpoint_groups", {"endpoint_group": {
+        "name": "hostile", "filters": {"region_id": "hostile"}}})
+    _done(admin.put(f"{V3}/OS-EP-FILTER/endpoint_groups/{group['id']}/projects/{project}"))
+    policy = make(admin, f"{V3}/policies", {"policy": {"blob": "{}", "type": "application/json"}})
+    of_policy = f"{V3}/policies/{policy['id']}/OS-ENDPOINT-POLICY"
+    service, region = ids["identity:services"], ids["identity:regions"]
+    _done(admin.put(f"{of_policy}/services/{service}/regions/{region}"))
+    _done(admin.put(f"{of_policy}/services/{service}"))
+    _done(admin.put(f"{of_policy}/endpoints/{ids['identity:endpoints']}"))
+    _done(admin.put(f"{V3}/OS-EP-FILTER/projects/{project}/endpoints/{ids['identity:endpoints']}"))
+    consumer = make(admin, f"{V3}/OS-OAUTH1/consumers", {"consumer": {"description": "hostile"}})
+    federation = f"{V3}/OS-FEDERATION"
+    rules = [{"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "REMOTE_USER"}]}]
+    for path, body in (
+        ("mappings/hostile", {"mapping": {"rules": rules}}),
+        ("identity_providers/hostile", {"identity_provider": {"enabled": True}}),
+        ("identity_providers/hostile/protocols/openid", {"protocol": {"mapping_id": "hostile"}}),
+        ("service_providers/hostile", {"service_provider": {"sp_url": "https://x/y", "auth_url": "https://x/z"}}),
+    ):
+        _done(admin.put(f"{federation}/{path}", body))
+    _done(admin.put(f"{V3}/domains/default/config", {"config": {"identity": {"driver": "ldap"}}}))
+    _done(admin.put(f"{V3}/projects/{project}/tags", {"tags": ["blue"]}))
+    _done(admin.put(f"{V3}/groups/{ids['identity:groups']}/users/{user}"))
+    return {
+        "identity:endpoint_groups": group["id"], "identity:policies": policy["id"],
+        "identity:consumers": consumer["id"],
+        "identity:identity_providers": "hostile", "identity:protocols": "openid", "identity:mappings": "hostile",
+        "identity:service_providers": "hostile", "identity:config": "identity", "identity:{group}": "driver",
+    }
+
+
+def _image(world: HostileWorld, mark: str) -> dict[str, str]:
+    admin, victim, image = world.admin, world.victim, world.ids_so_far["image:images"]
+    name = f"ns-{mark}"
+    _done(admin.post(f"{I}/metadefs/namespaces", {
+        "namespace": name, "visibility": "private", "owner": victim.project_id, "description": mark}))
+    _done(admin.post(f"{I}/metadefs/namespaces/{name}/objects", {"name": "object", "properties": {}}))
+    _done(admin.post(f"{I}/metadefs/namespaces/{name}/properties", {
+        "name": "property", "title": "Property", "type": "string"}))
+    _done(admin.post(f"{I}/metadefs/namespaces/{name}/tags/blue"))
+    _done(admin.post(f"{I}/metadefs/namespaces/{name}/resource_types", {"name": "OS::Nova::Server"}))
+    _done(victim.put(f"{I}/images/{image}/tags/blue"))
+    _done(victim.post(f"{I}/images/{image}/members", {"member": admin.project_id}))
+    staged = victim.post(f"{I}/images", {"name": "staged", "disk_format": "raw", "container_format": "bare"}).json()
+    _done(victim.put(f"{I}/images/{staged['id']}/stage", content=mark.encode() * 100,
+                     headers={"Content-Type": "application/octet-stream"}))
+    _done(victim.post(f"{I}/images/{staged['id']}/import", {"method": {"name": "glance-direct"}}))
+    task = victim.get(f"{I}/images/{staged['id']}/tasks").json()["tasks"][0]["id"]
+    return {
+        "image:namespaces": name, "image:objects": "object", "image:properties": "property",
+        "image:resource_types": "OS::Nova::Server", "image:metadefs": "namespace", "image:stores": "local",
+        "image:tasks": task, "image:members": admin.project_id,
+    }
+
+
+def _network(world: HostileWorld, make: Make) -> dict[str, str]:
+    victim, ids = world.victim, world.ids_so_far
+    for kind in TAGGED:
+        _done(victim.put(f"{N}/{kind}/{ids[f'network:{kind}']}/tags", {"tags": ["blue"]}))
+    rbac = make(victim, f"{N}/rbac-policies", {"rbac_policy": {
+        "object_type": "network", "object_id": ids["network:networks"], "action": "access_as_shared",
+        "target_tenant": world.admin.project_id}})
+    return {"network:rbac-policies": rbac["id"]}
+
+
+def _compute(world: HostileWorld, mark: str) -> dict[str, str]:
+    victim, admin, ids = world.victim, world.admin, world.ids_so_far
+    newest = {"OpenStack-API-Version": "compute 2.90"}
+    _done(victim.put(f"{V}/servers/{ids['compute:servers']}/tags", {"tags": ["blue"]}, headers=newest))
+    _done(admin.post(f"{V}/flavors/42/os-extra_specs", {"extra_specs": {"hw:cpu_policy": "shared"}}))
+    _done(victim.post(f"{V}/images/{ids['image:images']}/metadata", {"metadata": {"color": mark}}))
+    return {"compute:os-extra_specs": "hw:cpu_policy", "compute:images": ids["image:images"]}
+
+
+def _others(world: HostileWorld) -> dict[str, str]:
+    (machine,) = json.loads(world.admin.get("/stackling/v1/machines").text)["machines"][:1] or [{"name": "h1"}]
+    providers = world.admin.get("/placement/resource_providers", headers={"OpenStack-API-Version": "placement 1.39"})
+    return {"stackling:machines": machine["name"],
+            "placement:resource_providers": providers.json()["resource_providers"][0]["uuid"],
+            "placement:inventories": "VCPU"}
