@@ -188,6 +188,50 @@ def serve(address: str, port: str) -> int:
         connection.close()
 
 
+def named(port: str, name: str) -> int:
+    """Answer every TCP connection with a name."""
+    listener = socket.create_server(("0.0.0.0", int(port)))
+    print("ready", flush=True)
+    while True:
+        connection, _ = listener.accept()
+        connection.sendall(name.encode() + b"\n")
+        connection.close()
+
+
+def named_udp(port: str, name: str) -> int:
+    """Answer every datagram with a name."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    bound.bind(("0.0.0.0", int(port)))
+    print("ready", flush=True)
+    while True:
+        _, peer = bound.recvfrom(100)
+        bound.sendto(name.encode() + b"\n", peer)
+
+
+def ask(address: str, port: str, times: str = "1") -> int:
+    """Print who answers on each of so many connections; a dash where nobody does."""
+    for _ in range(int(times)):
+        try:
+            with socket.create_connection((address, int(port)), 3.5) as connection:
+                print(connection.recv(100).decode().strip() or "-")
+        except OSError:
+            print("-")
+    return 0
+
+
+def ask_udp(address: str, port: str, times: str = "1") -> int:
+    """The same by datagrams, each from another port."""
+    for _ in range(int(times)):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            asker.settimeout(1)
+            try:
+                asker.sendto(b"?", (address, int(port)))
+                print(asker.recv(100).decode().strip())
+            except OSError:
+                print("-")
+    return 0
+
+
 def echo(address: str, port: str) -> int:
     """Echo on one TCP connection after another."""
     listener = socket.create_server((address, int(port)))

@@ -27,7 +27,7 @@ from stackling.store.tables import metadata
 
 PUBLIC_URL = "http://cloud.test"
 ADMIN_PASSWORD = "correct horse battery staple"
-SERVICES = ("identity", "image", "network", "compute", "placement")
+SERVICES = ("identity", "image", "network", "compute", "placement", "loadbalancer")
 
 
 class Client:

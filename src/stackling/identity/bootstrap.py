@@ -20,6 +20,7 @@ SERVICES: Mapping[str, tuple[str, str]] = {
     "network": ("neutron", "$(public_url)s/network"),
     "image": ("glance", "$(public_url)s/image"),
     "placement": ("placement", "$(public_url)s/placement"),
+    "load-balancer": ("octavia", "$(public_url)s/load-balancer"),
     "stackling": ("stackling", "$(public_url)s/stackling/v1"),
 }
 """By type: name, and where it answers."""

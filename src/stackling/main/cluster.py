@@ -84,7 +84,7 @@ def _network(cluster: Cluster, paths: Paths) -> SimulatedNetwork | Northbound:
     if cluster.driver == "simulated":
         return SimulatedNetwork(paths.state / "fabric")
     identity = ovn.Layout(paths).identity
-    return Northbound(ovn.northbound(cluster), Tls(identity, identity, identity))
+    return Northbound(ovn.northbound(cluster), Tls(identity, identity, identity), ovn.southbound(cluster))
 
 
 def _machines(cluster: Cluster, known: Secrets) -> tuple[Registered, ...]:

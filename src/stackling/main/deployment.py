@@ -64,10 +64,12 @@ class SimulatedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Northbound:
-    """OVN's northbound database: remotes as OVSDB writes them, comma-separated."""
+    """OVN's northbound database, and the southbound one, which is only read: remotes as OVSDB writes them,
+    comma-separated."""
 
     remote: str
     tls: Tls | None = None
+    southbound: str | None = None
 
 
 # -- images

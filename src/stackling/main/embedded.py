@@ -67,7 +67,8 @@ def _network(directory: StateDirectory, configuration: Configuration) -> Simulat
         return SimulatedNetwork(directory.root / "fabric")
     from stackling.deploy.embedded import network
 
-    return Northbound(network.paths(directory).northbound)
+    paths = network.paths(directory)
+    return Northbound(paths.northbound, southbound=paths.southbound)
 
 
 def _external(configuration: Configuration) -> External:

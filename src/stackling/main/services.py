@@ -17,12 +17,13 @@ def public(plant: Plant) -> list[Service]:
     from stackling.api.compute.service import service as compute
     from stackling.api.identity.service import service as identity
     from stackling.api.image.service import service as image
+    from stackling.api.loadbalancer.service import service as load_balancer
     from stackling.api.network.service import service as network
     from stackling.api.placement.service import service as placement
     from stackling.api.stackling.service import service as stackling
     from stackling.store import timeline
 
-    found = [identity(plant.identity), compute(), network(), image(images(plant)), placement(),
+    found = [identity(plant.identity), compute(), network(), image(images(plant)), placement(), load_balancer(),
              stackling(timeline.explain, timeline.owner, plant.deployment.availability)]
     if plant.deployment.policies is not None:
         for one in found:

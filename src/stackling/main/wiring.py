@@ -118,9 +118,10 @@ class Plant:
     def _audited(self, fabric: Fabric) -> list[Any]:
         """The kinds whose backends the engine can list, to find what a stale turn left."""
         from stackling.image import kinds as image
+        from stackling.loadbalancer import kinds as load_balancer
         from stackling.network import kinds as network
 
-        return [*network.kinds(fabric), *image.kinds(
+        return [*network.kinds(fabric), *load_balancer.kinds(fabric), *image.kinds(
             self.image_store, require_format_match=self.deployment.require_image_format_match)]
 
     def _joining(self) -> Joining | None:
@@ -148,7 +149,8 @@ class Plant:
         from stackling.drivers.ovn.fabric import OvnFabric
 
         own = network.tls
-        return OvnFabric(network.remote, tls=(own.certificate, own.key, own.ca) if own else None)
+        return OvnFabric(network.remote, tls=(own.certificate, own.key, own.ca) if own else None,
+                         southbound=network.southbound)
 
     def _follow(self, fabric: Fabric) -> None:
         """Hear what changes in the fabric by itself; it may come later than we do."""

@@ -2,8 +2,10 @@
 
 Every function takes an open transaction first and does its part in it; the caller's rollback undoes it. Errors are
 ``core.errors`` with the status and the wording that Nova gives them, so compute passes them on unchanged.
+What load balancers need is in ``balancing``.
 When something about a server's ports changes (addresses, groups, floating IP, deleted, up or down) the work item
-``("server", server_id)`` is nudged.
+``("server", server_id)`` is nudged; when floating IPs or routers around a load balancer change, ``("load_balancer",
+id)``.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stackling.core.context import Context
-from stackling.network import proxy, quotas, server_ports, topology
+from stackling.network import balancing, proxy, quotas, server_ports, topology
 from stackling.network.attachment import (
     External,
     FloatingIP,
@@ -26,7 +28,8 @@ from stackling.store.transaction import Tx
 
 __all__ = [
     "External", "FloatingIP", "PortSubnet", "Requested", "RequestedNetwork", "ServerPort", "ServerToPlug",
-    "add_security_group", "allocate_floating_ip", "associate_floating_ip", "auto_floating_ip", "bind_server",
+    "add_security_group", "allocate_floating_ip", "associate_floating_ip", "auto_floating_ip", "balancing",
+    "bind_server",
     "bootstrap", "choose_networks", "default_topology", "disassociate_floating_ip", "fabric_changed", "get_floating_ip",
     "lift_quotas", "list_floating_ips", "metadata_networks", "plug_port", "plug_server", "plug_servers",
     "ports_of_servers", "release_auto_floating_ips", "release_floating_ip", "remove_security_group",

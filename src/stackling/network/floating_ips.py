@@ -15,7 +15,7 @@ from sqlalchemy import update as update_row
 from stackling.core.context import Context
 from stackling.core.errors import NotFound
 from stackling.core.ids import new_id
-from stackling.network import addresses, floating_release, networks, ports, quotas, rules
+from stackling.network import addresses, balanced, floating_release, networks, ports, quotas, rules
 from stackling.network.errors import bad_request, conflict, not_found
 from stackling.network.resources import FLOATING_IPS, NETWORKS, PORTS, SUBNETS
 from stackling.network.rows import Record, desired, moved, standard, touch
@@ -174,6 +174,8 @@ def _nudge_server(tx: Tx, port_id: str | None) -> None:
     port = PORTS.any(tx, port_id) if port_id else None
     if port is not None:
         ports.nudge_server(tx, port["server_id"])
+        if port["role"] == PortRole.LOAD_BALANCER:
+            balanced.nudge(tx, port["device_id"])
 
 
 def delete(tx: Tx, ctx: Context | None, record: Record) -> None:

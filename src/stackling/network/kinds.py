@@ -18,6 +18,7 @@ from sqlalchemy import bindparam, delete, or_, select, update
 
 from stackling.engine.kinds import Blocked, Fence, Key, Outcome, Retryable, Stale
 from stackling.network import realisation, rules
+from stackling.network.balanced import balancer_of
 from stackling.network.ports import nudge_server
 from stackling.network.resources import FLOATING_IPS, NETWORKS, PORTS, ROUTERS, SECURITY_GROUPS, SUBNETS
 from stackling.network.routers import legs_of
@@ -173,7 +174,7 @@ class PortKind(FabricResource):
         waits = None
         if not record["settled"]:
             own = [one["ip_address"] for one in record["fixed_ips"]]
-            waits = _holder(tx, record["network_id"], own, {record["id"]})
+            waits = holder(tx, record["network_id"], own, {record["id"]})
             if waits is None and tx.scalar(_NETWORK_SETTLED, network=record["network_id"]) is False:
                 waits = Key(FabricKind.NETWORK, record["network_id"])
         return Desired(record["id"], record["generation"], wanted, False, waits)
@@ -212,7 +213,7 @@ class RouterKind(FabricResource):
         for leg in legs if not record["settled"] else ():
             if leg["observed_generation"] < leg["generation"] > 1:      # was a guest's port, must leave as such first
                 waits = Key(FabricKind.PORT, leg["id"])
-            waits = waits or _holder(tx, leg["network_id"], [one["ip_address"] for one in leg["fixed_ips"]], own,
+            waits = waits or holder(tx, leg["network_id"], [one["ip_address"] for one in leg["fixed_ips"]], own,
                                      router=record["id"])
         return Desired(record["id"], record["generation"], wanted, False, waits)
 
@@ -262,13 +263,15 @@ class SecurityGroupKind(FabricResource):
         return Desired(record["id"], record["generation"], realisation.security_group(record, found), False)
 
 
-def _holder(tx: Tx, network_id: str, wanted: Sequence[str], own: set[str], router: str | None = None) -> Key | None:
+def holder(tx: Tx, network_id: str, wanted: Sequence[str], own: set[str], router: str | None = None) -> Key | None:
     """Who may still hold one of these addresses of the network."""
     for row in tx.all(_HOLDERS, network=network_id):
         if row.id in own or (router is not None and row.device_id == router) or not set(row.held or ()) & set(wanted):
             continue
         if row.role == PortRole.ROUTER:
             return Key(FabricKind.ROUTER, row.device_id)
+        if row.role == PortRole.LOAD_BALANCER:
+            return Key(FabricKind.LOAD_BALANCER, balancer_of(row.device_id))
         return Key(FabricKind.FLOATING_IP if row.role == PortRole.FLOATING else FabricKind.PORT,
                    row.device_id if row.role == PortRole.FLOATING else row.id)
     return None

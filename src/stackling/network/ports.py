@@ -183,6 +183,10 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any], *,
     """Change a port; what depends on it (router, floating IPs, server) is nudged."""
     values: Record = {column: changes[name] for name, column in _PLAIN.items() if name in changes}
     _check_owner_change(tx, ctx, record, values.get("device_owner"))
+    if record["role"] == PortRole.LOAD_BALANCER and {"mac_address", "fixed_ips"} & changes.keys():
+        raise conflict("PortInUse", f"Unable to complete operation on port {record['id']} for network "
+                       f"{record['network_id']}. It is the address of load balancer "
+                       f"{record['device_id'].removeprefix('lb-')}.")
     if record["role"] != PortRole.INTERFACE and any(
             values.get(name, record[name]) != record[name] for name in ("device_id", "device_owner")):
         raise conflict("PortInUse", f"Unable to complete operation on port {record['id']} for network "

@@ -42,7 +42,8 @@ def _counter(table: Table) -> Any:
 _COUNTERS: dict[str, Any] = {
     "network": _counter(tables.networks), "subnet": _counter(tables.subnets),
     "subnetpool": _counter(tables.subnet_pools),
-    "port": _counter(tables.ports).where(tables.ports.c.role.in_([PortRole.INTERFACE, PortRole.ROUTER])),
+    "port": _counter(tables.ports).where(tables.ports.c.role.in_([
+        PortRole.INTERFACE, PortRole.ROUTER, PortRole.LOAD_BALANCER])),
     "router": _counter(tables.routers), "floatingip": _counter(tables.floating_ips),
     "security_group": _counter(tables.security_groups), "security_group_rule": _counter(tables.security_group_rules),
     "rbac_policy": _counter(tables.rbac_policies),

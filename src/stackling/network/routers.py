@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.core.ids import new_id
-from stackling.network import addresses, networks, ports, quotas, rules
+from stackling.network import addresses, balanced, networks, ports, quotas, rules
 from stackling.network.errors import bad_request, conflict, not_found
 from stackling.network.resources import NETWORKS, PORTS, ROUTERS, SUBNETS
 from stackling.network.rows import Record, desired, many, moved, standard, touch
@@ -72,6 +72,7 @@ def _save(tx: Tx, ctx: Context, record: Record, values: Mapping[str, Any], *, al
     changed: Record = {**values, **touch(tx, record), **moved(record)}
     ROUTERS.update(tx, record["id"], changed)
     tx.nudge("router", record["id"])
+    balanced.router_moved(tx, record["id"])
     announce(tx, ctx, "router", record, "update", ", ".join(sorted(values)))
     return {**record, **changed}
 

@@ -8,7 +8,7 @@ our id and that pair, so that what a crash left is recognised.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -23,6 +23,7 @@ class FabricKind(StrEnum):
     ROUTER = "router"
     FLOATING_IP = "floating_ip"
     SECURITY_GROUP = "security_group"
+    LOAD_BALANCER = "load_balancer"
 
 
 class PortRole(StrEnum):
@@ -32,6 +33,7 @@ class PortRole(StrEnum):
     METADATA = "metadata"               # the network's own: DHCP and metadata, on every machine; realised with it
     ROUTER = "router"                   # a router's leg; realised with its router
     FLOATING = "floating"               # reserves a floating IP's address; nothing is realised
+    LOAD_BALANCER = "load_balancer"     # a load balancer's address, or what it checks members from; realised with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,19 +193,97 @@ class FabricSecurityGroup:
         return FabricKind.SECURITY_GROUP
 
 
-FabricObject = FabricNetwork | FabricPort | FabricRouter | FabricFloatingIP | FabricSecurityGroup
+@dataclass(frozen=True, slots=True)
+class FabricMember:
+    """Where connections go. ``port_id`` is the port that has the address, ``source`` an address of its network to check
+    it from; without both it isn't checked."""
+
+    id: str
+    address: str
+    port: int
+    port_id: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FabricHealthCheck:
+    """How members are checked; ``interval`` and ``timeout`` in seconds."""
+
+    interval: int
+    timeout: int
+    successes: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class FabricListener:
+    """A port of the load balancer's addresses. ``fields``: what of a packet chooses the member (OVN's names);
+    ``affinity``: seconds that a client stays with its member."""
+
+    id: str
+    protocol: str                                            # tcp, udp, sctp
+    port: int
+    members: tuple[FabricMember, ...] = ()
+    fields: tuple[str, ...] = ()
+    affinity: int | None = None
+    check: FabricHealthCheck | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FabricVip:
+    """An address of a load balancer. ``cidr`` is the address in its subnet (``10.0.0.9/24``), ``routes`` the ways to
+    members elsewhere; ``floating`` are the floating IPs that point at it.
+
+    ``inside``: the address is answered in its network. One in an external network is answered by routers' gateways.
+    """
+
+    port_id: str
+    network_id: str
+    mac: str
+    cidr: str
+    inside: bool = True
+    routes: tuple[tuple[str, str], ...] = ()                 # (destination CIDR, next hop)
+    floating: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        return self.cidr.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class FabricLoadBalancer:
+    """A load balancer of layer 4. It balances what guests in ``networks`` send, and what comes from outside through
+    the gateways of ``routers``."""
+
+    id: str
+    generation: int
+    name: str
+    vips: tuple[FabricVip, ...] = ()
+    listeners: tuple[FabricListener, ...] = ()
+    networks: tuple[str, ...] = ()
+    routers: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> FabricKind:
+        return FabricKind.LOAD_BALANCER
+
+
+FabricObject = (FabricNetwork | FabricPort | FabricRouter | FabricFloatingIP | FabricSecurityGroup
+                | FabricLoadBalancer)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What the backend shows. ``generation`` None: nothing there. ``drift``: what differs, for people; empty: equal.
 
-    ``up``: a port's interface is plugged in and working on its chassis (None where it has no meaning).
+    ``up``: a port's interface is plugged in and working on its chassis (None where it has no meaning). ``health``:
+    whether a load balancer's member answers, by its id; one of which nothing is known is left out.
     """
 
     generation: int | None
     drift: tuple[str, ...] = ()
     up: bool | None = None
+    health: Mapping[str, bool] = field(default_factory=dict[str, bool])
 
 
 class Missing(Exception):

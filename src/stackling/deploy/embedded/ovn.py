@@ -76,6 +76,11 @@ class OvnPaths:
         return f"unix:{self.socket('nb')}"
 
     @property
+    def southbound(self) -> str:
+        """Where the OVN driver reads how members of load balancers are."""
+        return f"unix:{self.socket('sb')}"
+
+    @property
     def env(self) -> Mapping[str, str]:
         """Environment in which OVN's and OVS's own tools find these sockets."""
         run, state, logs = str(self.run), str(self.state), str(self.log)

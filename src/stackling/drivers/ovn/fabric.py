@@ -19,7 +19,8 @@ from uuid import UUID
 from ovs.stream import Stream
 
 from stackling.core import clock
-from stackling.drivers.ovn import floating_ips, networks, ports, routers, security_groups
+from stackling.drivers.ovn import floating_ips, load_balancers, networks, ports, routers, security_groups
+from stackling.drivers.ovn.monitors import Monitors
 from stackling.drivers.ovn.replica import CLOUD, Key, Replica
 from stackling.drivers.ovn.rows import (
     ANCHOR,
@@ -42,8 +43,10 @@ from stackling.drivers.ovn.rows import (
 from stackling.drivers.ovn.schema import SHARED, TABLES
 from stackling.drivers.ovn.transaction import Link
 from stackling.ports.fabric import (
+    FabricDown,
     FabricFloatingIP,
     FabricKind,
+    FabricLoadBalancer,
     FabricNetwork,
     FabricObject,
     FabricPort,
@@ -64,16 +67,19 @@ class OvnFabric:
     """The fabric over the northbound database at *northbound* (``unix:/path``, ``tcp:host:port``, comma-separated).
 
     *timeout* (seconds) bounds every call; connecting happens on first use and again by itself. For ``ssl:host:port``
-    *tls* names our certificate, its key and the authority's certificate; the process has one set of them.
+    *tls* names our certificate, its key and the authority's certificate; the process has one set of them. From
+    *southbound* nothing is read but how the members of load balancers are; without it nobody knows.
     """
 
-    def __init__(self, northbound: str, timeout: float = 10.0, tls: tuple[Path, Path, Path] | None = None) -> None:
+    def __init__(self, northbound: str, timeout: float = 10.0, tls: tuple[Path, Path, Path] | None = None,
+                 southbound: str | None = None) -> None:
         if tls is not None:
             certificate, key, authority = map(str, tls)
             Stream.ssl_set_certificate_file(certificate)
             Stream.ssl_set_private_key_file(key)
             Stream.ssl_set_ca_cert_file(authority)
         self._link = Link(northbound, timeout, self._hear)
+        self._monitors = Monitors(southbound, self._hear_monitor) if southbound else None
         self._watchers: list[Callable[[Sequence[tuple[FabricKind, str]]], None]] = []
         self._heard: queue.SimpleQueue[Key | None] = queue.SimpleQueue()
         self._teller: threading.Thread | None = None
@@ -88,7 +94,7 @@ class OvnFabric:
             drift = difference(compile(desired, replica), replica).drift
             if isinstance(desired, FabricPort) and desired.port_security:
                 drift += _closed(replica).drift
-            return Found(found.generation, tuple(drift), found.up)
+        return Found(found.generation, tuple(drift), found.up, self._health(desired))
 
     def find(self, kind: FabricKind, id: str) -> Found:
         with self._link.reading() as replica:
@@ -111,6 +117,8 @@ class OvnFabric:
 
     def watch(self, changed: Callable[[Sequence[tuple[FabricKind, str]]], None]) -> None:
         self._watchers.append(changed)
+        if self._monitors is not None:
+            self._monitors.start()
         if self._teller is None:
             self._teller = threading.Thread(target=self._tell, name="ovn-watch", daemon=True)
             self._teller.start()
@@ -118,8 +126,31 @@ class OvnFabric:
             pass
 
     def close(self) -> None:
+        if self._monitors is not None:
+            self._monitors.close()
         self._link.close()
         self._heard.put(None)
+
+    def _health(self, desired: FabricObject) -> Mapping[str, bool]:
+        if self._monitors is None or not isinstance(desired, FabricLoadBalancer):
+            return {}
+        self._monitors.start()
+        known = self._monitors.known()
+        return {id: known[end] for id, end in load_balancers.monitored(desired).items() if end in known}
+
+    def _hear_monitor(self, port: str) -> None:
+        """A monitor of this logical port has news: it concerns every load balancer that has it checked."""
+        kind, table = str(FabricKind.LOAD_BALANCER), ANCHOR[FabricKind.LOAD_BALANCER]
+        try:
+            with self._link.reading() as replica:
+                concerned = {_marks(replica, table, uuid).get(ID, "") for uuid in replica.rows(table)
+                             if any(str(value).partition(":")[0] == port
+                                    for value in _mappings(replica, table, uuid).values())}
+        except FabricDown as down:
+            log.info("news of a member that nobody hears: %s", down)        # the sweep asks
+            return
+        for id in sorted(concerned - {""}):
+            self._hear(kind, id)
 
     def _hear(self, kind: str, id: str) -> None:
         if self._watchers:
@@ -150,6 +181,8 @@ def compile(desired: FabricObject, replica: Replica) -> Compiled:
         return routers.compile(desired)
     if isinstance(desired, FabricFloatingIP):
         return floating_ips.compile(desired)
+    if isinstance(desired, FabricLoadBalancer):
+        return load_balancers.compile(desired)
     return security_groups.compile(desired)
 
 
@@ -243,6 +276,12 @@ def _marks(replica: Replica, table: str, uuid: UUID) -> dict[str, str]:
     marks = replica.column(table, uuid, "external_ids")
     assert isinstance(marks, dict)
     return marks
+
+
+def _mappings(replica: Replica, table: str, uuid: UUID) -> dict[str, str]:
+    mappings = replica.column(table, uuid, "ip_port_mappings")
+    assert isinstance(mappings, dict)
+    return mappings
 
 
 def _pair(replica: Replica, table: str, uuid: UUID) -> tuple[int, int]:

@@ -29,6 +29,7 @@ ANCHOR: Mapping[FabricKind, str] = {
     FabricKind.ROUTER: "Logical_Router",
     FabricKind.FLOATING_IP: "NAT",
     FabricKind.SECURITY_GROUP: "Port_Group",
+    FabricKind.LOAD_BALANCER: "Load_Balancer",
 }
 
 

@@ -23,8 +23,8 @@ _TYPES: Mapping[str, Any] = {
 # Table: (is a root, its columns). Rows of a table that isn't a root vanish when nothing refers to them.
 TABLES: Mapping[str, tuple[bool, Mapping[str, str]]] = {
     "Logical_Switch": (True, {
-        "name": "string", "ports": "uuid*", "acls": "uuid*", "dns_records": "uuid*", "other_config": "map",
-        "external_ids": "map"}),
+        "name": "string", "ports": "uuid*", "acls": "uuid*", "dns_records": "uuid*", "load_balancer": "uuid*",
+        "other_config": "map", "external_ids": "map"}),
     "Logical_Switch_Port": (False, {
         "name": "string", "type": "string", "options": "map", "tag": "integer?", "addresses": "string*",
         "port_security": "string*", "up": "boolean?", "enabled": "boolean?", "dhcpv4_options": "uuid?",
@@ -37,7 +37,7 @@ TABLES: Mapping[str, tuple[bool, Mapping[str, str]]] = {
     "DNS": (True, {"records": "map", "external_ids": "map"}),
     "Logical_Router": (True, {
         "name": "string", "ports": "uuid*", "static_routes": "uuid*", "nat": "uuid*", "enabled": "boolean?",
-        "options": "map", "external_ids": "map"}),
+        "load_balancer": "uuid*", "options": "map", "external_ids": "map"}),
     "Logical_Router_Port": (False, {
         "name": "string", "mac": "string", "networks": "string*", "gateway_chassis": "uuid*", "options": "map",
         "ipv6_ra_configs": "map", "external_ids": "map"}),
@@ -48,12 +48,16 @@ TABLES: Mapping[str, tuple[bool, Mapping[str, str]]] = {
     "NAT": (False, {
         "type": "string", "external_ip": "string", "logical_ip": "string", "external_mac": "string?",
         "logical_port": "string?", "external_ids": "map"}),
+    "Load_Balancer": (True, {
+        "name": "string", "vips": "map", "protocol": "string?", "health_check": "uuid*", "ip_port_mappings": "map",
+        "selection_fields": "string*", "options": "map", "external_ids": "map"}),
+    "Load_Balancer_Health_Check": (False, {"vip": "string", "options": "map", "external_ids": "map"}),
     # Control-plane protection, which we don't use: its rows are inert, and carry the fences of what was removed.
     "Copp": (True, {"name": "string", "external_ids": "map"}),
 }
 
 # Columns that hold members of several objects: their change isn't a change of the row's own object.
-SHARED: frozenset[str] = frozenset({"ports", "nat", "dns_records"})
+SHARED: frozenset[str] = frozenset({"ports", "nat", "dns_records", "load_balancer"})
 
 
 def schema_json() -> dict[str, Any]:

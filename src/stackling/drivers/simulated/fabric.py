@@ -20,6 +20,7 @@ from stackling.ports.fabric import (
     FabricDown,
     FabricFloatingIP,
     FabricKind,
+    FabricLoadBalancer,
     FabricNetwork,
     FabricObject,
     FabricPort,
@@ -37,6 +38,7 @@ TYPES: Mapping[FabricKind, type[Any]] = {
     FabricKind.ROUTER: FabricRouter,
     FabricKind.FLOATING_IP: FabricFloatingIP,
     FabricKind.SECURITY_GROUP: FabricSecurityGroup,
+    FabricKind.LOAD_BALANCER: FabricLoadBalancer,
 }
 
 
@@ -58,6 +60,7 @@ class SimulatedFabric:
         self._held: dict[Key, Held] = {}
         self._lock = threading.Lock()
         self._watchers: list[Callable[[Sequence[Key]], None]] = []
+        self._ill: set[str] = set()
         self._journal = SharedJournal(path / "fabric.jsonl", self._take, self._whole) if path is not None else None
 
     # -- ports.fabric.Fabric
@@ -72,7 +75,7 @@ class SimulatedFabric:
             if held is None or held.desired is None:
                 return Found(None)
             drift = (*held.damage, *_differences(held.desired, desired))
-            return Found(held.desired.generation, drift, _up(held))
+            return Found(held.desired.generation, drift, _up(held), self._health(desired))
 
     def find(self, kind: FabricKind, id: str) -> Found:
         self.faults.check("find")
@@ -95,7 +98,7 @@ class SimulatedFabric:
                 raise Refused(f"{desired.kind} {desired.id}: {fence} is older than {held.fence}")
             for kind, id in _needs(desired):
                 other = self._held.get((kind, id))
-                if other is None or other.desired is None:
+                if (other is None or other.desired is None) and not self._is_vip(kind, id):
                     raise Missing(kind, id)
             if held is not None and held.fence == fence and held.desired == desired and not held.damage:
                 return
@@ -154,7 +157,25 @@ class SimulatedFabric:
             self._held[FabricKind.PORT, port_id].down = not up
         self._tell(FabricKind.PORT, port_id)
 
+    def set_health(self, balancer_id: str, member_id: str, answers: bool) -> None:
+        """Let a load balancer's member answer its health checks or not; without this every member does."""
+        with self._lock:
+            (self._ill.discard if answers else self._ill.add)(member_id)
+        self._tell(FabricKind.LOAD_BALANCER, balancer_id)
+
     # -- how
+
+    def _health(self, desired: FabricObject) -> Mapping[str, bool]:
+        if not isinstance(desired, FabricLoadBalancer):
+            return {}
+        return {one.id: one.id not in self._ill for listener in desired.listeners if listener.check is not None
+                for one in listener.members if one.port_id and one.source}
+
+    def _is_vip(self, kind: FabricKind, id: str) -> bool:
+        """Whether it is a port that is realised with its load balancer."""
+        return kind is FabricKind.PORT and any(
+            vip.port_id == id for (of, _), held in self._held.items() if of is FabricKind.LOAD_BALANCER
+            and isinstance(held.desired, FabricLoadBalancer) for vip in held.desired.vips)
 
     def _tell(self, kind: FabricKind, id: str) -> None:
         for changed in self._watchers:
@@ -215,4 +236,8 @@ def _needs(desired: FabricObject) -> list[Key]:
         return [(FabricKind.NETWORK, id) for id in [*legs, *([desired.gateway.network_id] if desired.gateway else [])]]
     if isinstance(desired, FabricFloatingIP):
         return [(FabricKind.ROUTER, desired.router_id), (FabricKind.PORT, desired.port_id)]
+    if isinstance(desired, FabricLoadBalancer):
+        return [*((FabricKind.NETWORK, one) for one in dict.fromkeys(
+            (*desired.networks, *(vip.network_id for vip in desired.vips if vip.inside)))),
+            *((FabricKind.ROUTER, one) for one in desired.routers)]
     return []

@@ -812,6 +812,150 @@ def upgrade() -> None:
         sa.UniqueConstraint("user_id", "name", name=op.f("uq_keypairs_user_id_name")),
     )
     op.create_table(
+        "lb_health_monitors",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("name", types.Name, server_default="", nullable=False),
+        sa.Column("tags", types.Json(), nullable=True),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=True),
+        sa.Column("admin_state_up", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("provisioning_status", sa.String(length=64), nullable=False),
+        sa.Column("operating_status", sa.String(length=64), nullable=False),
+        sa.Column("load_balancer_id", types.Id, nullable=False),
+        sa.Column("pool_id", types.Id, nullable=False),
+        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("delay", sa.Integer(), nullable=False),
+        sa.Column("timeout", sa.Integer(), nullable=False),
+        sa.Column("max_retries", sa.Integer(), nullable=False),
+        sa.Column("max_retries_down", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lb_health_monitors")),
+        sa.UniqueConstraint("pool_id", name="uq_lb_health_monitors_pool_id"),
+    )
+    with op.batch_alter_table("lb_health_monitors", schema=None) as batch_op:
+        batch_op.create_index("ix_lb_health_monitors_load_balancer_id", ["load_balancer_id"], unique=False)
+        batch_op.create_index("ix_lb_health_monitors_project_id", ["project_id"], unique=False)
+
+    op.create_table(
+        "lb_listeners",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("name", types.Name, server_default="", nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("tags", types.Json(), nullable=True),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=True),
+        sa.Column("admin_state_up", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("provisioning_status", sa.String(length=64), nullable=False),
+        sa.Column("operating_status", sa.String(length=64), nullable=False),
+        sa.Column("load_balancer_id", types.Id, nullable=False),
+        sa.Column("protocol", sa.String(length=64), nullable=False),
+        sa.Column("protocol_port", sa.Integer(), nullable=False),
+        sa.Column("connection_limit", sa.Integer(), nullable=False),
+        sa.Column("default_pool_id", types.Id, nullable=True),
+        sa.Column("timeout_client_data", sa.BigInteger(), nullable=False),
+        sa.Column("timeout_member_connect", sa.BigInteger(), nullable=False),
+        sa.Column("timeout_member_data", sa.BigInteger(), nullable=False),
+        sa.Column("timeout_tcp_inspect", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lb_listeners")),
+        sa.UniqueConstraint("load_balancer_id", "protocol", "protocol_port", name="uq_lb_listeners_protocol_port"),
+    )
+    with op.batch_alter_table("lb_listeners", schema=None) as batch_op:
+        batch_op.create_index("ix_lb_listeners_default_pool_id", ["default_pool_id"], unique=False)
+        batch_op.create_index("ix_lb_listeners_project_id", ["project_id"], unique=False)
+
+    op.create_table(
+        "lb_members",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("name", types.Name, server_default="", nullable=False),
+        sa.Column("tags", types.Json(), nullable=True),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=True),
+        sa.Column("admin_state_up", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("provisioning_status", sa.String(length=64), nullable=False),
+        sa.Column("operating_status", sa.String(length=64), nullable=False),
+        sa.Column("load_balancer_id", types.Id, nullable=False),
+        sa.Column("pool_id", types.Id, nullable=False),
+        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("protocol_port", sa.Integer(), nullable=False),
+        sa.Column("weight", sa.Integer(), nullable=False),
+        sa.Column("backup", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("subnet_id", types.Id, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lb_members")),
+        sa.UniqueConstraint("pool_id", "address", "protocol_port", name="uq_lb_members_end"),
+    )
+    with op.batch_alter_table("lb_members", schema=None) as batch_op:
+        batch_op.create_index("ix_lb_members_load_balancer_id", ["load_balancer_id"], unique=False)
+        batch_op.create_index("ix_lb_members_project_id", ["project_id"], unique=False)
+
+    op.create_table(
+        "lb_pools",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("name", types.Name, server_default="", nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("tags", types.Json(), nullable=True),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=True),
+        sa.Column("admin_state_up", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("provisioning_status", sa.String(length=64), nullable=False),
+        sa.Column("operating_status", sa.String(length=64), nullable=False),
+        sa.Column("load_balancer_id", types.Id, nullable=False),
+        sa.Column("protocol", sa.String(length=64), nullable=False),
+        sa.Column("lb_algorithm", sa.String(length=64), nullable=False),
+        sa.Column("session_persistence", types.Json(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lb_pools")),
+    )
+    with op.batch_alter_table("lb_pools", schema=None) as batch_op:
+        batch_op.create_index("ix_lb_pools_load_balancer_id", ["load_balancer_id"], unique=False)
+        batch_op.create_index("ix_lb_pools_project_id", ["project_id"], unique=False)
+
+    op.create_table(
+        "lb_quotas",
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("resource", sa.String(length=64), nullable=False),
+        sa.Column("quota", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "resource", name=op.f("pk_lb_quotas")),
+    )
+    op.create_table(
+        "lb_tags",
+        sa.Column("resource_id", types.Id, nullable=False),
+        sa.Column("tag", types.Name, nullable=False),
+        sa.PrimaryKeyConstraint("resource_id", "tag", name=op.f("pk_lb_tags")),
+    )
+    with op.batch_alter_table("lb_tags", schema=None) as batch_op:
+        batch_op.create_index("ix_lb_tags_tag", ["tag"], unique=False)
+
+    op.create_table(
+        "load_balancers",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("name", types.Name, server_default="", nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("tags", types.Json(), nullable=True),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=True),
+        sa.Column("admin_state_up", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("provisioning_status", sa.String(length=64), nullable=False),
+        sa.Column("operating_status", sa.String(length=64), nullable=False),
+        sa.Column("generation", sa.BigInteger(), server_default="1", nullable=False),
+        sa.Column("observed_generation", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("deleting", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("last_error", types.Long, nullable=True),
+        sa.Column("vip_address", sa.String(length=64), nullable=False),
+        sa.Column("vip_port_id", types.Id, nullable=False),
+        sa.Column("vip_subnet_id", types.Id, nullable=False),
+        sa.Column("vip_network_id", types.Id, nullable=False),
+        sa.Column("additional_vips", types.Json(), nullable=True),
+        sa.Column("provider", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_load_balancers")),
+    )
+    with op.batch_alter_table("load_balancers", schema=None) as batch_op:
+        batch_op.create_index("ix_load_balancers_project_id", ["project_id"], unique=False)
+        batch_op.create_index("ix_load_balancers_vip_port_id", ["vip_port_id"], unique=False)
+
+    op.create_table(
         "machines",
         sa.Column("id", types.Id, nullable=False),
         sa.Column("name", types.Name, nullable=False),
@@ -1414,6 +1558,36 @@ def downgrade() -> None:
 
     op.drop_table("migrations")
     op.drop_table("machines")
+    with op.batch_alter_table("load_balancers", schema=None) as batch_op:
+        batch_op.drop_index("ix_load_balancers_vip_port_id")
+        batch_op.drop_index("ix_load_balancers_project_id")
+
+    op.drop_table("load_balancers")
+    with op.batch_alter_table("lb_tags", schema=None) as batch_op:
+        batch_op.drop_index("ix_lb_tags_tag")
+
+    op.drop_table("lb_tags")
+    op.drop_table("lb_quotas")
+    with op.batch_alter_table("lb_pools", schema=None) as batch_op:
+        batch_op.drop_index("ix_lb_pools_project_id")
+        batch_op.drop_index("ix_lb_pools_load_balancer_id")
+
+    op.drop_table("lb_pools")
+    with op.batch_alter_table("lb_members", schema=None) as batch_op:
+        batch_op.drop_index("ix_lb_members_project_id")
+        batch_op.drop_index("ix_lb_members_load_balancer_id")
+
+    op.drop_table("lb_members")
+    with op.batch_alter_table("lb_listeners", schema=None) as batch_op:
+        batch_op.drop_index("ix_lb_listeners_project_id")
+        batch_op.drop_index("ix_lb_listeners_default_pool_id")
+
+    op.drop_table("lb_listeners")
+    with op.batch_alter_table("lb_health_monitors", schema=None) as batch_op:
+        batch_op.drop_index("ix_lb_health_monitors_project_id")
+        batch_op.drop_index("ix_lb_health_monitors_load_balancer_id")
+
+    op.drop_table("lb_health_monitors")
     op.drop_table("keypairs")
     with op.batch_alter_table("ip_allocations", schema=None) as batch_op:
         batch_op.drop_index("ix_ip_allocations_subnet_id")

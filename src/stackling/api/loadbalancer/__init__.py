@@ -1,0 +1,1 @@
+"""Load Balancer API v2 (Octavia) for the provider ``ovn``."""

@@ -1,0 +1,61 @@
+"""What the fabric should hold of a load balancer: records to the values of ``ports.fabric``. Pure."""
+
+from __future__ import annotations
+
+from stackling.loadbalancer.model import ALGORITHMS, DEFAULT_AFFINITY, MOST_AFFINITY, Provisioning
+from stackling.loadbalancer.rows import Record
+from stackling.loadbalancer.tree import Tree
+from stackling.network.facade import balancing
+from stackling.ports.fabric import FabricHealthCheck, FabricListener, FabricLoadBalancer, FabricMember
+
+
+def load_balancer(record: Record, tree: Tree, around: balancing.Surroundings) -> FabricLoadBalancer:
+    """What is switched off, or going, isn't there; the address stays."""
+    listeners = [_listener(record, one, tree, around) for one in tree.listeners] if record["admin_state_up"] else []
+    return FabricLoadBalancer(
+        record["id"], record["generation"], record["name"], around.vips, tuple(one for one in listeners if one),
+        around.networks, around.routers)
+
+
+def reachable(balancer: Record, tree: Tree, around: balancing.Surroundings) -> frozenset[str]:
+    """The members that have a port to be checked through, and an address to be checked from."""
+    found = [_member(balancer, one, around) for one in tree.members]
+    return frozenset(one.id for one in found if one.port_id and one.source)
+
+
+def lives(record: Record) -> bool:
+    """Whether it is on and stays."""
+    return bool(record["admin_state_up"]) and record["provisioning_status"] != Provisioning.PENDING_DELETE
+
+
+def is_monitored(monitor: Record | None) -> bool:
+    """Whether members are checked by it."""
+    return monitor is not None and lives(monitor)
+
+
+def _listener(balancer: Record, listener: Record, tree: Tree, around: balancing.Surroundings) -> FabricListener | None:
+    pool = next((one for one in tree.pools if one["id"] == listener["default_pool_id"]), None)
+    if not lives(listener) or pool is None or not lives(pool):
+        return None
+    members, monitor = tree.of_pool(pool["id"])
+    return FabricListener(
+        listener["id"], listener["protocol"].lower(), listener["protocol_port"],
+        tuple(_member(balancer, one, around) for one in members if lives(one)), ALGORITHMS[pool["lb_algorithm"]],
+        _affinity(pool), _check(monitor) if monitor is not None and is_monitored(monitor) else None)
+
+
+def _member(balancer: Record, member: Record, around: balancing.Surroundings) -> FabricMember:
+    subnet = member["subnet_id"] or balancer["vip_subnet_id"]
+    return FabricMember(member["id"], member["address"], member["protocol_port"],
+                        around.ports.get((subnet, member["address"])), around.sources.get(subnet))
+
+
+def _affinity(pool: Record) -> int | None:
+    persistence = pool["session_persistence"]
+    if not persistence:
+        return None
+    return min(persistence.get("persistence_timeout") or DEFAULT_AFFINITY, MOST_AFFINITY)
+
+
+def _check(monitor: Record) -> FabricHealthCheck:
+    return FabricHealthCheck(monitor["delay"], monitor["timeout"], monitor["max_retries"], monitor["max_retries_down"])
