@@ -24,6 +24,9 @@ _STATUS = {"success": "success", "failed": "failed", "pending": "pending"}
 _ON, _OFF = 0, 2                        # exit codes of a fence agent's action "status"
 _AGENT = re.compile(r"fence_[A-Za-z0-9_]+\Z")
 _SEPARATORS = re.compile(r"[\s;,]+")
+JUST_NOW = 20
+"""Seconds for which a success counts for whoever asks again: Pacemaker may have fenced by itself while we decided, and
+the machine may be booting by now."""
 HISTORY = ("stonith_admin", "--verbose", "--output-as=xml", "--history")
 DEVICES = ("cibadmin", "--query", "--scope", "resources")
 
@@ -42,8 +45,8 @@ class PacemakerFence:
         """Ask for *machine* to be off; returns when that is done or has failed. Only where there is quorum."""
         require_quorum(self._run)
         seconds = max(1, math.ceil(timeout))
-        self._run(("stonith_admin", "--fence", machine, "--timeout", str(seconds), "--output-as=xml"),
-                  deadline=seconds + DEADLINE)
+        self._run(("stonith_admin", "--fence", machine, "--timeout", str(seconds), "--tolerance", str(JUST_NOW),
+                   "--output-as=xml"), deadline=seconds + DEADLINE)
 
     def is_off(self, machine: str) -> bool | None:
         """What the power devices of *machine* read: True when all say off, False when one says on, else None."""
