@@ -16,11 +16,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from stackling.core.ids import new_id
 from stackling.drivers.ovn import fabric as driver
 from stackling.drivers.ovn.fabric import OvnFabric
 from stackling.drivers.simulated.fabric import TYPES
-from stackling.ports.fabric import FabricDown, FabricKind, FabricObject, FabricPort
-from tests.fabric_objects import Cloud, mac, network, port
+from stackling.ports.fabric import (
+    FabricAddressGroup,
+    FabricDown,
+    FabricKind,
+    FabricLimit,
+    FabricObject,
+    FabricPort,
+    FabricSecurityGroup,
+    Missing,
+)
+from tests.fabric_objects import Cloud, mac, network, port, rule
 from tests.ovn import RealOvn, eventually
 
 pytestmark = pytest.mark.root
@@ -291,3 +301,52 @@ def test_own_changes_wake_nobody_and_others_do(real: RealOvn, fabric: OvnFabric,
     assert told.wait(5)
     eventually(lambda: (FabricKind.NETWORK, cloud.one.id) in heard)
     assert (FabricKind.SECURITY_GROUP, cloud.group.id) not in heard
+
+
+def test_an_address_group_is_two_address_sets(real: RealOvn, fabric: OvnFabric) -> None:
+    addresses = FabricAddressGroup(new_id(), 1, ("10.1.0.0/16", "192.0.2.7/32", "fd00::/64"))
+    group = FabricSecurityGroup(new_id(), 1, (rule(protocol="tcp", remote_address_group_id=addresses.id),))
+    with pytest.raises(Missing):
+        fabric.put(1, group)
+    fabric.put(1, addresses)
+    fabric.put(1, group)
+    name = "ag_" + addresses.id.replace("-", "_")
+    listed = real.nbctl("--bare", "--columns=addresses", "find", "Address_Set", f"name={name}_ip4")
+    assert sorted(listed.split()) == ["10.1.0.0/16", "192.0.2.7/32"]
+    assert real.nbctl("--bare", "--columns=addresses", "find", "Address_Set", f"name={name}_ip6").split() == [
+        "fd00::/64"]
+    assert f"ip4.src == ${name}_ip4" in real.nbctl("acl-list", "pg_" + group.id.replace("-", "_"))
+    fabric.put(1, replace(addresses, generation=2, addresses=()))
+    assert real.nbctl("--bare", "--columns=addresses", "find", "Address_Set", f"name={name}_ip4").strip() == ""
+    real.nbctl("set", "Address_Set", f"{name}_ip6", "addresses=10.9.9.9")
+    assert fabric.compare(replace(addresses, generation=2, addresses=())).drift
+    fabric.remove(1, group.kind, group.id, 1)
+    fabric.remove(1, addresses.kind, addresses.id, 2)
+    assert name not in real.nbctl("--bare", "--columns=name", "list", "Address_Set")
+
+
+def test_limits_are_rows_of_the_switch(real: RealOvn, fabric: OvnFabric, cloud: Cloud) -> None:
+    limits = (FabricLimit("egress", 1000, 100, 26), FabricLimit("ingress", 500))
+    limited = replace(cloud.port, generation=2, qos=limits)
+    fabric.put(1, limited)
+    listed = real.nbctl("qos-list", f"stackling-{cloud.one.id}")
+    assert f'from-lport  2002 inport == "{limited.id}" rate=1000 burst=100 dscp=26' in " ".join(listed.split()).replace(
+        "from-lport ", "from-lport  ").replace("(", "").replace(")", "")
+    assert fabric.compare(limited).drift == ()
+    gateway = cloud.router.gateway
+    assert gateway is not None
+    floating = replace(cloud.floating, generation=2, network_id=cloud.public.id, gateway_port_id=gateway.port_id,
+                       qos=limits)
+    router = replace(cloud.router, generation=2, gateway=replace(gateway, qos=limits[:1]))
+    fabric.put(1, floating)
+    fabric.put(1, router)
+    outside = real.nbctl("qos-list", f"stackling-{cloud.public.id}")
+    assert f'ip4.src == {floating.address} && is_chassis_resident("cr-lrp-{gateway.port_id}")' in outside
+    assert f'ip4.dst == {floating.address}' in outside
+    assert outside.count("rate=1000") == 2
+    for one in (replace(limited, generation=3, qos=()), replace(floating, generation=3, qos=()),
+                replace(router, generation=3, gateway=gateway)):
+        fabric.put(1, one)
+        assert fabric.compare(one).drift == ()
+    assert real.nbctl("qos-list", f"stackling-{cloud.one.id}").strip() == ""
+    assert real.nbctl("qos-list", f"stackling-{cloud.public.id}").strip() == ""

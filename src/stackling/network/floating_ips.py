@@ -15,7 +15,7 @@ from sqlalchemy import update as update_row
 from stackling.core.context import Context
 from stackling.core.errors import NotFound
 from stackling.core.ids import new_id
-from stackling.network import addresses, balanced, floating_release, networks, ports, quotas, rules
+from stackling.network import addresses, balanced, floating_release, networks, ports, qos, quotas, rules
 from stackling.network.errors import bad_request, conflict, not_found
 from stackling.network.resources import FLOATING_IPS, NETWORKS, PORTS, SUBNETS
 from stackling.network.rows import Record, desired, moved, standard, touch
@@ -72,8 +72,10 @@ def _create(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
         "floating_ip_address": port["fixed_ips"][0]["ip_address"], "floating_port_id": port["id"],
         "floating_mac": port["mac_address"], "port_id": None, "fixed_ip_address": None, "router_id": None,
         "status": "DOWN", "dns_name": spec.get("dns_name", ""), "dns_domain": spec.get("dns_domain", ""),
+        "qos_policy_id": spec.get("qos_policy_id"), "qos_network_policy_id": network["qos_policy_id"],
         "auto_server_id": spec.get("auto_server_id"), "held": None, "settled": True, "observed_generation": 1,
     }
+    qos.check_binding(tx, ctx, record["qos_policy_id"])
     if spec.get("port_id"):
         record.update(_target(tx, ctx, record, spec["port_id"], spec.get("fixed_ip_address")))
         record.update(settled=False, held=_holding(record), observed_generation=0)
@@ -141,7 +143,9 @@ def router_for(tx: Tx, subnet_id: str, external_id: str) -> str | None:
 
 def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> Record:
     """Change the description; associate, move or disassociate."""
-    values: Record = {"description": changes["description"]} if "description" in changes else {}
+    values: Record = {name: changes[name] for name in ("description", "qos_policy_id") if name in changes}
+    if "qos_policy_id" in values:
+        qos.check_binding(tx, ctx, values["qos_policy_id"], record["qos_policy_id"])
     if "port_id" in changes and changes["port_id"] is None:
         if changes.get("fixed_ip_address"):
             raise bad_request("floatingip", "fixed_ip_address cannot be specified without a port_id")
@@ -164,6 +168,9 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
         tx.nudge("floating_ip", record["id"])
         _nudge_server(tx, record["port_id"])
         _nudge_server(tx, new["port_id"])
+    elif "qos_policy_id" in values and record["port_id"]:
+        new.update(moved(record))
+        tx.nudge("floating_ip", record["id"])
     new["status"] = rules.floating_ip_status(new)
     FLOATING_IPS.update(tx, record["id"], {key: new[key] for key in new if new[key] != record[key]})
     announce(tx, ctx, "floating_ip", record, "update", ", ".join(sorted(values)))

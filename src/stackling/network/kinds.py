@@ -17,14 +17,24 @@ from typing import Any
 from sqlalchemy import bindparam, delete, or_, select, update
 
 from stackling.engine.kinds import Blocked, Fence, Key, Outcome, Retryable, Stale
-from stackling.network import realisation, rules
+from stackling.network import qos, realisation, rules
 from stackling.network.balanced import balancer_of
 from stackling.network.ports import nudge_server
-from stackling.network.resources import FLOATING_IPS, NETWORKS, PORTS, ROUTERS, SECURITY_GROUPS, SUBNETS
+from stackling.network.resources import ADDRESS_GROUPS, FLOATING_IPS, NETWORKS, PORTS, ROUTERS, SECURITY_GROUPS, SUBNETS
 from stackling.network.routers import legs_of
 from stackling.network.rows import Record, Rows
 from stackling.network.security_groups import rules_of
-from stackling.ports.fabric import Fabric, FabricDown, FabricKind, FabricObject, Found, Missing, PortRole, Refused
+from stackling.ports.fabric import (
+    Fabric,
+    FabricDown,
+    FabricKind,
+    FabricLimit,
+    FabricObject,
+    Found,
+    Missing,
+    PortRole,
+    Refused,
+)
 from stackling.store.tables import network as tables
 from stackling.store.tables.engine import guards
 from stackling.store.tables.fleet import hosts
@@ -170,7 +180,7 @@ class PortKind(FabricResource):
     def desired(self, tx: Tx, record: Record) -> Desired:
         if record["role"] != PortRole.INTERFACE:
             return Desired(record["id"], record["generation"], None, False)
-        wanted = realisation.port(record)
+        wanted = realisation.port(record, _limits(tx, record))
         waits = None
         if not record["settled"]:
             own = [one["ip_address"] for one in record["fixed_ips"]]
@@ -207,7 +217,8 @@ class RouterKind(FabricResource):
         subnets = {subnet["id"]: subnet for subnet in found}
         mtus = {row.id: row.mtu for row in tx.all(_MTUS, ids=[leg["network_id"] for leg in legs])} if legs else {}
         chassis = [row.name for row in tx.all(_GATEWAY_HOSTS)] if record["gateway_port_id"] else []
-        wanted = realisation.router(record, legs, subnets, mtus, _rotated(chassis, record["id"]))
+        limits = _limits_of(tx, record["gateway_qos_policy_id"])
+        wanted = realisation.router(record, legs, subnets, mtus, _rotated(chassis, record["id"]), limits)
         waits = None
         own = {leg["id"] for leg in legs}
         for leg in legs if not record["settled"] else ():
@@ -230,7 +241,7 @@ class FloatingIpKind(FabricResource):
     """Floating IPs; one that points at nothing is absent from the fabric."""
 
     def desired(self, tx: Tx, record: Record) -> Desired:
-        wanted = realisation.floating_ip(record)
+        wanted = realisation.floating_ip(record, _limits(tx, record), _gateway_port(tx, record))
         waits = None
         if wanted is not None and not record["settled"]:
             mine = {wanted.address, f"{wanted.port_id} {wanted.fixed_ip}"}
@@ -255,6 +266,13 @@ class FloatingIpKind(FabricResource):
         tx.execute(_LEGS_GONE, {"device": record["id"]})
 
 
+class AddressGroupKind(FabricResource):
+    """Address groups."""
+
+    def desired(self, tx: Tx, record: Record) -> Desired:
+        return Desired(record["id"], record["generation"], realisation.address_group(record), False)
+
+
 class SecurityGroupKind(FabricResource):
     """Security groups with their rules."""
 
@@ -277,6 +295,20 @@ def holder(tx: Tx, network_id: str, wanted: Sequence[str], own: set[str], router
     return None
 
 
+def _limits_of(tx: Tx, policy_id: str | None) -> tuple[FabricLimit, ...]:
+    return realisation.limits(qos.rules_of(tx, [policy_id])[policy_id]) if policy_id is not None else ()
+
+
+def _limits(tx: Tx, record: Record) -> tuple[FabricLimit, ...]:
+    """What the record's own policy says, or its network's."""
+    return _limits_of(tx, record["qos_policy_id"] or record["qos_network_policy_id"])
+
+
+def _gateway_port(tx: Tx, record: Record) -> str | None:
+    router = ROUTERS.get(tx, record["router_id"]) if record["router_id"] else None
+    return router["gateway_port_id"] if router is not None else None
+
+
 def _floating_held(held: list[Any] | None) -> set[str]:
     found: set[str] = set()
     flat = held or []
@@ -297,4 +329,5 @@ def kinds(fabric: Fabric) -> list[FabricResource]:
         NetworkKind(FabricKind.NETWORK, NETWORKS, fabric), PortKind(FabricKind.PORT, PORTS, fabric),
         RouterKind(FabricKind.ROUTER, ROUTERS, fabric), FloatingIpKind(FabricKind.FLOATING_IP, FLOATING_IPS, fabric),
         SecurityGroupKind(FabricKind.SECURITY_GROUP, SECURITY_GROUPS, fabric),
+        AddressGroupKind(FabricKind.ADDRESS_GROUP, ADDRESS_GROUPS, fabric),
     ]

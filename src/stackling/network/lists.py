@@ -26,9 +26,12 @@ from stackling.core.context import Context
 from stackling.network import access, rules
 from stackling.network.errors import not_found
 from stackling.network.resources import (
+    ADDRESS_GROUPS,
+    ADDRESS_SCOPES,
     FLOATING_IPS,
     NETWORKS,
     PORTS,
+    QOS_POLICIES,
     RBAC_POLICIES,
     ROUTERS,
     RULES,
@@ -252,7 +255,7 @@ PORT_PAGE = (
     "id", "project_id", "name", "description", "tags", "revision_number", "created_at", "updated_at", "network_id",
     "admin_state_up", "status", "mac_address", "device_id", "device_owner", "fixed_ips", "security_groups",
     "allowed_address_pairs", "extra_dhcp_opts", "port_security_enabled", "binding_host", "binding_profile",
-    "binding_vnic_type", "dns_name", "dns_domain", "propagate_uplink_status")
+    "binding_vnic_type", "dns_name", "dns_domain", "propagate_uplink_status", "qos_policy_id", "qos_network_policy_id")
 LISTED: Mapping[str, Listed] = {one.resource: one for one in (
     Listed("network", NETWORKS, _own_networks, {"shared": _shared("network", _n.c.id)}),
     Listed("subnet", SUBNETS, _own_subnets, {"shared": _shared("network", _s.c.network_id),
@@ -266,5 +269,10 @@ LISTED: Mapping[str, Listed] = {one.resource: one for one in (
                                                       "protocol": _protocols}),
     Listed("subnetpool", SUBNET_POOLS, _own_or_shared("subnetpool", tables.subnet_pools),
            {"shared": _shared("subnetpool", tables.subnet_pools.c.id)}),
+    Listed("address_scope", ADDRESS_SCOPES, _own_or_shared("address_scope", tables.address_scopes),
+           {"shared": _shared("address_scope", tables.address_scopes.c.id)}),
+    Listed("address_group", ADDRESS_GROUPS, _own_or_shared("address_group", tables.address_groups)),
+    Listed("policy", QOS_POLICIES, _own_or_shared("qos_policy", tables.qos_policies),
+           {"shared": _shared("qos_policy", tables.qos_policies.c.id)}),
     Listed("rbac_policy", RBAC_POLICIES, _of_project(tables.rbac_policies)),
 )}

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, select
 
 from stackling.core.context import Context
 from stackling.core.ids import new_id
-from stackling.network import access, addresses, quotas, rules
+from stackling.network import access, addresses, qos, quotas, rules
 from stackling.network.errors import conflict, invalid_input, not_found
 from stackling.network.resources import NETWORKS, PORTS, SUBNETS
 from stackling.network.rows import Record, desired, moved, standard, touch
@@ -40,7 +40,7 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
         quotas.reserve(tx, project_id, "network", sum(spec["project_id"] == project_id for spec in specs))
     records: list[Record] = []
     for spec in specs:
-        record = _record(tx, spec)
+        record = _record(tx, ctx, spec)
         NETWORKS.insert(tx, [record])
         for action, wanted in ((access.SHARED, spec.get("shared")), (access.EXTERNAL, record["external"])):
             if wanted:
@@ -52,7 +52,7 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
     return records
 
 
-def _record(tx: Tx, spec: Mapping[str, Any]) -> Record:
+def _record(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
     external = spec.get("router:external", False)
     if spec.get("is_default"):
         _check_default(tx, spec["id"], external)
@@ -66,7 +66,9 @@ def _record(tx: Tx, spec: Mapping[str, Any]) -> Record:
         "network_type": kind, "physical_network": physical, "segmentation_id": segment,
         "dns_domain": spec.get("dns_domain", ""), "availability_zone_hints": spec.get("availability_zone_hints", []),
         "subnets": [], "metadata_port_id": None, "metadata_mac": None,
+        "qos_policy_id": spec["qos_policy_id"] if spec.get("qos_policy_id") else qos.default_id(tx, spec["project_id"]),
     }
+    qos.check_binding(tx, ctx, spec.get("qos_policy_id"))
     record["status"] = rules.network_status(record)
     return record
 
@@ -167,6 +169,10 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
     values = {key: value for key, value in values.items() if value != record[key]}
     if not values and sharing is None:
         return record
+    if "qos_policy_id" in values:
+        addresses.guard(tx, record["id"])
+        qos.check_binding(tx, ctx, values["qos_policy_id"], record["qos_policy_id"])
+        qos.network_changed(tx, record["id"], values["qos_policy_id"])
     _open(tx, record, sharing, values.get("external"))
     follow = any(key in values for key in ("name", "admin_state_up", "mtu", "dns_domain"))
     new: Record = {**record, **values, **touch(tx, record), **(moved(record) if follow else {})}
@@ -182,7 +188,7 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
 _UPDATABLE = {
     "name": "name", "description": "description", "admin_state_up": "admin_state_up",
     "router:external": "external", "is_default": "is_default", "port_security_enabled": "port_security_enabled",
-    "mtu": "mtu", "dns_domain": "dns_domain",
+    "mtu": "mtu", "dns_domain": "dns_domain", "qos_policy_id": "qos_policy_id",
 }
 
 
@@ -289,6 +295,7 @@ def metadata_port(tx: Tx, network: Record) -> Record:
         "fixed_ips": [], "security_groups": [], "allowed_address_pairs": [], "extra_dhcp_opts": [],
         "port_security_enabled": False, "binding_host": "", "binding_profile": {}, "binding_vnic_type": "normal",
         "dns_name": "", "dns_domain": "", "propagate_uplink_status": True, "up": True, "held": None,
+        "qos_policy_id": None, "qos_network_policy_id": None,
         "created_for_server": False, "server_id": None, "attach_tag": None, "attach_order": 0,
     }
 

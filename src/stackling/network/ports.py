@@ -9,7 +9,17 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
-from stackling.network import access, addresses, fixed_ips, floating_release, networks, quotas, rules, security_groups
+from stackling.network import (
+    access,
+    addresses,
+    fixed_ips,
+    floating_release,
+    networks,
+    qos,
+    quotas,
+    rules,
+    security_groups,
+)
 from stackling.network.errors import conflict, forbidden
 from stackling.network.resources import NETWORKS, PORTS, SUBNETS
 from stackling.network.rows import Record, desired, moved, standard, touch
@@ -97,7 +107,9 @@ def make(tx: Tx, ctx: Context, network: Record, subnets: Sequence[Record], spec:
         "created_for_server": spec.get("created_for_server", False), "server_id": spec.get("server_id"),
         "attach_tag": spec.get("attach_tag"),
         "attach_order": spec.get("attach_order", 0),
+        "qos_policy_id": spec.get("qos_policy_id"), "qos_network_policy_id": network["qos_policy_id"],
     }
+    qos.check_binding(tx, ctx, record["qos_policy_id"])
     record["status"] = rules.port_status(record)
     PORTS.insert(tx, [record])
     _store_groups(tx, record, fresh=True)
@@ -172,10 +184,10 @@ _PLAIN = {
     "name": "name", "description": "description", "admin_state_up": "admin_state_up", "device_id": "device_id",
     "device_owner": "device_owner", "port_security_enabled": "port_security_enabled", "dns_name": "dns_name",
     "dns_domain": "dns_domain", "binding:vnic_type": "binding_vnic_type",
-    "propagate_uplink_status": "propagate_uplink_status",
+    "propagate_uplink_status": "propagate_uplink_status", "qos_policy_id": "qos_policy_id",
 }
 _FOLLOWED = {"admin_state_up", "mac_address", "fixed_ips", "security_groups", "allowed_address_pairs",
-             "extra_dhcp_opts", "port_security_enabled", "binding_host", "dns_name"}
+             "extra_dhcp_opts", "port_security_enabled", "binding_host", "dns_name", "qos_policy_id"}
 
 
 def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any], *,
@@ -187,6 +199,8 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any], *,
         raise conflict("PortInUse", f"Unable to complete operation on port {record['id']} for network "
                        f"{record['network_id']}. It is the address of load balancer "
                        f"{record['device_id'].removeprefix('lb-')}.")
+    if "qos_policy_id" in values:
+        qos.check_binding(tx, ctx, values["qos_policy_id"], record["qos_policy_id"])
     if record["role"] != PortRole.INTERFACE and any(
             values.get(name, record[name]) != record[name] for name in ("device_id", "device_owner")):
         raise conflict("PortInUse", f"Unable to complete operation on port {record['id']} for network "

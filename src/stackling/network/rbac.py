@@ -10,13 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import bindparam, select, union
+from sqlalchemy.sql.base import Executable
 
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid
 from stackling.network import access, quotas, rules
 from stackling.network.errors import conflict, invalid_input, not_found
-from stackling.network.resources import NETWORKS, RBAC_POLICIES, SECURITY_GROUPS, SUBNET_POOLS
+from stackling.network.resources import (
+    ADDRESS_GROUPS,
+    ADDRESS_SCOPES,
+    NETWORKS,
+    QOS_POLICIES,
+    RBAC_POLICIES,
+    SECURITY_GROUPS,
+    SUBNET_POOLS,
+)
 from stackling.network.rows import Record, Rows
 from stackling.network.timeline import announce
 from stackling.store.tables import network as tables
@@ -30,7 +39,7 @@ class Shareable:
     """One type of object. ``users`` gives the projects that use an object by its being shared."""
 
     rows: Rows
-    users: Select[Any]
+    users: Executable
     actions: tuple[str, ...] = (access.SHARED,)
 
 
@@ -43,8 +52,19 @@ _IN_GROUP = select(_p.c.project_id).distinct().where(
     tables.port_security_groups.c.security_group_id == bindparam("object"),
     tables.port_security_groups.c.port_id == _p.c.id, _p.c.deleting.is_(False))
 _OF_POOL = select(tables.subnets.c.project_id).distinct().where(tables.subnets.c.subnetpool_id == bindparam("object"))
+_IN_SCOPE = select(tables.subnet_pools.c.project_id).distinct().where(
+    tables.subnet_pools.c.address_scope_id == bindparam("object"))
+_WITH_ADDRESSES = select(tables.security_group_rules.c.project_id).distinct().where(
+    tables.security_group_rules.c.remote_address_group_id == bindparam("object"))
+_WITH_QOS = union(*(select(table.c.project_id).where(column == bindparam("object"), table.c.deleting.is_(False))
+                    for table, column in ((_n, _n.c.qos_policy_id), (_p, _p.c.qos_policy_id),
+                                          (tables.floating_ips, tables.floating_ips.c.qos_policy_id),
+                                          (_r, _r.c.gateway_qos_policy_id))))
 OBJECTS: Mapping[str, Shareable] = {
+    "address_group": Shareable(ADDRESS_GROUPS, _WITH_ADDRESSES),
+    "address_scope": Shareable(ADDRESS_SCOPES, _IN_SCOPE),
     "network": Shareable(NETWORKS, _PORTS_IN, (access.EXTERNAL, access.SHARED)),
+    "qos_policy": Shareable(QOS_POLICIES, _WITH_QOS),
     "security_group": Shareable(SECURITY_GROUPS, _IN_GROUP),
     "subnetpool": Shareable(SUBNET_POOLS, _OF_POOL),
 }

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from stackling.network import rules
 from stackling.network.rows import Record
 from stackling.ports.fabric import (
+    FabricAddressGroup,
     FabricFloatingIP,
+    FabricLimit,
     FabricNetwork,
     FabricPort,
     FabricRouter,
@@ -40,7 +42,21 @@ def _subnet(record: Record) -> FabricSubnet:
         metadata_ip=record["metadata_ip"])
 
 
-def port(record: Record) -> FabricPort:
+def limits(rules_of_policy: Sequence[Record]) -> tuple[FabricLimit, ...]:
+    """What a QoS policy's rules limit and mark, a value for each direction. Guaranteed bandwidth isn't the fabric's."""
+    found: list[FabricLimit] = []
+    for direction in ("egress", "ingress"):
+        own = {one["type"]: one for one in rules_of_policy if one["direction"] == direction}
+        most, mark = own.get("bandwidth_limit"), own.get("dscp_marking")
+        if most is not None or mark is not None:
+            found.append(FabricLimit(
+                direction, most["max_kbps"] if most is not None else None,
+                (most["max_burst_kbps"] or None) if most is not None else None,
+                mark["dscp_mark"] if mark is not None else None))
+    return tuple(found)
+
+
+def port(record: Record, qos: tuple[FabricLimit, ...] = ()) -> FabricPort:
     """A guest's port."""
     secured = record["port_security_enabled"]
     return FabricPort(
@@ -50,17 +66,18 @@ def port(record: Record) -> FabricPort:
         port_security=secured,
         allowed_address_pairs=tuple((one["mac_address"], one["ip_address"]) for one in record["allowed_address_pairs"]),
         dhcp_options=tuple((one["opt_name"], one["opt_value"], one["ip_version"]) for one in record["extra_dhcp_opts"]),
-        dns_name=record["dns_name"], admin_state_up=record["admin_state_up"])
+        dns_name=record["dns_name"], admin_state_up=record["admin_state_up"],
+        qos=qos if not record["device_owner"].startswith("network:") else ())
 
 
 def router(record: Record, legs: Sequence[Record], subnets: Mapping[str, Record], mtus: Mapping[str, int],
-           chassis: Sequence[str]) -> FabricRouter:
+           chassis: Sequence[str], qos: tuple[FabricLimit, ...] = ()) -> FabricRouter:
     """A router with its legs. *subnets* by id, *mtus* by network id."""
     gateway = next((leg for leg in legs if leg["id"] == record["gateway_port_id"]), None)
     return FabricRouter(
         id=record["id"], generation=record["generation"], name=record["name"],
         interfaces=tuple(_interface(leg, subnets, mtus) for leg in legs if leg is not gateway),
-        gateway=None if gateway is None else _gateway(record, gateway, subnets, chassis),
+        gateway=None if gateway is None else _gateway(record, gateway, subnets, chassis, qos),
         routes=tuple((one["destination"], one["nexthop"]) for one in record["routes"]),
         admin_state_up=record["admin_state_up"])
 
@@ -78,7 +95,8 @@ def _interface(leg: Record, subnets: Mapping[str, Record], mtus: Mapping[str, in
         mtu=mtus.get(leg["network_id"], rules.DEFAULT_MTU - rules.GENEVE_OVERHEAD))
 
 
-def _gateway(record: Record, leg: Record, subnets: Mapping[str, Record], chassis: Sequence[str]) -> RouterGateway:
+def _gateway(record: Record, leg: Record, subnets: Mapping[str, Record], chassis: Sequence[str],
+             qos: tuple[FabricLimit, ...]) -> RouterGateway:
     hops: dict[int, str] = {}
     for one in leg["fixed_ips"]:
         subnet = subnets.get(one["subnet_id"])
@@ -86,17 +104,20 @@ def _gateway(record: Record, leg: Record, subnets: Mapping[str, Record], chassis
             hops.setdefault(ipaddress.ip_address(subnet["gateway_ip"]).version, subnet["gateway_ip"])
     return RouterGateway(
         port_id=leg["id"], network_id=leg["network_id"], mac=leg["mac_address"], addresses=_addresses(leg, subnets),
-        next_hops=tuple(hops.values()), chassis=tuple(chassis), snat=record["enable_snat"])
+        next_hops=tuple(hops.values()), chassis=tuple(chassis), snat=record["enable_snat"],
+        qos=qos)
 
 
-def floating_ip(record: Record) -> FabricFloatingIP | None:
+def floating_ip(record: Record, qos: tuple[FabricLimit, ...] = (),
+                gateway_port_id: str | None = None) -> FabricFloatingIP | None:
     """An associated floating IP; None when it points at nothing."""
     if record["deleting"] or not record["port_id"]:
         return None
     return FabricFloatingIP(
         id=record["id"], generation=record["generation"], address=record["floating_ip_address"],
         mac=record["floating_mac"], router_id=record["router_id"], port_id=record["port_id"],
-        fixed_ip=record["fixed_ip_address"])
+        fixed_ip=record["fixed_ip_address"], network_id=record["floating_network_id"] if qos else None,
+        gateway_port_id=gateway_port_id if qos else None, qos=qos if gateway_port_id else ())
 
 
 def security_group(record: Record, group_rules: Sequence[Record]) -> FabricSecurityGroup:
@@ -107,7 +128,13 @@ def security_group(record: Record, group_rules: Sequence[Record]) -> FabricSecur
             id=one["id"], direction=one["direction"], ethertype=one["ethertype"], protocol=_protocol(one),
             port_range_min=one["port_range_min"], port_range_max=one["port_range_max"],
             remote_ip_prefix=one["remote_ip_prefix"], remote_group_id=one["remote_group_id"],
+            remote_address_group_id=one["remote_address_group_id"],
         ) for one in group_rules))
+
+
+def address_group(record: Record) -> FabricAddressGroup:
+    """A group of addresses."""
+    return FabricAddressGroup(record["id"], record["generation"], tuple(record["addresses"]))
 
 
 _NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}

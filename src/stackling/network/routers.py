@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.core.ids import new_id
-from stackling.network import addresses, balanced, networks, ports, quotas, rules
+from stackling.network import addresses, balanced, networks, ports, qos, quotas, rules
 from stackling.network.errors import bad_request, conflict, not_found
 from stackling.network.resources import NETWORKS, PORTS, ROUTERS, SUBNETS
 from stackling.network.rows import Record, desired, many, moved, standard, touch
@@ -39,7 +39,7 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
             "gateway_port_id": None, "enable_snat": True, "external_fixed_ips": [], "routes": [],
             "availability_zone_hints": spec.get("availability_zone_hints", []),
             "distributed": bool(spec.get("distributed", False)), "ha": spec.get("ha") is not False,
-            "flavor_id": spec.get("flavor_id"), "revision_number": 1,
+            "flavor_id": spec.get("flavor_id"), "gateway_qos_policy_id": None, "revision_number": 1,
         }
         if spec.get("external_gateway_info"):
             record.update(_gateway(tx, ctx, record, spec["external_gateway_info"], legs=[]))
@@ -112,6 +112,9 @@ def _gateway(tx: Tx, ctx: Context, record: Record, info: Mapping[str, Any], legs
         raise bad_request("router", f"Network {network['id']} is not an external network")
     addresses.guard(tx, network["id"])
     values: Record = {"enable_snat": info.get("enable_snat", True)}
+    if "qos_policy_id" in info:
+        qos.check_binding(tx, ctx, info["qos_policy_id"], record["gateway_qos_policy_id"])
+        values["gateway_qos_policy_id"] = info["qos_policy_id"]
     wanted: list[dict[str, Any]] | None = info.get("external_fixed_ips") or None
     subnets = SUBNETS.where(tx, network_id=network["id"])
     for one in wanted or ():
@@ -125,7 +128,7 @@ def _gateway(tx: Tx, ctx: Context, record: Record, info: Mapping[str, Any], legs
         return values
     _check_gateway_overlap(tx, legs, subnets)
     values.update(_clear_gateway(tx, record) if record["gateway_port_id"] else {})
-    values["enable_snat"] = info.get("enable_snat", True)
+    values.update(enable_snat=info.get("enable_snat", True), gateway_qos_policy_id=info.get("qos_policy_id"))
     spec: Record = {"id": new_id(), "project_id": "", "device_id": record["id"],
                     "device_owner": rules.Owner.ROUTER_GATEWAY, "security_groups": []}
     if wanted is not None:
@@ -156,7 +159,8 @@ def _clear_gateway(tx: Tx, record: Record) -> Record:
         if record["routes"]:
             _keep_routes(tx, record, [port["id"]])
         ports.drop_leg(tx, port)
-    return {"gateway_network_id": None, "gateway_port_id": None, "external_fixed_ips": [], "enable_snat": True}
+    return {"gateway_network_id": None, "gateway_port_id": None, "external_fixed_ips": [], "enable_snat": True,
+            "gateway_qos_policy_id": None}
 
 
 # -- interfaces

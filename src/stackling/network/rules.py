@@ -210,7 +210,8 @@ def rule_fingerprint(rule: Mapping[str, Any]) -> str:
     low, high = rule["port_range_min"], rule["port_range_max"]
     if number in WITH_PORTS and (low, high) == (1, 65535):
         low = high = None
-    meaning = (rule["direction"], rule["ethertype"], number, low, high, prefix, rule["remote_group_id"])
+    meaning = (rule["direction"], rule["ethertype"], number, low, high, prefix, rule["remote_group_id"],
+               *([rule["remote_address_group_id"]] if rule["remote_address_group_id"] else ()))
     return hashlib.sha256(repr(meaning).encode()).hexdigest()
 
 
@@ -218,7 +219,8 @@ def rule_fault(rule: Mapping[str, Any]) -> tuple[str, str] | None:
     """Why a rule can't be: (exception, message) in Neutron's words, or None."""
     number = protocol_number(rule["protocol"])
     low, high, name = rule["port_range_min"], rule["port_range_max"], rule["protocol"]
-    if rule["remote_ip_prefix"] is not None and rule["remote_group_id"] is not None:
+    remotes = (rule["remote_ip_prefix"], rule["remote_group_id"], rule["remote_address_group_id"])
+    if sum(remote is not None for remote in remotes) > 1:
         return ("SecurityGroupMultipleRemoteEntitiesInRule",
                 "Only one of remote_group_id, remote_address_group_id, remote_ip_prefix may be provided.")
     fault = _port_fault(number, name, low, high)

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, exists, select, update
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.core.ids import new_id
-from stackling.network import access, quotas, rules
+from stackling.network import access, address_groups, quotas, rules
 from stackling.network.errors import conflict, forbidden, not_found
 from stackling.network.resources import RULES, SECURITY_GROUPS
 from stackling.network.rows import Record, desired, many, moved, standard, touch
@@ -93,6 +93,7 @@ def _rule(tx: Tx, group: Mapping[str, Any], spec: Mapping[str, Any]) -> Record:
         "protocol": spec.get("protocol"), "port_range_min": spec.get("port_range_min"),
         "port_range_max": spec.get("port_range_max"), "remote_ip_prefix": spec.get("remote_ip_prefix"),
         "remote_group_id": spec.get("remote_group_id"),
+        "remote_address_group_id": spec.get("remote_address_group_id"),
     }
     record["fingerprint"] = rules.rule_fingerprint(record)
     return record
@@ -185,6 +186,8 @@ def _check_rule(tx: Tx, ctx: Context, record: Record) -> None:
         raise Invalid(fault[1], type=fault[0])
     if record["remote_group_id"] is not None:
         find(tx, ctx, record["remote_group_id"])
+    if record["remote_address_group_id"] is not None:
+        address_groups.find(tx, ctx, record["remote_address_group_id"])
 
 
 def by_ids(tx: Tx, ids: Sequence[str]) -> dict[str, Record]:

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
-from stackling.network import access, quotas
+from stackling.network import access, address_scopes, quotas, rules
 from stackling.network.errors import bad_request, conflict, not_found, over_quota
 from stackling.network.resources import SUBNET_POOLS
 from stackling.network.rows import Record, standard, touch
@@ -40,11 +40,12 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
             **standard(tx, spec["id"], spec["project_id"], spec), "name": spec["name"], "ip_version": version,
             "prefixes": prefixes, "min_prefixlen": spec.get("min_prefixlen", low),
             "max_prefixlen": spec.get("max_prefixlen", high), "default_quota": spec.get("default_quota"),
-            "is_default": spec.get("is_default", False),
+            "is_default": spec.get("is_default", False), "address_scope_id": spec.get("address_scope_id"),
         }
         record["default_prefixlen"] = spec.get("default_prefixlen", record["min_prefixlen"])
         _check(record)
         _check_default(tx, record)
+        _check_scope(tx, ctx, record)
         SUBNET_POOLS.insert(tx, [record])
         if spec.get("shared"):
             access.grant(tx, "subnetpool", record)
@@ -89,6 +90,27 @@ def _check_default(tx: Tx, record: Record) -> None:
                           "per IP family.", type="InvalidInput")
 
 
+def _check_scope(tx: Tx, ctx: Context, record: Record) -> None:
+    """A pool's address scope is its owner's, of its IP version, and no other pool there has any of its prefixes."""
+    scope_id: str | None = record["address_scope_id"]
+    if scope_id is None:
+        return
+    tx.guard(f"address-scope:{scope_id}")
+    scope = address_scopes.find(tx, ctx, scope_id)
+    if not ctx.is_admin and scope["project_id"] != ctx.project_id:
+        raise Invalid(f"Illegal subnetpool association: subnetpool {record['id']} cannot be associated with address "
+                      f"scope {scope_id}.", type="IllegalSubnetPoolAssociationToAddressScope")
+    if scope["ip_version"] != record["ip_version"]:
+        raise Invalid(f"Illegal subnetpool association: subnetpool {record['id']} cannot associate with address scope "
+                      f"{scope_id} because subnetpool ip_version is not {scope['ip_version']}.",
+                      type="IllegalSubnetPoolIpVersionAssociationToAddressScope")
+    taken = [prefix for other in SUBNET_POOLS.where(tx, address_scope_id=scope_id) if other["id"] != record["id"]
+             for prefix in other["prefixes"]]
+    if any(rules.overlaps(taken, prefix) for prefix in record["prefixes"]):
+        raise conflict("AddressScopePrefixConflict", "Failed to associate address scope: subnetpools within an address "
+                       "scope must have unique prefixes.")
+
+
 def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> Record:
     """Change a pool; prefixes may be added, not taken away."""
     tx.guard(f"subnet-pool:{record['id']}")
@@ -108,6 +130,8 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
     new_record = {**record, **values, **touch(tx, record)}
     _check(new_record)
     _check_default(tx, new_record)
+    if {"address_scope_id", "prefixes"} & values.keys():
+        _check_scope(tx, ctx, new_record)
     SUBNET_POOLS.update(tx, record["id"], {**values, **touch(tx, record)})
     announce(tx, ctx, "subnetpool", record, "update")
     return new_record

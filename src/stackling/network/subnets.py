@@ -12,7 +12,7 @@ from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.network import addresses, networks, quotas, rules, subnet_pools
 from stackling.network.errors import bad_request, conflict, forbidden, invalid_input, not_found
-from stackling.network.resources import NETWORKS, PORTS, SUBNETS
+from stackling.network.resources import NETWORKS, PORTS, SUBNET_POOLS, SUBNETS
 from stackling.network.rows import Record, standard, touch
 from stackling.network.timeline import announce, forget_tags, store_tags
 from stackling.ports.fabric import PortRole
@@ -73,12 +73,28 @@ def _range(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> tuple[str, str | No
     if pool_id is not None:
         if spec.get("allocation_pools") and spec.get("cidr") is None:
             raise bad_request("subnets", "allocation_pools are not allowed without an explicit cidr from the pool")
+        _check_pool(tx, spec["network_id"], pool_id)
         return subnet_pools.allocate(tx, ctx, pool_id, version, spec.get("cidr"), spec.get("prefixlen"),
                                      spec["project_id"]), pool_id
     cidr = spec.get("cidr")
     if cidr is None:
         raise bad_request("subnets", "a subnetpool must be specified in the absence of a cidr")
     return rules.canonical_cidr(cidr), None
+
+
+def _check_pool(tx: Tx, network_id: str, pool_id: str) -> None:
+    """Subnets of one IP version in a network come from pools of one address scope, or from one pool."""
+    pool = SUBNET_POOLS.get(tx, pool_id)
+    ids = {one["subnetpool_id"] for one in SUBNETS.where(tx, network_id=network_id)} - {None, pool_id}
+    for other in SUBNET_POOLS.several(tx, sorted(ids)) if pool is not None else ():
+        if pool is None or other["ip_version"] != pool["ip_version"]:
+            continue
+        if other["address_scope_id"] is None:
+            raise Invalid("Subnets hosted on the same network must be allocated from the same subnet pool.",
+                          type="NetworkSubnetPoolAffinityError")
+        if other["address_scope_id"] != pool["address_scope_id"]:
+            raise Invalid("Subnets hosted on the same network must be in the same address scope: "
+                          f"{other['address_scope_id']}.", type="NetworkAddressScopeAffinityError")
 
 
 def _record(tx: Tx, spec: Mapping[str, Any], cidr: str, pool_id: str | None) -> Record:

@@ -24,6 +24,7 @@ class FabricKind(StrEnum):
     FLOATING_IP = "floating_ip"
     SECURITY_GROUP = "security_group"
     LOAD_BALANCER = "load_balancer"
+    ADDRESS_GROUP = "address_group"
 
 
 class PortRole(StrEnum):
@@ -74,6 +75,16 @@ class FabricNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class FabricLimit:
+    """What QoS does to one direction, seen from the guest. Rates in kbit/s, bursts in kbit; None: not limited."""
+
+    direction: str                                           # egress, ingress
+    max_kbps: int | None = None
+    max_burst_kbps: int | None = None
+    dscp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FabricPort:
     """A guest's or metadata port. ``ips`` are (subnet id, address) pairs; ``host`` the chassis it is bound to."""
 
@@ -90,6 +101,7 @@ class FabricPort:
     dhcp_options: tuple[tuple[str, str, int], ...] = ()      # extra_dhcp_opts: (name, value, ip version)
     dns_name: str = ""
     admin_state_up: bool = True
+    qos: tuple[FabricLimit, ...] = ()
 
     @property
     def kind(self) -> FabricKind:
@@ -124,6 +136,7 @@ class RouterGateway:
     next_hops: tuple[str, ...] = ()
     chassis: tuple[str, ...] = ()
     snat: bool = True
+    qos: tuple[FabricLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +172,9 @@ class FabricFloatingIP:
     port_id: str
     fixed_ip: str
     distributed: bool = False
+    network_id: str | None = None                            # for ``qos``: the external network and the router's port
+    gateway_port_id: str | None = None
+    qos: tuple[FabricLimit, ...] = ()
 
     @property
     def kind(self) -> FabricKind:
@@ -167,7 +183,7 @@ class FabricFloatingIP:
 
 @dataclass(frozen=True, slots=True)
 class FabricRule:
-    """A security group rule. ``remote_group_id`` and ``remote_ip_prefix`` exclude each other; None = any."""
+    """A security group rule. ``remote_…`` exclude each other; None = any."""
 
     id: str
     direction: str                                           # ingress, egress
@@ -177,6 +193,7 @@ class FabricRule:
     port_range_max: int | None = None                        # ICMP: code
     remote_ip_prefix: str | None = None
     remote_group_id: str | None = None
+    remote_address_group_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +285,21 @@ class FabricLoadBalancer:
         return FabricKind.LOAD_BALANCER
 
 
+@dataclass(frozen=True, slots=True)
+class FabricAddressGroup:
+    """Addresses (CIDRs of both versions) that rules of security groups name."""
+
+    id: str
+    generation: int
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> FabricKind:
+        return FabricKind.ADDRESS_GROUP
+
+
 FabricObject = (FabricNetwork | FabricPort | FabricRouter | FabricFloatingIP | FabricSecurityGroup
-                | FabricLoadBalancer)
+                | FabricLoadBalancer | FabricAddressGroup)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ def test_keys_of_ipv6_too(one: int, two: int) -> None:
 
 def rule(**given: object) -> dict[str, object]:
     return {"direction": "ingress", "ethertype": "IPv4", "protocol": None, "port_range_min": None,
-            "port_range_max": None, "remote_ip_prefix": None, "remote_group_id": None, **given}
+            "port_range_max": None, "remote_ip_prefix": None, "remote_group_id": None,
+            "remote_address_group_id": None, **given}
 
 
 @pytest.mark.parametrize(("one", "two", "same"), [

@@ -8,9 +8,12 @@ from stackling.api.network import definitions, views
 from stackling.api.network.resource import Resource
 from stackling.core.context import Context
 from stackling.network import (
+    address_groups,
+    address_scopes,
     floating_ips,
     networks,
     ports,
+    qos,
     rbac,
     routers,
     security_groups,
@@ -46,6 +49,12 @@ RESOURCES: tuple[Resource, ...] = (
              security_groups.delete_rule, before_list=_default_group),
     Resource("subnetpool", "subnetpools", "subnetpools", definitions.SUBNET_POOL, views.subnet_pools,
              subnet_pools.create, subnet_pools.update, subnet_pools.delete),
+    Resource("address_scope", "address_scopes", "address-scopes", definitions.ADDRESS_SCOPE, views.address_scopes,
+             address_scopes.create, address_scopes.update, address_scopes.delete),
+    Resource("address_group", "address_groups", "address-groups", definitions.ADDRESS_GROUP, views.address_groups,
+             address_groups.create, address_groups.update, address_groups.delete),
+    Resource("policy", "policies", "qos/policies", definitions.QOS_POLICY, views.qos_policies, qos.create, qos.update,
+             qos.delete_policy, object_type="qos_policy"),
     Resource("rbac_policy", "rbac_policies", "rbac-policies", definitions.RBAC_POLICY, views.rbac_policies,
              rbac.create, rbac.update, rbac.delete),
 )

@@ -27,6 +27,7 @@ NETWORK: Table = {
     "ipv4_address_scope": Attribute(),
     "ipv6_address_scope": Attribute(),
     "l2_adjacency": Attribute(),
+    "qos_policy_id": settable(v.nullable(v.uuid), None),
     "provider:network_type": settable(v.nullable(v.text(32)), filter=True, column="network_type"),
     "provider:physical_network": settable(v.nullable(v.text(64)), filter=True, column="physical_network"),
     "provider:segmentation_id": settable(v.nullable(v.integer), filter=True, column="segmentation_id"),
@@ -78,6 +79,8 @@ PORT: Table = {
         "accelerator-direct", "accelerator-direct-physical", "remote-managed"), "normal", column="binding_vnic_type"),
     "binding:host_id": settable(v.nullable(v.TEXT), filter=True, column="binding_host"),
     "binding:profile": settable(v.mapping),
+    "qos_policy_id": settable(v.nullable(v.uuid), None),
+    "qos_network_policy_id": Attribute(),
     "binding:vif_type": Attribute(),
     "binding:vif_details": Attribute(),
 }
@@ -114,6 +117,8 @@ FLOATING_IP: Table = {
     "router_id": seen(v.uuid),
     "status": seen(),
     "port_details": Attribute(),
+    "qos_policy_id": settable(v.nullable(v.uuid), None),
+    "qos_network_policy_id": Attribute(),
     "dns_name": once(v.host_name, ""),
     "dns_domain": once(v.domain, ""),
 }
@@ -137,6 +142,7 @@ RULE: Table = {
     "remote_ip_prefix": once(v.prefix, None, filter=True, sort=True),
     "normalized_cidr": Attribute(),
     "remote_group_id": once(v.nullable(v.TEXT), None, filter=True, sort=True),
+    "remote_address_group_id": once(v.nullable(v.TEXT), None, filter=True, sort=True),
     "belongs_to_default_sg": Attribute(v.boolean, filter=True),
 }
 
@@ -151,5 +157,27 @@ SUBNET_POOL: Table = {
     "default_quota": settable(v.nullable(v.non_negative), filter=True, sort=True),
     "shared": once(v.boolean, False, filter=True),
     "is_default": settable(v.boolean, False, filter=True),
-    "address_scope_id": Attribute(),
+    "address_scope_id": settable(v.nullable(v.uuid), filter=True, sort=True),
+}
+
+ADDRESS_SCOPE: Table = {
+    **{name: STANDARD[name] for name in ("id", "project_id", "tenant_id")},
+    "name": _NAME,
+    "ip_version": once(lambda value: v.one_of(4, 6)(v.integer(value)), REQUIRED, filter=True, sort=True),
+    "shared": settable(v.boolean, False, filter=True),
+}
+
+ADDRESS_GROUP: Table = {
+    **{name: attribute for name, attribute in STANDARD.items() if name != "tags"},
+    "name": _NAME,
+    "description": settable(v.nullable(v.text(1024)), "", filter=True, sort=True),
+    "addresses": once(v.subnets),
+}
+
+QOS_POLICY: Table = {
+    **STANDARD,
+    "name": settable(v.NAME, "", filter=True, sort=True),
+    "shared": settable(v.boolean, False, filter=True),
+    "is_default": settable(v.boolean, False, filter=True),
+    "rules": Attribute(),
 }

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
 _UPDATED = "2026-04-01T00:00:00-00:00"
 _NAMES: dict[str, tuple[str, str]] = {
+    "address-group": (
+        "Address group",
+        "Support address group",
+    ),
+    "address-scope": (
+        "Address scope",
+        "Address scopes extension.",
+    ),
     "agent": (
         "agent",
         "The agent management extension.",
@@ -133,6 +141,50 @@ _NAMES: dict[str, tuple[str, str]] = {
         "Provider Network",
         "Expose mapping of virtual networks to physical networks",
     ),
+    "qos": (
+        "Quality of Service",
+        "The Quality of Service extension.",
+    ),
+    "qos-bw-limit-direction": (
+        "Direction for QoS bandwidth limit rule",
+        "Allow to configure QoS bandwidth limit rule with specific direction: ingress or egress",
+    ),
+    "qos-bw-minimum-ingress": (
+        "Ingress direction for QoS minimum bandwidth rule",
+        "Allow to configure QoS minumum bandwidth rule with ingress direction.",
+    ),
+    "qos-default": (
+        "QoS default policy",
+        "Expose the QoS default policy per project",
+    ),
+    "qos-fip": (
+        "Floating IP QoS",
+        "The floating IP Quality of Service extension",
+    ),
+    "qos-fip-network-policy": (
+        "QoS floating IP network policy ID",
+        "Adds a the QoS network ID to the floating IP definition",
+    ),
+    "qos-gateway-ip": (
+        "Router gateway IP QoS",
+        "The Router gateway IP Quality of Service extension",
+    ),
+    "qos-port-network-policy": (
+        "QoS port network policy ID",
+        "Adds a the QoS network ID to the port definition",
+    ),
+    "qos-rule-type-details": (
+        "Details of QoS rule types",
+        "Expose details about QoS rule types supported by loaded backend drivers",
+    ),
+    "qos-rule-type-filter": (
+        "Allow to filter the list of QoS rule types",
+        "Allows to filter the QoS rule type list by \"all_rules\" or \"all_supported\".",
+    ),
+    "qos-rules-alias": (
+        "Quality of Service rules alias API",
+        "API to enable GET, PUT and DELETE operations on QoS policy rules without specifying policy ID",
+    ),
     "quota_details": (
         "Quota details management support",
         "Expose functions for quotas usage statistics per project",
@@ -140,6 +192,14 @@ _NAMES: dict[str, tuple[str, str]] = {
     "quotas": (
         "Quota management support",
         "Expose functions for quotas management per project",
+    ),
+    "rbac-address-group": (
+        "Add address_group type to RBAC",
+        "Add address_group type to RBAC",
+    ),
+    "rbac-address-scope": (
+        "Add address_scope type to RBAC",
+        "Add address_scope type to RBAC",
     ),
     "rbac-policies": (
         "RBAC Policies",
@@ -173,6 +233,10 @@ _NAMES: dict[str, tuple[str, str]] = {
     "security-groups-normalized-cidr": (
         "Normalized CIDR field for security group rules",
         "Add new field with normalized remote_ip_prefix cidr in SG rule",
+    ),
+    "security-groups-remote-address-group": (
+        "Remote address group id field for security group rules",
+        "Add new field of remote address group id in SG rules",
     ),
     "security-groups-rules-belongs-to-default-sg": (
         "Security group rule belongs to the project's default security group",

@@ -36,7 +36,7 @@ def routes() -> list[Route]:
     ]
 
 
-def _select(call: Call, rows: Sequence[dict[str, Any]], known: Sequence[str]) -> list[dict[str, Any]]:
+def select(call: Call, rows: Sequence[dict[str, Any]], known: Sequence[str]) -> list[dict[str, Any]]:
     """Filter and cut *rows* as a list request asks."""
     found = list(rows)
     for name, wanted in call.query.items():
@@ -53,7 +53,7 @@ _AGENT = ("id", "agent_type", "binary", "host", "admin_state_up", "alive", "topi
 
 
 def _agents(tx: Tx, call: Call) -> Any:
-    return {"agents": _select(call, agents.agents(tx) if call.allowed("get_agent") else [], _AGENT)}
+    return {"agents": select(call, agents.agents(tx) if call.allowed("get_agent") else [], _AGENT)}
 
 
 def _found_agent(tx: Tx, call: Call) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _found_agent(tx: Tx, call: Call) -> dict[str, Any]:
 
 
 def _agent(tx: Tx, call: Call) -> Any:
-    return {"agent": _select(call, [_found_agent(tx, call)], _AGENT)[0]}
+    return {"agent": select(call, [_found_agent(tx, call)], _AGENT)[0]}
 
 
 def _update_agent(tx: Tx, call: Call) -> Any:
@@ -74,7 +74,7 @@ def _update_agent(tx: Tx, call: Call) -> Any:
 
 
 def _zones(tx: Tx, call: Call) -> Any:
-    return {"availability_zones": _select(call, agents.zones(tx), ("name", "resource", "state"))}
+    return {"availability_zones": select(call, agents.zones(tx), ("name", "resource", "state"))}
 
 
 def _project(call: Call, rule: str) -> str:
@@ -130,7 +130,7 @@ def _availability(tx: Tx, call: Call) -> Any:
 
 def _providers(tx: Tx, call: Call) -> Any:
     rows = [{"service_type": "L3_ROUTER_NAT", "name": "ovn", "default": True}]
-    return {"service_providers": _select(call, rows, ("service_type", "name", "default"))}
+    return {"service_providers": select(call, rows, ("service_type", "name", "default"))}
 
 
 def _no_flavor(tx: Tx, call: Call) -> Any:

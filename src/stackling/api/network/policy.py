@@ -6,6 +6,7 @@ _MEMBER = "rule:admin_only or (role:member and project_id:%(project_id)s)"
 _READER = "rule:admin_only or (role:reader and project_id:%(project_id)s)"
 _NET_READER = "(role:reader and project_id:%(network:project_id)s)"
 _NET_MEMBER = "(role:member and project_id:%(network:project_id)s)"
+_MANAGER = "rule:admin_only or (role:manager and project_id:%(project_id)s)"
 _ADMIN = "rule:admin_only"
 
 RULES: dict[str, str] = {
@@ -15,6 +16,9 @@ RULES: dict[str, str] = {
     "shared": "field:networks:shared=True",
     "external": "field:networks:router:external=True",
     "shared_subnetpools": "field:subnetpools:shared=True",
+    "shared_address_scopes": "field:address_scopes:shared=True",
+    "shared_address_groups": "field:address_groups:shared=True",
+    "shared_qos_policy": "field:policies:shared=True",
     "shared_security_group": "field:security_groups:shared=True",
     "restrict_wildcard": "rule:admin_only or (not field:rbac_policy:target_tenant=* and "
                          "not field:rbac_policy:target_project=*)",
@@ -37,6 +41,16 @@ RULES |= {
                 write=f"rule:service_api or {_MEMBER} or {_NET_MEMBER}"),
     **_resource("router"), **_resource("floatingip"),
     **_resource("security_group", get=f"{_READER} or rule:shared_security_group"),
+    **_resource("address_scope", get=f"{_READER} or rule:shared_address_scopes"),
+    "create_address_scope:shared": _ADMIN, "update_address_scope:shared": _ADMIN,
+    **_resource("address_group", get=f"{_READER} or rule:shared_address_groups"),
+    **_resource("policy", get=f"{_READER} or rule:shared_qos_policy", write=_MANAGER),
+    "create_policy:shared": _ADMIN, "update_policy:shared": _ADMIN,
+    "create_policy:is_default": _ADMIN, "update_policy:is_default": _ADMIN,
+    "get_rule_type": "rule:list",
+    **{f"{action}_{way}_{kind}_rule": f"{_READER} or rule:shared_qos_policy" if action == "get" else _MANAGER
+       for kind in ("bandwidth_limit", "dscp_marking", "minimum_bandwidth") for way in ("policy", "alias")
+       for action in ("get", "create", "update", "delete")},
     **_resource("rbac_policy"),
     **{f"{action}_rbac_policy:target_tenant": "rule:restrict_wildcard" for action in ("create", "update")},
     **_resource("security_group_rule"), **_resource("subnetpool", get=f"{_READER} or rule:shared_subnetpools"),

@@ -46,6 +46,7 @@ class Resource:
     delete: Delete
     before_list: Callable[[Tx, Context], None] | None = None
     page: Callable[[Sequence[Sequence[Any]]], list[dict[str, Any]]] | None = None
+    object_type: str | None = None              # its name in RBAC policies, where that is another
 
     @property
     def listed(self) -> lists.Listed:
@@ -122,7 +123,7 @@ def fetch(tx: Tx, call: Call, resource: Resource, id: str, action: str | None = 
     record = rows.locked(tx, id) if tx.writing else rows.get(tx, id)
     if record is None:
         raise not_found(resource.name, id)
-    object_type = resource.name if resource.name in rbac.OBJECTS else None
+    object_type = resource.object_type or (resource.name if resource.name in rbac.OBJECTS else None)
     target = target_of(tx, call.ctx, record, object_type, writing=writing)
     if not call.allowed(f"get_{resource.name}", target):
         raise not_found(resource.name, id)
@@ -244,6 +245,7 @@ def _canonical(name: str, attribute: Attribute, value: str) -> str:
 _NUMBERS = frozenset({"ip_version", "port_range_min", "port_range_max", "provider:segmentation_id", "default_quota"})
 _NULLABLE = frozenset({"port_id", "router_id", "fixed_ip_address", "gateway_ip", "subnetpool_id", "ipv6_ra_mode",
                        "ipv6_address_mode", "protocol", "remote_group_id", "remote_ip_prefix", "flavor_id",
+                       "remote_address_group_id", "address_scope_id",
                        "provider:physical_network"})
 
 

@@ -263,8 +263,8 @@ def gateway_info(value: Any) -> dict[str, Any] | None:
         info["external_fixed_ips"] = fixed_ips(one["external_fixed_ips"])
     if one.get("enable_snat") is not None:
         info["enable_snat"] = boolean(one["enable_snat"])
-    if one.get("qos_policy_id") is not None:
-        raise ValueError("QoS policies are not available")
+    if "qos_policy_id" in one:
+        info["qos_policy_id"] = nullable(uuid)(one["qos_policy_id"])
     return info
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from stackling.core.clock import seconds_z
 from stackling.core.context import Context
-from stackling.network import access, related
+from stackling.network import access, qos, related
 from stackling.network.rows import Record
 
 if TYPE_CHECKING:
@@ -35,15 +35,17 @@ def _shared(tx: Tx, ctx: Context, object_type: str, records: Sequence[Record]) -
 def networks(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
     """Networks."""
     shared = _shared(tx, ctx, "network", records)
+    scopes = related.address_scopes(tx, [one["id"] for one in records])
     return [{
         **_standard(one), "name": one["name"], "admin_state_up": one["admin_state_up"], "status": one["status"],
         "subnets": one["subnets"], "shared": one["id"] in shared, "router:external": one["external"],
         **({"is_default": one["is_default"]} if one["external"] else {}),
         "port_security_enabled": one["port_security_enabled"], "mtu": one["mtu"], "dns_domain": one["dns_domain"],
         "availability_zone_hints": one["availability_zone_hints"], "availability_zones": [],
-        "ipv4_address_scope": None, "ipv6_address_scope": None, "l2_adjacency": True,
+        "ipv4_address_scope": scopes.get((one["id"], 4)),
+        "ipv6_address_scope": scopes.get((one["id"], 6)), "l2_adjacency": True,
         "provider:network_type": one["network_type"], "provider:physical_network": one["physical_network"],
-        "provider:segmentation_id": one["segmentation_id"],
+        "provider:segmentation_id": one["segmentation_id"], "qos_policy_id": one["qos_policy_id"],
     } for one in records]
 
 
@@ -72,6 +74,7 @@ def ports(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any
         "dns_assignment": _assignment(one["fixed_ips"], one["dns_name"]),
         "ip_allocation": "immediate" if one["fixed_ips"] else "none",
         "propagate_uplink_status": one["propagate_uplink_status"], "binding:vnic_type": one["binding_vnic_type"],
+        "qos_policy_id": one["qos_policy_id"], "qos_network_policy_id": one["qos_network_policy_id"],
         "binding:host_id": one["binding_host"], "binding:profile": one["binding_profile"],
         **(_BOUND if one["binding_host"] else _UNBOUND),
     } for one in records]
@@ -92,11 +95,12 @@ def port_page(rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
         "propagate_uplink_status": bool(propagate_uplink_status), "binding:vnic_type": binding_vnic_type,
         "binding:host_id": binding_host, "binding:profile": _raw(binding_profile),
         "binding:vif_type": "ovs" if binding_host else "unbound",
-        "binding:vif_details": _DETAILS if binding_host else {},
+        "binding:vif_details": _DETAILS if binding_host else {}, "qos_policy_id": qos_policy_id,
+        "qos_network_policy_id": qos_network_policy_id,
     } for (id, project_id, name, description, tags, revision_number, created_at, updated_at, network_id, admin_state_up,
            status, mac_address, device_id, device_owner, fixed_ips, security_groups, allowed_address_pairs,
            extra_dhcp_opts, port_security_enabled, binding_host, binding_profile, binding_vnic_type, dns_name,
-           dns_domain, propagate_uplink_status) in rows]
+           dns_domain, propagate_uplink_status, qos_policy_id, qos_network_policy_id) in rows]
 
 
 _EMPTY = {None: msgspec.Raw("[]"), "[]": msgspec.Raw("[]"), "{}": msgspec.Raw("{}")}
@@ -128,7 +132,7 @@ def routers(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, A
         **_standard(one), "name": one["name"], "admin_state_up": one["admin_state_up"], "status": one["status"],
         "external_gateway_info": None if not one["gateway_network_id"] else {
             "network_id": one["gateway_network_id"], "enable_snat": one["enable_snat"],
-            "external_fixed_ips": one["external_fixed_ips"]},
+            "external_fixed_ips": one["external_fixed_ips"], "qos_policy_id": one["gateway_qos_policy_id"]},
         "routes": one["routes"], "distributed": one["distributed"], "ha": one["ha"], "flavor_id": one["flavor_id"],
         "availability_zone_hints": one["availability_zone_hints"], "availability_zones": ["nova"],
     } for one in records]
@@ -141,7 +145,8 @@ def floating_ips(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[s
         **_standard(one), "floating_network_id": one["floating_network_id"],
         "floating_ip_address": one["floating_ip_address"], "port_id": one["port_id"],
         "fixed_ip_address": one["fixed_ip_address"], "router_id": one["router_id"], "status": one["status"],
-        "dns_name": one["dns_name"], "dns_domain": one["dns_domain"],
+        "dns_name": one["dns_name"], "dns_domain": one["dns_domain"], "qos_policy_id": one["qos_policy_id"],
+        "qos_network_policy_id": one["qos_network_policy_id"],
         "port_details": targets.get(one["port_id"]),
     } for one in records]
 
@@ -171,7 +176,7 @@ def _rule(one: Record, default: bool) -> dict[str, Any]:
         "ethertype": one["ethertype"], "protocol": one["protocol"], "port_range_min": one["port_range_min"],
         "port_range_max": one["port_range_max"], "remote_ip_prefix": prefix, "remote_group_id": one["remote_group_id"],
         "normalized_cidr": None if prefix is None else str(ipaddress.ip_network(prefix, strict=False)),
-        "remote_address_group_id": None, "belongs_to_default_sg": default,
+        "remote_address_group_id": one["remote_address_group_id"], "belongs_to_default_sg": default,
     }
 
 
@@ -182,7 +187,7 @@ def subnet_pools(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[s
         **_standard(one), "name": one["name"], "ip_version": one["ip_version"], "prefixes": one["prefixes"],
         "default_prefixlen": one["default_prefixlen"], "min_prefixlen": one["min_prefixlen"],
         "max_prefixlen": one["max_prefixlen"], "default_quota": one["default_quota"], "shared": one["id"] in shared,
-        "is_default": one["is_default"], "address_scope_id": None,
+        "is_default": one["is_default"], "address_scope_id": one["address_scope_id"],
     } for one in records]
 
 
@@ -192,4 +197,36 @@ def rbac_policies(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[
         "id": one["id"], "project_id": one["project_id"], "tenant_id": one["project_id"],
         "object_type": one["object_type"], "object_id": one["object_id"], "action": one["action"],
         "target_tenant": one["target_project"],
+    } for one in records]
+
+
+def address_scopes(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Address scopes."""
+    shared = _shared(tx, ctx, "address_scope", records)
+    return [{
+        "id": one["id"], "project_id": one["project_id"], "tenant_id": one["project_id"], "name": one["name"],
+        "ip_version": one["ip_version"], "shared": one["id"] in shared,
+    } for one in records]
+
+
+def address_groups(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Address groups."""
+    bodies = [{**_standard(one), "name": one["name"], "addresses": one["addresses"]} for one in records]
+    for body in bodies:
+        del body["tags"]
+    return bodies
+
+
+_RULE = {"bandwidth_limit": ("max_kbps", "max_burst_kbps", "direction"), "dscp_marking": ("dscp_mark",),
+         "minimum_bandwidth": ("min_kbps", "direction")}
+
+
+def qos_policies(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """QoS policies with their rules."""
+    shared = _shared(tx, ctx, "qos_policy", records)
+    rules = qos.rules_of(tx, [one["id"] for one in records])
+    return [{
+        **_standard(one), "name": one["name"], "shared": one["id"] in shared, "is_default": one["is_default"],
+        "rules": [{"id": rule["id"], "qos_policy_id": one["id"], "type": rule["type"],
+                   **{name: rule[name] for name in _RULE[rule["type"]]}} for rule in rules[one["id"]]],
     } for one in records]

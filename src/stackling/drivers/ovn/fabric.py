@@ -19,7 +19,15 @@ from uuid import UUID
 from ovs.stream import Stream
 
 from stackling.core import clock
-from stackling.drivers.ovn import floating_ips, load_balancers, networks, ports, routers, security_groups
+from stackling.drivers.ovn import (
+    address_groups,
+    floating_ips,
+    load_balancers,
+    networks,
+    ports,
+    routers,
+    security_groups,
+)
 from stackling.drivers.ovn.monitors import Monitors
 from stackling.drivers.ovn.replica import CLOUD, Key, Replica
 from stackling.drivers.ovn.rows import (
@@ -43,6 +51,7 @@ from stackling.drivers.ovn.rows import (
 from stackling.drivers.ovn.schema import SHARED, TABLES
 from stackling.drivers.ovn.transaction import Link
 from stackling.ports.fabric import (
+    FabricAddressGroup,
     FabricDown,
     FabricFloatingIP,
     FabricKind,
@@ -183,6 +192,8 @@ def compile(desired: FabricObject, replica: Replica) -> Compiled:
         return floating_ips.compile(desired)
     if isinstance(desired, FabricLoadBalancer):
         return load_balancers.compile(desired)
+    if isinstance(desired, FabricAddressGroup):
+        return address_groups.compile(desired)
     return security_groups.compile(desired)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from stackling.drivers.ovn import limits
+from stackling.drivers.ovn.routers import leg_name
 from stackling.drivers.ovn.rows import Compiled, Member, Row, row_id
 from stackling.ports.fabric import FabricFloatingIP, FabricKind
 
@@ -19,4 +21,16 @@ def compile(floating: FabricFloatingIP) -> Compiled:
         "logical_port": floating.port_id if floating.distributed else None,
     }, members=(router,))
     needs = (Member("Logical_Switch_Port", row_id(floating.port_id), "", (FabricKind.PORT, floating.port_id)),)
-    return Compiled(floating.kind, floating.id, floating.generation, (row,), needs)
+    return Compiled(floating.kind, floating.id, floating.generation, (row, *_qos(floating)), needs)
+
+
+def _qos(floating: FabricFloatingIP) -> list[Row]:
+    """Limits apply where the router's gateway meets the external network, on the machine that has the gateway."""
+    gateway, network = floating.gateway_port_id, floating.network_id
+    if gateway is None or network is None:
+        return []
+    here = f'is_chassis_resident("cr-{leg_name(gateway)}")'
+    ends = {"egress": f"ip4.src == {floating.address}", "ingress": f"ip4.dst == {floating.address}"}
+    return [limits.row(floating.id, one, (FabricKind.NETWORK, network), (
+        f'{limits.side(one)} == "{gateway}" && {ends[one.direction]} && {here}'), limits.FLOATING)
+        for one in floating.qos]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from stackling.drivers.ovn import limits
 from stackling.drivers.ovn.rows import Compiled, Member, Row, Value, row_id
 from stackling.drivers.ovn.security_groups import DROP_GROUP
 from stackling.ports.fabric import FabricKind, FabricPort
@@ -62,7 +63,7 @@ def compile(port: FabricPort, facts: PortFacts = PortFacts()) -> Compiled:
     subnets = dict.fromkeys(subnet for subnet, _ in port.ips)
     needs = tuple(Member("DHCP_Options", row_id(subnet), "", (FabricKind.NETWORK, port.network_id))
                   for subnet in subnets)
-    return Compiled(port.kind, port.id, port.generation, (anchor, *own, *_names(port, facts)), needs)
+    return Compiled(port.kind, port.id, port.generation, (anchor, *own, *_names(port, facts), *_qos(port)), needs)
 
 
 def addresses(port: FabricPort) -> tuple[str, ...]:
@@ -137,6 +138,11 @@ def extra_options(options: Iterable[tuple[str, str]], version: int) -> dict[str,
         elif name in quoted and _QUOTED_VALUE.match(value.strip('"')):
             chosen[quoted[name]] = '"' + value.strip('"') + '"'
     return chosen
+
+
+def _qos(port: FabricPort) -> list[Row]:
+    inside = (FabricKind.NETWORK, port.network_id)
+    return [limits.row(port.id, one, inside, f'{limits.side(one)} == "{port.id}"') for one in port.qos]
 
 
 def _names(port: FabricPort, facts: PortFacts) -> list[Row]:

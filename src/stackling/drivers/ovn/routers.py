@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from uuid import UUID
 
+from stackling.drivers.ovn import limits
 from stackling.drivers.ovn.rows import Compiled, Member, Row, Value, row_id
 from stackling.ports.fabric import FabricKind, FabricRouter, RouterGateway, RouterInterface
 
@@ -30,7 +31,7 @@ def compile(router: FabricRouter) -> Compiled:
     if gateway is not None:
         sides.append(_switch_side(gateway.port_id, gateway.network_id, True))
     return Compiled(router.kind, router.id, router.generation,
-                    (anchor, *legs, *chassis, *sides, *routes, *_snat(router, uuid)))
+                    (anchor, *legs, *chassis, *sides, *routes, *_snat(router, uuid), *_qos(router.id, gateway)))
 
 
 def leg_name(port_id: str) -> str:
@@ -87,6 +88,13 @@ def _routes(router: FabricRouter) -> list[Row]:
         rows[uuid] = Row("Logical_Router_Static_Route", uuid, f"route to {prefix}", {
             "ip_prefix": prefix, "nexthop": hop})
     return list(rows.values())
+
+
+def _qos(router_id: str, gateway: RouterGateway | None) -> list[Row]:
+    if gateway is None:
+        return []
+    outside = (FabricKind.NETWORK, gateway.network_id)
+    return [limits.row(router_id, one, outside, f'{limits.side(one)} == "{gateway.port_id}"') for one in gateway.qos]
 
 
 def _snat(router: FabricRouter, uuid: UUID) -> list[Row]:

@@ -16,8 +16,8 @@ from stackling.drivers.ovn.schema import TABLES
 from stackling.ports.fabric import FabricKind
 
 Scalar = str | int | bool | UUID
-Value = Scalar | Sequence[Scalar] | Mapping[str, str] | None
-Plain = frozenset[Scalar] | dict[str, str]
+Value = Scalar | Sequence[Scalar] | Mapping[str, str] | Mapping[str, int] | None
+Plain = frozenset[Scalar] | dict[str, Any]
 Operation = dict[str, Any]
 
 _NAMESPACE = UUID("5b0bf3b1-1b0e-5d3f-9a53-0d0e51ac4b1e")
@@ -30,6 +30,7 @@ ANCHOR: Mapping[FabricKind, str] = {
     FabricKind.FLOATING_IP: "NAT",
     FabricKind.SECURITY_GROUP: "Port_Group",
     FabricKind.LOAD_BALANCER: "Load_Balancer",
+    FabricKind.ADDRESS_GROUP: "Address_Set",
 }
 
 

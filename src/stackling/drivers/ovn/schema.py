@@ -18,20 +18,25 @@ _TYPES: Mapping[str, Any] = {
     "string*": {"key": "string", **_MANY},
     "uuid*": {"key": "uuid", **_MANY},
     "map": {"key": "string", "value": "string", **_MANY},
+    "numbers": {"key": "string", "value": "integer", **_MANY},
 }
 
 # Table: (is a root, its columns). Rows of a table that isn't a root vanish when nothing refers to them.
 TABLES: Mapping[str, tuple[bool, Mapping[str, str]]] = {
     "Logical_Switch": (True, {
         "name": "string", "ports": "uuid*", "acls": "uuid*", "dns_records": "uuid*", "load_balancer": "uuid*",
-        "other_config": "map", "external_ids": "map"}),
+        "qos_rules": "uuid*", "other_config": "map", "external_ids": "map"}),
     "Logical_Switch_Port": (False, {
         "name": "string", "type": "string", "options": "map", "tag": "integer?", "addresses": "string*",
         "port_security": "string*", "up": "boolean?", "enabled": "boolean?", "dhcpv4_options": "uuid?",
         "dhcpv6_options": "uuid?", "external_ids": "map"}),
     "Port_Group": (True, {"name": "string", "ports": "uuid*", "acls": "uuid*", "external_ids": "map"}),
+    "Address_Set": (True, {"name": "string", "addresses": "string*", "external_ids": "map"}),
     "ACL": (False, {
         "priority": "integer", "direction": "string", "match": "string", "action": "string", "options": "map",
+        "external_ids": "map"}),
+    "QoS": (False, {
+        "priority": "integer", "direction": "string", "match": "string", "bandwidth": "numbers", "action": "numbers",
         "external_ids": "map"}),
     "DHCP_Options": (True, {"cidr": "string", "options": "map", "external_ids": "map"}),
     "DNS": (True, {"records": "map", "external_ids": "map"}),
@@ -57,7 +62,7 @@ TABLES: Mapping[str, tuple[bool, Mapping[str, str]]] = {
 }
 
 # Columns that hold members of several objects: their change isn't a change of the row's own object.
-SHARED: frozenset[str] = frozenset({"ports", "nat", "dns_records", "load_balancer"})
+SHARED: frozenset[str] = frozenset({"ports", "nat", "dns_records", "load_balancer", "qos_rules"})
 
 
 def schema_json() -> dict[str, Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 
-from stackling.drivers.ovn.rows import Compiled, Row, row_id
-from stackling.ports.fabric import FabricRule, FabricSecurityGroup
+from stackling.drivers.ovn import address_groups
+from stackling.drivers.ovn.rows import Compiled, Member, Row, row_id
+from stackling.ports.fabric import FabricKind, FabricRule, FabricSecurityGroup
 
 DROP_GROUP = "stackling_drop"
 DROP, ALLOW, NEVER = 1001, 1002, 1010          # priorities: closed by default, rules, what no rule can allow
@@ -37,7 +38,10 @@ def compile(group: FabricSecurityGroup) -> Compiled:
     }, {"stackling:rule": rule.id}) for rule in group.rules]
     first = Row("Port_Group", row_id(group.id), f"port group of security group {group.id}", {
         "name": name, "acls": tuple(rule.uuid for rule in rules)})
-    return Compiled(group.kind, group.id, group.generation, (first, *rules))
+    named = dict.fromkeys((rule.remote_address_group_id, rule.ethertype) for rule in group.rules)
+    needs = tuple(Member("Address_Set", address_groups.set_id(id, ethertype), "", (FabricKind.ADDRESS_GROUP, id))
+                  for id, ethertype in named if id is not None)
+    return Compiled(group.kind, group.id, group.generation, (first, *rules), needs)
 
 
 def match(group: str, rule: FabricRule) -> str:
@@ -50,6 +54,8 @@ def match(group: str, rule: FabricRule) -> str:
         terms.append(f"{remote} == {ipaddress.ip_network(rule.remote_ip_prefix, strict=False)}")
     elif rule.remote_group_id is not None:
         terms.append(f"{remote} == ${group_name(rule.remote_group_id)}_{ip}")
+    elif rule.remote_address_group_id is not None:
+        terms.append(f"{remote} == ${address_groups.set_name(rule.remote_address_group_id, rule.ethertype)}")
     return " && ".join(terms + _protocol(rule))
 
 

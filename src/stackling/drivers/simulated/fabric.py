@@ -17,6 +17,7 @@ import msgspec
 from stackling.drivers.simulated.faults import Faults
 from stackling.drivers.simulated.shared import NOTHING, Line, SharedJournal
 from stackling.ports.fabric import (
+    FabricAddressGroup,
     FabricDown,
     FabricFloatingIP,
     FabricKind,
@@ -39,6 +40,7 @@ TYPES: Mapping[FabricKind, type[Any]] = {
     FabricKind.FLOATING_IP: FabricFloatingIP,
     FabricKind.SECURITY_GROUP: FabricSecurityGroup,
     FabricKind.LOAD_BALANCER: FabricLoadBalancer,
+    FabricKind.ADDRESS_GROUP: FabricAddressGroup,
 }
 
 
@@ -240,4 +242,7 @@ def _needs(desired: FabricObject) -> list[Key]:
         return [*((FabricKind.NETWORK, one) for one in dict.fromkeys(
             (*desired.networks, *(vip.network_id for vip in desired.vips if vip.inside)))),
             *((FabricKind.ROUTER, one) for one in desired.routers)]
+    if isinstance(desired, FabricSecurityGroup):
+        return [(FabricKind.ADDRESS_GROUP, id) for id in dict.fromkeys(
+            rule.remote_address_group_id for rule in desired.rules) if id is not None]
     return []

@@ -58,12 +58,14 @@ networks = Table(
     Column("segmentation_id", Integer),
     Column("dns_domain", Name, nullable=False, default="", server_default=""),
     Column("availability_zone_hints", Json),
+    Column("qos_policy_id", Id),
     Column("subnets", Json),                        # ids in order of creation
     Column("metadata_port_id", Id),
     Column("metadata_mac", String(17)),
     Index("ix_networks_project_id", "project_id"),
     Index("ix_networks_segmentation_id", "segmentation_id"),
     Index("ix_networks_external", "external"),
+    Index("ix_networks_qos_policy_id", "qos_policy_id"),
 )
 
 subnets = Table(
@@ -124,6 +126,8 @@ ports = Table(
     Column("dns_name", Name, nullable=False, default="", server_default=""),
     Column("dns_domain", Name, nullable=False, default="", server_default=""),
     Column("propagate_uplink_status", Boolean, nullable=False, default=True, server_default=true()),
+    Column("qos_policy_id", Id),
+    Column("qos_network_policy_id", Id),            # its network's
     Column("up", Boolean, nullable=False, default=False, server_default=false()),
     Column("held", Json),                           # addresses that the fabric may hold; null: none
     Column("pins", BigInteger, nullable=False, default=0, server_default="0"),     # rises with each association
@@ -137,6 +141,8 @@ ports = Table(
     Index("ix_ports_server_id", "server_id"),
     Index("ix_ports_network_id_settled", "network_id", "settled"),
     Index("ix_ports_binding_host", "binding_host"),
+    Index("ix_ports_qos_policy_id", "qos_policy_id"),
+    Index("ix_ports_qos_network_policy_id", "qos_network_policy_id"),
 )
 
 port_security_groups = Table(
@@ -160,6 +166,7 @@ routers = Table(
     Column("distributed", Boolean, nullable=False, default=False, server_default=false()),
     Column("ha", Boolean, nullable=False, default=True, server_default=true()),
     Column("flavor_id", Id),
+    Column("gateway_qos_policy_id", Id),
     Index("ix_routers_project_id", "project_id"),
     Index("ix_routers_gateway_network_id", "gateway_network_id"),
 )
@@ -177,6 +184,8 @@ floating_ips = Table(
     Column("status", Short, nullable=False),
     Column("dns_name", Name, nullable=False, default="", server_default=""),
     Column("dns_domain", Name, nullable=False, default="", server_default=""),
+    Column("qos_policy_id", Id),
+    Column("qos_network_policy_id", Id),            # its network's
     Column("auto_server_id", Id),                   # allocated for this server, released with it
     Column("held", Json),                           # [address, port id, fixed ip] that the fabric may hold
     UniqueConstraint("port_id", "fixed_ip_address", "floating_network_id", name="uq_floating_ips_port_id_fixed"),
@@ -207,10 +216,12 @@ security_group_rules = Table(
     Column("port_range_max", Integer),
     Column("remote_ip_prefix", Name),
     Column("remote_group_id", Id),
+    Column("remote_address_group_id", Id),
     Column("fingerprint", String(64), nullable=False),
     UniqueConstraint("security_group_id", "fingerprint", name="uq_security_group_rules_fingerprint"),
     Index("ix_security_group_rules_project_id", "project_id"),
     Index("ix_security_group_rules_remote_group_id", "remote_group_id"),
+    Index("ix_security_group_rules_remote_address_group_id", "remote_address_group_id"),
 )
 
 subnet_pools = Table(
@@ -222,8 +233,48 @@ subnet_pools = Table(
     Column("min_prefixlen", Integer, nullable=False),
     Column("max_prefixlen", Integer, nullable=False),
     Column("default_quota", Integer),
+    Column("address_scope_id", Id),
     Column("is_default", Boolean, nullable=False, default=False, server_default=false()),
     Index("ix_subnet_pools_project_id", "project_id"),
+    Index("ix_subnet_pools_address_scope_id", "address_scope_id"),
+)
+
+address_scopes = Table(
+    "address_scopes", metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", Id, nullable=False),
+    Column("name", Name, nullable=False, default="", server_default=""),
+    Column("ip_version", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index("ix_address_scopes_project_id", "project_id"),
+)
+
+address_groups = Table(
+    "address_groups", metadata,
+    *_standard(), *_desired(),
+    Column("addresses", Json),                      # CIDRs
+    Index("ix_address_groups_project_id", "project_id"),
+)
+
+qos_policies = Table(
+    "qos_policies", metadata,
+    *_standard(),
+    Column("is_default", Boolean, nullable=False, default=False, server_default=false()),
+    Index("ix_qos_policies_project_id", "project_id"),
+)
+
+qos_rules = Table(
+    "qos_rules", metadata,
+    Column("id", Id, primary_key=True),
+    Column("qos_policy_id", Id, nullable=False),
+    Column("type", Short, nullable=False),
+    Column("direction", Short, nullable=False),
+    Column("max_kbps", Integer),
+    Column("max_burst_kbps", Integer),
+    Column("min_kbps", Integer),
+    Column("dscp_mark", Integer),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("qos_policy_id", "type", "direction", name="uq_qos_rules_qos_policy_id"),
 )
 
 rbac_policies = Table(
