@@ -111,7 +111,40 @@ def _network(world: HostileWorld, make: Make) -> dict[str, str]:
     rbac = make(victim, f"{N}/rbac-policies", {"rbac_policy": {
         "object_type": "network", "object_id": ids["network:networks"], "action": "access_as_shared",
         "target_tenant": world.admin.project_id}})
-    return {"network:rbac-policies": rbac["id"]}
+    group = make(victim, f"{N}/address-groups", {"address_group": {"addresses": ["192.0.2.0/24"]}})
+    scope = make(victim, f"{N}/address-scopes", {"address_scope": {"name": "hostile", "ip_version": 4}})
+    return {"network:rbac-policies": rbac["id"], "network:address-groups": group["id"],
+            "network:address-scopes": scope["id"], **_qos(world, make), **_forwarding(world, make)}
+
+
+def _forwarding(world: HostileWorld, make: Make) -> dict[str, str]:
+    victim, ids = world.victim, world.ids_so_far
+    external = victim.get(f"{N}/floatingips/{ids['network:floatingips']}").json()["floatingip"]["floating_network_id"]
+    network = make(victim, f"{N}/networks", {"network": {}})
+    subnet = make(victim, f"{N}/subnets", {"subnet": {
+        "network_id": network["id"], "ip_version": 4, "cidr": "10.77.0.0/24"}})
+    router = make(victim, f"{N}/routers", {"router": {"external_gateway_info": {"network_id": external}}})
+    _done(victim.put(f"{N}/routers/{router['id']}/add_router_interface", {"subnet_id": subnet["id"]}))
+    port = make(victim, f"{N}/ports", {"port": {"network_id": network["id"]}})
+    floating = make(victim, f"{N}/floatingips", {"floatingip": {"floating_network_id": external}})
+    path = f"{N}/floatingips/{floating['id']}/port_forwardings"
+    made = make(victim, path, {"port_forwarding": {
+        "internal_port_id": port["id"], "protocol": "tcp", "external_port": 22, "internal_port": 22}})
+    where = "network /v2.0/floatingips/{id}/port_forwardings"
+    return {"network:port_forwardings": made["id"], f"{where} id": floating["id"],
+            where + "/{forwarding} id": floating["id"]}
+
+
+def _qos(world: HostileWorld, make: Make) -> dict[str, str]:
+    policy = make(world.admin, f"{N}/qos/policies", {"policy": {
+        "name": "hostile", "project_id": world.victim.project_id}})
+    _done(world.admin.put(f"{N}/qos/policies/{policy['id']}/tags", {"tags": ["blue"]}))
+    found = {"network:policies": policy["id"], "network:rule-types": "bandwidth_limit"}
+    for kind, body in (("bandwidth_limit", {"max_kbps": 1000}), ("dscp_marking", {"dscp_mark": 8}),
+                       ("minimum_bandwidth", {"min_kbps": 10})):
+        rule = make(world.admin, f"{N}/qos/policies/{policy['id']}/{kind}_rules", {f"{kind}_rule": body})
+        found |= {f"network:{kind}_rules": rule["id"], f"network:alias_{kind}_rules": rule["id"]}
+    return found
 
 
 def _compute(world: HostileWorld, mark: str) -> dict[str, str]:

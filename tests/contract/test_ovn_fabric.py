@@ -27,6 +27,7 @@ from stackling.ports.fabric import (
     FabricLimit,
     FabricObject,
     FabricPort,
+    FabricPortForwarding,
     FabricSecurityGroup,
     Missing,
 )
@@ -350,3 +351,18 @@ def test_limits_are_rows_of_the_switch(real: RealOvn, fabric: OvnFabric, cloud: 
         assert fabric.compare(one).drift == ()
     assert real.nbctl("qos-list", f"stackling-{cloud.one.id}").strip() == ""
     assert real.nbctl("qos-list", f"stackling-{cloud.public.id}").strip() == ""
+
+
+def test_a_port_forwarding_is_a_load_balancer_of_the_router(real: RealOvn, fabric: OvnFabric, cloud: Cloud) -> None:
+    forwarding = FabricPortForwarding(new_id(), 1, cloud.router.id, "tcp", "198.51.100.60", "10.1.0.10",
+                                      ((2222, 22), (2223, 23)))
+    fabric.put(1, forwarding)
+    listed = real.nbctl("lr-lb-list", f"stackling-{cloud.router.id}")
+    assert {line.split()[-2]: line.split()[-1] for line in listed.splitlines() if "198.51" in line} == {
+        "198.51.100.60:2222": "10.1.0.10:22", "198.51.100.60:2223": "10.1.0.10:23"}
+    moved = replace(forwarding, generation=2, ports=((2222, 80),), protocol="udp")
+    assert fabric.compare(moved).drift
+    fabric.put(1, moved)
+    assert fabric.compare(moved).drift == ()
+    fabric.remove(1, moved.kind, moved.id, 2)
+    assert "198.51.100.60" not in real.nbctl("lb-list")

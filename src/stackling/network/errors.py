@@ -19,6 +19,7 @@ _NOT_FOUND = {
     "rbac_policy": ("RbacPolicyNotFound", "RBAC policy of type rbac_policy with ID {} not found"),
     "address_scope": ("AddressScopeNotFound", "Address scope {} could not be found"),
     "address_group": ("AddressGroupNotFound", "Address group {} could not be found."),
+    "port_forwarding": ("PortForwardingNotFound", "Port Forwarding {} could not be found."),
     "policy": ("QosPolicyNotFound", "QoS policy {} could not be found."),
     "qos_rule_type": ("QosRuleTypeNotFound", "QoS rule type {} could not be found."),
     "qos_rule": ("QosRuleNotFound", "QoS rule {} could not be found."),

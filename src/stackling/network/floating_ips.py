@@ -15,24 +15,27 @@ from sqlalchemy import update as update_row
 from stackling.core.context import Context
 from stackling.core.errors import NotFound
 from stackling.core.ids import new_id
-from stackling.network import addresses, balanced, floating_release, networks, ports, qos, quotas, rules
+from stackling.network import (
+    addresses,
+    balanced,
+    floating_release,
+    networks,
+    port_forwardings,
+    ports,
+    qos,
+    quotas,
+    rules,
+)
 from stackling.network.errors import bad_request, conflict, not_found
 from stackling.network.resources import FLOATING_IPS, NETWORKS, PORTS, SUBNETS
+from stackling.network.routes import router_for
 from stackling.network.rows import Record, desired, moved, standard, touch
 from stackling.network.timeline import announce, forget_tags, store_tags
 from stackling.ports.fabric import PortRole
 from stackling.store.tables import network as tables
 from stackling.store.transaction import Tx
 
-_p, _r, _a, _f = tables.ports, tables.routers, tables.ip_allocations, tables.floating_ips
-_ROUTER = (
-    select(_r.c.id)
-    .select_from(_a.join(_p, _p.c.id == _a.c.port_id).join(_r, _r.c.id == _p.c.device_id))
-    .where(_a.c.subnet_id == bindparam("subnet"), _p.c.role == PortRole.ROUTER, _p.c.deleting.is_(False),
-           _p.c.device_owner != rules.Owner.ROUTER_GATEWAY, _r.c.deleting.is_(False),
-           _r.c.gateway_network_id == bindparam("external"))
-    .order_by(_r.c.created_at, _r.c.id)
-)
+_p, _f = tables.ports, tables.floating_ips
 _PIN = update_row(_p).where(_p.c.id == bindparam("port"), _p.c.deleting.is_(False)).values(pins=_p.c.pins + 1)
 _ON_ADDRESS = select(_f.c.id, _f.c.floating_ip_address).where(
     _f.c.port_id == bindparam("port"), _f.c.fixed_ip_address == bindparam("fixed"),
@@ -133,12 +136,8 @@ def _target(tx: Tx, ctx: Context, record: Record, port_id: str, fixed: str | Non
                        f"{record['floating_ip_address']} ({record['id']}) with port {port_id} using fixed IP "
                        f"{address}, as that fixed IP already has a floating IP on external network "
                        f"{record['floating_network_id']}.")
+    port_forwardings.check_target(tx, record, port_id, address)
     return {"port_id": port_id, "fixed_ip_address": address, "router_id": router_id}
-
-
-def router_for(tx: Tx, subnet_id: str, external_id: str) -> str | None:
-    """The router between the subnet and the external network."""
-    return tx.scalar(_ROUTER, subnet=subnet_id, external=external_id)
 
 
 def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> Record:
@@ -149,7 +148,8 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
     if "port_id" in changes and changes["port_id"] is None:
         if changes.get("fixed_ip_address"):
             raise bad_request("floatingip", "fixed_ip_address cannot be specified without a port_id")
-        values.update(port_id=None, fixed_ip_address=None, router_id=None)
+        if record["port_id"]:
+            values.update(port_id=None, fixed_ip_address=None, router_id=None)
     elif "port_id" in changes or changes.get("fixed_ip_address"):
         port_id = changes.get("port_id") or record["port_id"]
         if port_id is None:
@@ -157,6 +157,7 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
         fixed = changes.get("fixed_ip_address")
         if fixed is None and port_id == record["port_id"]:
             fixed = record["fixed_ip_address"]
+        port_forwardings.check_free(tx, record)
         values.update(_target(tx, ctx, record, port_id, fixed))
     values = {key: value for key, value in values.items() if value != record[key]}
     if not values:
@@ -188,6 +189,9 @@ def _nudge_server(tx: Tx, port_id: str | None) -> None:
 def delete(tx: Tx, ctx: Context | None, record: Record) -> None:
     """Give the address back. It is free at once; the fabric lets go before anybody else's use is realised."""
     addresses.guard(tx, record["floating_network_id"])
+    port_forwardings.guard(tx, record["id"])
+    for forwarding in port_forwardings.of_floating_ips(tx, [record["id"]])[record["id"]]:
+        port_forwardings.delete(tx, None, forwarding)
     port = PORTS.get(tx, record["floating_port_id"])
     _nudge_server(tx, record["port_id"])
     forget_tags(tx, record)

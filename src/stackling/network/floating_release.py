@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import bindparam, select, update
 
-from stackling.network import rules
+from stackling.network import port_forwardings, rules
 from stackling.network.resources import FLOATING_IPS
 from stackling.network.rows import Record, many, moved, touch
 from stackling.store.tables.network import floating_ips, routers
@@ -20,7 +20,8 @@ _ROUTER_MOVED = update(routers).where(routers.c.id == bindparam("r")).values(
 
 
 def port_gone(tx: Tx, port_id: str) -> None:
-    """Disassociate whatever points at the port."""
+    """Disassociate whatever points at the port, and forward nothing there."""
+    port_forwardings.port_gone(tx, port_id)
     for record in many(tx, _OF_PORT, port=port_id):
         disassociate(tx, record)
 
@@ -28,6 +29,7 @@ def port_gone(tx: Tx, port_id: str) -> None:
 def addresses_gone(tx: Tx, port_id: str, values: Sequence[str]) -> None:
     """Disassociate whatever points at one of these addresses of the port."""
     if values:
+        port_forwardings.port_gone(tx, port_id, values)
         for record in many(tx, _OF_PORT, port=port_id):
             if record["fixed_ip_address"] in values:
                 disassociate(tx, record)

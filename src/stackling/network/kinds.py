@@ -20,7 +20,16 @@ from stackling.engine.kinds import Blocked, Fence, Key, Outcome, Retryable, Stal
 from stackling.network import qos, realisation, rules
 from stackling.network.balanced import balancer_of
 from stackling.network.ports import nudge_server
-from stackling.network.resources import ADDRESS_GROUPS, FLOATING_IPS, NETWORKS, PORTS, ROUTERS, SECURITY_GROUPS, SUBNETS
+from stackling.network.resources import (
+    ADDRESS_GROUPS,
+    FLOATING_IPS,
+    NETWORKS,
+    PORT_FORWARDINGS,
+    PORTS,
+    ROUTERS,
+    SECURITY_GROUPS,
+    SUBNETS,
+)
 from stackling.network.routers import legs_of
 from stackling.network.rows import Record, Rows
 from stackling.network.security_groups import rules_of
@@ -266,6 +275,13 @@ class FloatingIpKind(FabricResource):
         tx.execute(_LEGS_GONE, {"device": record["id"]})
 
 
+class PortForwardingKind(FabricResource):
+    """Port forwardings."""
+
+    def desired(self, tx: Tx, record: Record) -> Desired:
+        return Desired(record["id"], record["generation"], realisation.port_forwarding(record), False)
+
+
 class AddressGroupKind(FabricResource):
     """Address groups."""
 
@@ -329,5 +345,6 @@ def kinds(fabric: Fabric) -> list[FabricResource]:
         NetworkKind(FabricKind.NETWORK, NETWORKS, fabric), PortKind(FabricKind.PORT, PORTS, fabric),
         RouterKind(FabricKind.ROUTER, ROUTERS, fabric), FloatingIpKind(FabricKind.FLOATING_IP, FLOATING_IPS, fabric),
         SecurityGroupKind(FabricKind.SECURITY_GROUP, SECURITY_GROUPS, fabric),
+        PortForwardingKind(FabricKind.PORT_FORWARDING, PORT_FORWARDINGS, fabric),
         AddressGroupKind(FabricKind.ADDRESS_GROUP, ADDRESS_GROUPS, fabric),
     ]

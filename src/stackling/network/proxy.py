@@ -12,6 +12,7 @@ from stackling.core.ids import is_id, new_id
 from stackling.network import floating_ips, networks, server_ports
 from stackling.network.attachment import FloatingIP, ServerPort
 from stackling.network.resources import FLOATING_IPS, NETWORKS
+from stackling.network.routes import router_for
 from stackling.network.rows import Record, many
 from stackling.store.tables import network as tables
 from stackling.store.transaction import Tx
@@ -92,7 +93,7 @@ def _reachable(tx: Tx, own: Sequence[ServerPort], external_id: str) -> tuple[str
     """(port, address) of the first IPv4 address that a router connects with the external network."""
     for port in own:
         for subnet_id, address, version in port.fixed_ips:
-            if version == 4 and floating_ips.router_for(tx, subnet_id, external_id) is not None:
+            if version == 4 and router_for(tx, subnet_id, external_id) is not None:
                 return port.port_id, address
     return None
 

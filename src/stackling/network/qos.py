@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
 from sqlalchemy import update as update_rows
 
 from stackling.core.context import Context
@@ -23,6 +23,7 @@ from stackling.network.timeline import announce, forget_tags, store_tags
 from stackling.ports.fabric import PortRole
 from stackling.store.tables import network as tables
 from stackling.store.transaction import Tx
+from stackling.store.types import Id
 
 BANDWIDTH, DSCP, MINIMUM = "bandwidth_limit", "dscp_marking", "minimum_bandwidth"
 _q, _r = tables.qos_policies, tables.qos_rules
@@ -31,7 +32,7 @@ _RULES_OF = select(_r).where(_r.c.qos_policy_id.in_(bindparam("policies", expand
     _r.c.created_at, _r.c.id)
 _DROP_RULES = delete(_r).where(_r.c.qos_policy_id == bindparam("policy"))
 _DEFAULT = select(_q.c.id).where(_q.c.project_id == bindparam("project"), _q.c.is_default.is_(True))
-_this: Any = bindparam("policy")
+_this: ColumnElement[Any] = bindparam("policy", type_=Id)
 _USERS = (
     ("network", select(_n.c.id).where(_n.c.qos_policy_id == _this, _n.c.deleting.is_(False)).limit(1)),
     ("port", select(_p.c.id).where(_p.c.qos_policy_id == _this, _p.c.deleting.is_(False)).limit(1)),

@@ -13,6 +13,7 @@ from stackling.ports.fabric import (
     FabricLimit,
     FabricNetwork,
     FabricPort,
+    FabricPortForwarding,
     FabricRouter,
     FabricRule,
     FabricSecurityGroup,
@@ -130,6 +131,16 @@ def security_group(record: Record, group_rules: Sequence[Record]) -> FabricSecur
             remote_ip_prefix=one["remote_ip_prefix"], remote_group_id=one["remote_group_id"],
             remote_address_group_id=one["remote_address_group_id"],
         ) for one in group_rules))
+
+
+def port_forwarding(record: Record) -> FabricPortForwarding:
+    """Forwarded ports; where there is one inside, all lead to it."""
+    inside = range(record["internal_low"], record["internal_high"] + 1)
+    outside = range(record["external_low"], record["external_high"] + 1)
+    return FabricPortForwarding(
+        id=record["id"], generation=record["generation"], router_id=record["router_id"], protocol=record["protocol"],
+        address=record["floating_ip_address"], inside=record["internal_ip_address"],
+        ports=tuple((port, inside[at] if len(inside) > 1 else inside[0]) for at, port in enumerate(outside)))
 
 
 def address_group(record: Record) -> FabricAddressGroup:

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.core.ids import new_id
-from stackling.network import addresses, balanced, networks, ports, qos, quotas, rules
+from stackling.network import addresses, balanced, networks, port_forwardings, ports, qos, quotas, rules
 from stackling.network.errors import bad_request, conflict, not_found
 from stackling.network.resources import NETWORKS, PORTS, ROUTERS, SUBNETS
 from stackling.network.rows import Record, desired, many, moved, standard, touch
@@ -315,7 +315,12 @@ def _check_removal(tx: Tx, record: Record, subnet_ids: Sequence[str]) -> None:
     floating = many(tx, _FLOATING, router=record["id"])
     if not floating:
         return
-    targets = {port["id"]: port for port in PORTS.several(tx, [one["port_id"] for one in floating])}
+    cidrs = {one["id"]: one["cidr"] for one in SUBNETS.several(tx, list(subnet_ids))}
+    forwarded = port_forwardings.used_subnet(tx, record["id"], cidrs)
+    if forwarded is not None:
+        raise conflict("RouterInterfaceInUseByFloatingIP", f"Router interface for subnet {forwarded} on router "
+                       f"{record['id']} cannot be deleted, as it is required by one or more floating IPs.")
+    targets = {port["id"]: port for port in PORTS.several(tx, [one["port_id"] for one in floating if one["port_id"]])}
     for one in floating:
         port = targets.get(one["port_id"])
         used = [f["subnet_id"] for f in port["fixed_ips"] if f["ip_address"] == one["fixed_ip_address"]] if port else []

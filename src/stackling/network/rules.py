@@ -56,8 +56,9 @@ def port_status(record: Mapping[str, Any]) -> str:
 
 
 def floating_ip_status(record: Mapping[str, Any]) -> str:
-    """ACTIVE when associated and realised."""
-    return "ACTIVE" if record["port_id"] and record["settled"] else "DOWN"
+    """ACTIVE when associated and realised, or when ports of it are forwarded."""
+    forwards = record["router_id"] and not record["port_id"]
+    return "ACTIVE" if forwards or (record["port_id"] and record["settled"]) else "DOWN"
 
 
 # -- addresses

@@ -25,6 +25,7 @@ class FabricKind(StrEnum):
     SECURITY_GROUP = "security_group"
     LOAD_BALANCER = "load_balancer"
     ADDRESS_GROUP = "address_group"
+    PORT_FORWARDING = "port_forwarding"
 
 
 class PortRole(StrEnum):
@@ -182,6 +183,23 @@ class FabricFloatingIP:
 
 
 @dataclass(frozen=True, slots=True)
+class FabricPortForwarding:
+    """Ports of a floating IP that lead to ports of ``inside``: (outside, inside) pairs."""
+
+    id: str
+    generation: int
+    router_id: str
+    protocol: str                                            # tcp, udp, sctp
+    address: str
+    inside: str
+    ports: tuple[tuple[int, int], ...]
+
+    @property
+    def kind(self) -> FabricKind:
+        return FabricKind.PORT_FORWARDING
+
+
+@dataclass(frozen=True, slots=True)
 class FabricRule:
     """A security group rule. ``remote_…`` exclude each other; None = any."""
 
@@ -299,7 +317,7 @@ class FabricAddressGroup:
 
 
 FabricObject = (FabricNetwork | FabricPort | FabricRouter | FabricFloatingIP | FabricSecurityGroup
-                | FabricLoadBalancer | FabricAddressGroup)
+                | FabricLoadBalancer | FabricAddressGroup | FabricPortForwarding)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ FLOATING_IP: Table = {
     "router_id": seen(v.uuid),
     "status": seen(),
     "port_details": Attribute(),
+    "port_forwardings": Attribute(),
     "qos_policy_id": settable(v.nullable(v.uuid), None),
     "qos_network_policy_id": Attribute(),
     "dns_name": once(v.host_name, ""),

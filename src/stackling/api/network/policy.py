@@ -51,6 +51,7 @@ RULES |= {
     **{f"{action}_{way}_{kind}_rule": f"{_READER} or rule:shared_qos_policy" if action == "get" else _MANAGER
        for kind in ("bandwidth_limit", "dscp_marking", "minimum_bandwidth") for way in ("policy", "alias")
        for action in ("get", "create", "update", "delete")},
+    **_resource("floatingip_port_forwarding"),
     **_resource("rbac_policy"),
     **{f"{action}_rbac_policy:target_tenant": "rule:restrict_wildcard" for action in ("create", "update")},
     **_resource("security_group_rule"), **_resource("subnetpool", get=f"{_READER} or rule:shared_subnetpools"),

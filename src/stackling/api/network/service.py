@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call
-from stackling.api.network import address_group_actions, extensions, others, qos, quotas, resource, router_actions, tags
+from stackling.api.network import (
+    address_group_actions,
+    extensions,
+    others,
+    port_forwardings,
+    qos,
+    quotas,
+    resource,
+    router_actions,
+    tags,
+)
 from stackling.api.network.catalog import RESOURCES
 from stackling.api.network.errors import STATUSES, error_body
 from stackling.api.network.policy import RULES
@@ -28,7 +38,7 @@ def service(policy: Mapping[str, str] | None = None) -> Service:
     routes: list[Route] = [
         Route("GET", "", _versions, None), Route("GET", "/v2.0", _resources, None),
         *quotas.routes(), *extensions.routes(), *others.routes(), *router_actions.routes(),
-        *address_group_actions.routes(), *qos.routes(),
+        *address_group_actions.routes(), *qos.routes(), *port_forwardings.routes(),
     ]
     for one in RESOURCES:
         routes += resource.routes(one)

@@ -10,7 +10,7 @@ import msgspec
 
 from stackling.core.clock import seconds_z
 from stackling.core.context import Context
-from stackling.network import access, qos, related
+from stackling.network import access, port_forwardings, qos, related
 from stackling.network.rows import Record
 
 if TYPE_CHECKING:
@@ -141,6 +141,8 @@ def routers(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, A
 def floating_ips(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
     """Floating IPs, with what is shown of the ports that they point at."""
     targets = related.port_details(tx, [one["port_id"] for one in records if one["port_id"]])
+    forwardings = port_forwardings.of_floating_ips(
+        tx, [one["id"] for one in records if one["router_id"] and not one["port_id"]])
     return [{
         **_standard(one), "floating_network_id": one["floating_network_id"],
         "floating_ip_address": one["floating_ip_address"], "port_id": one["port_id"],
@@ -148,7 +150,21 @@ def floating_ips(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[s
         "dns_name": one["dns_name"], "dns_domain": one["dns_domain"], "qos_policy_id": one["qos_policy_id"],
         "qos_network_policy_id": one["qos_network_policy_id"],
         "port_details": targets.get(one["port_id"]),
+        "port_forwardings": [_forwarded(forwarding) for forwarding in forwardings.get(one["id"], ())],
     } for one in records]
+
+
+def port_forwarding(one: Record) -> dict[str, Any]:
+    """A port forwarding."""
+    return {**_forwarded(one), "description": one["description"]}
+
+
+def _forwarded(one: Record) -> dict[str, Any]:
+    body: dict[str, Any] = {name: one[name] for name in ("id", "protocol", "internal_ip_address", "internal_port_id")}
+    for side in ("external", "internal"):
+        low, high = one[f"{side}_low"], one[f"{side}_high"]
+        body |= {f"{side}_port": low if low == high else None, f"{side}_port_range": f"{low}:{high}"}
+    return body
 
 
 def security_groups(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:

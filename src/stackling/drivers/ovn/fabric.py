@@ -24,6 +24,7 @@ from stackling.drivers.ovn import (
     floating_ips,
     load_balancers,
     networks,
+    port_forwardings,
     ports,
     routers,
     security_groups,
@@ -59,6 +60,7 @@ from stackling.ports.fabric import (
     FabricNetwork,
     FabricObject,
     FabricPort,
+    FabricPortForwarding,
     FabricRouter,
     Found,
     Missing,
@@ -192,6 +194,8 @@ def compile(desired: FabricObject, replica: Replica) -> Compiled:
         return floating_ips.compile(desired)
     if isinstance(desired, FabricLoadBalancer):
         return load_balancers.compile(desired)
+    if isinstance(desired, FabricPortForwarding):
+        return port_forwardings.compile(desired)
     if isinstance(desired, FabricAddressGroup):
         return address_groups.compile(desired)
     return security_groups.compile(desired)

@@ -31,6 +31,7 @@ ANCHOR: Mapping[FabricKind, str] = {
     FabricKind.SECURITY_GROUP: "Port_Group",
     FabricKind.LOAD_BALANCER: "Load_Balancer",
     FabricKind.ADDRESS_GROUP: "Address_Set",
+    FabricKind.PORT_FORWARDING: "Load_Balancer",
 }
 
 

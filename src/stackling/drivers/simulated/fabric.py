@@ -25,6 +25,7 @@ from stackling.ports.fabric import (
     FabricNetwork,
     FabricObject,
     FabricPort,
+    FabricPortForwarding,
     FabricRouter,
     FabricSecurityGroup,
     Found,
@@ -41,6 +42,7 @@ TYPES: Mapping[FabricKind, type[Any]] = {
     FabricKind.SECURITY_GROUP: FabricSecurityGroup,
     FabricKind.LOAD_BALANCER: FabricLoadBalancer,
     FabricKind.ADDRESS_GROUP: FabricAddressGroup,
+    FabricKind.PORT_FORWARDING: FabricPortForwarding,
 }
 
 
@@ -242,6 +244,8 @@ def _needs(desired: FabricObject) -> list[Key]:
         return [*((FabricKind.NETWORK, one) for one in dict.fromkeys(
             (*desired.networks, *(vip.network_id for vip in desired.vips if vip.inside)))),
             *((FabricKind.ROUTER, one) for one in desired.routers)]
+    if isinstance(desired, FabricPortForwarding):
+        return [(FabricKind.ROUTER, desired.router_id)]
     if isinstance(desired, FabricSecurityGroup):
         return [(FabricKind.ADDRESS_GROUP, id) for id in dict.fromkeys(
             rule.remote_address_group_id for rule in desired.rules) if id is not None]

@@ -256,6 +256,24 @@ address_groups = Table(
     Index("ix_address_groups_project_id", "project_id"),
 )
 
+port_forwardings = Table(
+    "port_forwardings", metadata,
+    *_standard(name=False), *_desired(),
+    Column("floating_ip_id", Id, nullable=False),
+    Column("floating_ip_address", Address, nullable=False),
+    Column("router_id", Id, nullable=False),
+    Column("protocol", Short, nullable=False),
+    Column("external_low", Integer, nullable=False),
+    Column("external_high", Integer, nullable=False),
+    Column("internal_low", Integer, nullable=False),
+    Column("internal_high", Integer, nullable=False),
+    Column("internal_port_id", Id, nullable=False),
+    Column("internal_ip_address", Address, nullable=False),
+    Index("ix_port_forwardings_floating_ip_id", "floating_ip_id"),
+    Index("ix_port_forwardings_internal_port_id", "internal_port_id"),
+    Index("ix_port_forwardings_router_id", "router_id"),
+)
+
 qos_policies = Table(
     "qos_policies", metadata,
     *_standard(),

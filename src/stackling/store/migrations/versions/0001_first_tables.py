@@ -1088,6 +1088,37 @@ def upgrade() -> None:
         batch_op.create_index("ix_networks_segmentation_id", ["segmentation_id"], unique=False)
 
     op.create_table(
+        "port_forwardings",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("tags", types.Json(), nullable=True),
+        sa.Column("revision_number", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=False),
+        sa.Column("generation", sa.BigInteger(), server_default="1", nullable=False),
+        sa.Column("observed_generation", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("settled", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("deleting", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("last_error", types.Long, nullable=True),
+        sa.Column("floating_ip_id", types.Id, nullable=False),
+        sa.Column("floating_ip_address", sa.String(length=64), nullable=False),
+        sa.Column("router_id", types.Id, nullable=False),
+        sa.Column("protocol", sa.String(length=64), nullable=False),
+        sa.Column("external_low", sa.Integer(), nullable=False),
+        sa.Column("external_high", sa.Integer(), nullable=False),
+        sa.Column("internal_low", sa.Integer(), nullable=False),
+        sa.Column("internal_high", sa.Integer(), nullable=False),
+        sa.Column("internal_port_id", types.Id, nullable=False),
+        sa.Column("internal_ip_address", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_port_forwardings")),
+    )
+    with op.batch_alter_table("port_forwardings", schema=None) as batch_op:
+        batch_op.create_index("ix_port_forwardings_floating_ip_id", ["floating_ip_id"], unique=False)
+        batch_op.create_index("ix_port_forwardings_internal_port_id", ["internal_port_id"], unique=False)
+        batch_op.create_index("ix_port_forwardings_router_id", ["router_id"], unique=False)
+
+    op.create_table(
         "port_security_groups",
         sa.Column("port_id", types.Id, nullable=False),
         sa.Column("security_group_id", types.Id, nullable=False),
@@ -1627,6 +1658,12 @@ def downgrade() -> None:
         batch_op.drop_index("ix_port_security_groups_security_group_id")
 
     op.drop_table("port_security_groups")
+    with op.batch_alter_table("port_forwardings", schema=None) as batch_op:
+        batch_op.drop_index("ix_port_forwardings_router_id")
+        batch_op.drop_index("ix_port_forwardings_internal_port_id")
+        batch_op.drop_index("ix_port_forwardings_floating_ip_id")
+
+    op.drop_table("port_forwardings")
     with op.batch_alter_table("networks", schema=None) as batch_op:
         batch_op.drop_index("ix_networks_segmentation_id")
         batch_op.drop_index("ix_networks_qos_policy_id")
