@@ -8,6 +8,10 @@ from typing import Any
 from stackling.core.ids import new_id
 from stackling.ports.fabric import (
     FabricFloatingIP,
+    FabricHealthCheck,
+    FabricListener,
+    FabricLoadBalancer,
+    FabricMember,
     FabricNetwork,
     FabricObject,
     FabricPort,
@@ -15,6 +19,7 @@ from stackling.ports.fabric import (
     FabricRule,
     FabricSecurityGroup,
     FabricSubnet,
+    FabricVip,
     RouterGateway,
     RouterInterface,
 )
@@ -83,7 +88,7 @@ def router(*networks: FabricNetwork, gateway: FabricNetwork | None = None, chass
 
 @dataclass
 class Cloud:
-    """Two networks, a router with a gateway, a port in each network, a floating IP and a group."""
+    """Two networks, a router with a gateway, a port in one network, a floating IP, a group and a load balancer."""
 
     public: FabricNetwork = field(default_factory=external)
     one: FabricNetwork = field(default_factory=lambda: network(1))
@@ -96,7 +101,16 @@ class Cloud:
         self.router = router(self.one, self.two, gateway=self.public)
         self.floating = FabricFloatingIP(new_id(), 1, f"{PUBLIC}.50", mac(0xff50), self.router.id, self.port.id,
                                          self.port.ips[0][1], distributed=True)
+        members = (FabricMember(new_id(), self.port.ips[0][1], 8080, self.port.id, "10.1.0.90"),
+                   FabricMember(new_id(), "10.2.0.20", 8080))
+        self.balancer = FabricLoadBalancer(
+            new_id(), 1, "web", (FabricVip(new_id(), self.one.id, mac(0x1e9), "10.1.0.233/24", floating=(f"{PUBLIC}.70",),
+                                           routes=(("10.2.0.0/24", "10.1.0.1"),)),),
+            (FabricListener(new_id(), "tcp", 80, members, ("ip_src", "ip_dst"), FabricHealthCheck(5, 3, 2, 3)),
+             FabricListener(new_id(), "udp", 53, members[1:])),
+            (self.one.id, self.two.id), (self.router.id,))
 
     def objects(self) -> list[FabricObject]:
         """In an order in which they can be put."""
-        return [self.public, self.one, self.two, self.group, self.port, self.router, self.floating]
+        return [self.public, self.one, self.two, self.group, self.port, self.router, self.floating,
+                self.balancer]

@@ -27,6 +27,7 @@ from stackling.api.identity.service import service as identity_service
 from stackling.api.image.service import service as image_service
 from stackling.api.internal.service import Wakeups
 from stackling.api.internal.service import service as internal_service
+from stackling.api.loadbalancer.service import service as load_balancer_service
 from stackling.api.network.service import service as network_service
 from stackling.api.placement.service import service as placement_service
 from stackling.api.route import Route, Service
@@ -47,7 +48,7 @@ LEAKS = re.compile(
     r'|File "|\.py\b|/stackling\.db|object at 0x|msgspec|NoneType|TypeError|KeyError'
 )
 PLACE = re.compile(r"\{(\w+)\}")
-SERVICES = ("identity", "compute", "network", "image", "placement", "stackling")
+SERVICES = ("identity", "compute", "network", "image", "placement", "load-balancer", "stackling")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class HostileWorld(World):
             network_service(),
             compute_service(),
             placement_service(),
+            load_balancer_service(),
             stackling_service(timeline.explain, timeline.owner),
             internal_service(wakeups),
         ]
@@ -523,6 +525,9 @@ def check_refusal(service: str, answer: Answer, what: object) -> str:
         (error,) = body["errors"]
         assert error["status"] == answer.status, (what, body)
         message = error["detail"]
+    elif service == "load-balancer" and answer.status != 401:
+        assert set(body) == {"faultcode", "faultstring", "debuginfo"}, (what, body)
+        message = body["faultstring"]
     elif isinstance(body["error"], str):  # OAuth 2's own shape (RFC 6749, 5.2)
         assert set(body) == {"error", "error_description"}, (what, body)
         message = body["error_description"]

@@ -6,6 +6,16 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import update
+
+from stackling.store.tables.loadbalancer import (
+    lb_health_monitors,
+    lb_listeners,
+    lb_members,
+    lb_pools,
+    load_balancers,
+)
+
 if TYPE_CHECKING:
     from tests.api.hostile import HostileWorld
 
@@ -15,6 +25,10 @@ TAGGED = ("networks", "subnets", "ports", "routers", "floatingips", "security-gr
 UNNAMED = {
     "network /v2.0/agents": "there are no agents of networks unless hosts report them",
     "network /v2.0/flavors": "there are no flavors of routers",
+    **{f"load-balancer /{root}/{path}": "the provider has none" for root in (
+        "v2.0/lbaas", "v2/lbaas") for path in (
+        "flavors", "flavorprofiles", "availabilityzones", "availabilityzoneprofiles", "l7policies")},
+    **{f"load-balancer /{root}/octavia/amphorae": "the provider has none" for root in ("v2.0", "v2")},
     "compute /v2.1/os-instance_usage_audit_log": "an instant, not an id",
     "compute /v2.1/os-console-auth-tokens": "nobody has asked for a console",
     "compute /v2.1/servers/{id}/consoles": "retired",
@@ -38,7 +52,7 @@ UNNAMED = {
 def add(world: HostileWorld, make: Make, mark: str) -> dict[str, str]:
     """Make them; ids as in ``Belongings``."""
     return {**_identity(world, make), **_image(world, mark), **_network(world, make), **_compute(world, mark),
-            **_others(world)}
+            **_balancer(world, mark), **_others(world)}
 
 
 def _done(answer: Any) -> Any:
@@ -154,6 +168,25 @@ def _compute(world: HostileWorld, mark: str) -> dict[str, str]:
     _done(admin.post(f"{V}/flavors/42/os-extra_specs", {"extra_specs": {"hw:cpu_policy": "shared"}}))
     _done(victim.post(f"{V}/images/{ids['image:images']}/metadata", {"metadata": {"color": mark}}))
     return {"compute:os-extra_specs": "hw:cpu_policy", "compute:images": ids["image:images"]}
+
+
+def _balancer(world: HostileWorld, mark: str) -> dict[str, str]:
+    """A whole load balancer, as if it had been realised."""
+    made = _done(world.victim.post("/load-balancer/v2.0/lbaas/loadbalancers", {"loadbalancer": {
+        "name": mark, "vip_subnet_id": world.ids_so_far["network:subnets"], "listeners": [{
+            "name": mark, "protocol": "TCP", "protocol_port": 80, "default_pool": {
+                "name": mark, "protocol": "TCP", "lb_algorithm": "SOURCE_IP", "members": [
+                    {"name": mark, "address": "10.9.0.77", "protocol_port": 80}], "healthmonitor": {
+                    "name": mark, "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2}}}]}})).json()["loadbalancer"]
+    for table in (load_balancers, lb_listeners, lb_pools, lb_members, lb_health_monitors):
+        world.cloud.database.write(lambda tx, table=table: tx.execute(update(table).values(
+            provisioning_status="ACTIVE")))
+    pool = made["pools"][0]
+    return {
+        "load-balancer:loadbalancers": made["id"], "load-balancer:listeners": made["listeners"][0]["id"],
+        "load-balancer:pools": pool["id"], "load-balancer:members": pool["members"][0]["id"],
+        "load-balancer:healthmonitors": pool["healthmonitor"]["id"], "load-balancer:providers": "ovn",
+        "load-balancer:quotas": world.victim.project_id}
 
 
 def _others(world: HostileWorld) -> dict[str, str]:

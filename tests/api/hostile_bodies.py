@@ -44,7 +44,38 @@ def bodies(ids: Mapping[str, str], image: str, project: str, user: str) -> dict[
         **_network(ids, project),
         **_image(ids, project),
         **_compute(ids, image, project),
+        **_load_balancer(ids),
     }
+
+
+def _load_balancer(ids: Mapping[str, str]) -> dict[str, list[Any]]:
+    balancer, pool = ids["load-balancer:loadbalancers"], ids["load-balancer:pools"]
+    subnet, root = ids["network:subnets"], "/v2.0/lbaas"
+    listener = {"name": "l", "protocol": "TCP", "protocol_port": 81, "connection_limit": 5, "tags": ["a"],
+                "timeout_client_data": 100}
+    member = {"name": "m", "address": "10.9.0.78", "protocol_port": 80, "weight": 2, "backup": False,
+              "subnet_id": subnet, "tags": ["a"]}
+    monitor = {"name": "h", "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2, "max_retries_down": 2}
+    made = {"name": "p", "protocol": "TCP", "lb_algorithm": "SOURCE_IP", "session_persistence": {"type": "SOURCE_IP"}}
+    found: dict[str, list[Any]] = {
+        "POST {}/loadbalancers": [{"loadbalancer": {
+            "name": "lb", "vip_subnet_id": subnet, "vip_address": "10.9.0.99", "tags": ["a"], "listeners": [
+                {**listener, "default_pool": {**made, "members": [member], "healthmonitor": monitor}}]}}],
+        "PUT {}/loadbalancers/{id}": [{"loadbalancer": {"name": "x", "admin_state_up": False, "tags": ["b"]}}],
+        "POST {}/listeners": [{"listener": {**listener, "loadbalancer_id": balancer, "default_pool_id": pool}}],
+        "PUT {}/listeners/{id}": [{"listener": {"name": "x", "connection_limit": 7, "default_pool_id": pool}}],
+        "POST {}/pools": [{"pool": {**made, "loadbalancer_id": balancer}}],
+        "PUT {}/pools/{id}": [{"pool": {"name": "x", "lb_algorithm": "SOURCE_IP_PORT", "tags": ["c"]}}],
+        "POST {}/pools/{id}/members": [{"member": member}],
+        "PUT {}/pools/{id}/members": [{"members": [member]}],
+        "PUT {}/pools/{id}/members/{member}": [{"member": {"name": "x", "weight": 4}}],
+        "POST {}/healthmonitors": [{"healthmonitor": {**monitor, "pool_id": pool}}],
+        "PUT {}/healthmonitors/{id}": [{"healthmonitor": {"name": "x", "delay": 7}}],
+        "PUT {}/quotas/{project}": [{"quota": {"loadbalancer": 5, "pool": 7}}],
+        "POST {}/flavorprofiles": [{"flavorprofile": {"name": "f", "provider_name": "ovn", "flavor_data": "{}"}}],
+        "POST {}/l7policies": [{"l7policy": {"listener_id": ids["load-balancer:listeners"], "action": "REJECT"}}],
+    }
+    return {f"load-balancer {name.replace('{}', root, 1)}": bodies for name, bodies in found.items()}
 
 
 def _identity(ids: Mapping[str, str], project: str, user: str) -> dict[str, list[Any]]:

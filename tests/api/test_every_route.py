@@ -32,6 +32,8 @@ NOT_THERE = {
     "compute /v2.1/os-keypairs/{name}": "an administrator's own, unless a user is named",
     "compute /v2.1/os-hypervisors/{hypervisor}/": "before microversion 2.53 this is a pattern of names",
     "compute /v2.1/os-hosts/{host}/": "not offered by the driver",
+    **{f"load-balancer {root}/lbaas/providers/": "the provider has no flavors and no zones"
+       for root in ("/v2.0", "/v2")},
 }
 """What not even an administrator reads here, and why: by how ``service path`` begins."""
 OWN = {

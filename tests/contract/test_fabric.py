@@ -92,8 +92,8 @@ class Ovn:
             self.real.guests.remove(self._guests.pop(of.id))
 
     def close(self) -> None:
-        for kind in (FabricKind.FLOATING_IP, FabricKind.ROUTER, FabricKind.PORT, FabricKind.SECURITY_GROUP,
-                     FabricKind.NETWORK):
+        for kind in (FabricKind.LOAD_BALANCER, FabricKind.FLOATING_IP, FabricKind.ROUTER, FabricKind.PORT,
+                     FabricKind.SECURITY_GROUP, FabricKind.NETWORK):
             for id, generation in self.fabric.inventory(kind).items():
                 self.fabric.remove(1000, kind, id, generation)
         self.fabric.close()

@@ -24,7 +24,9 @@ def test_it_survives_a_restart_and_a_torn_line(tmp_path: Path) -> None:
     with (tmp_path / "fabric.jsonl").open("ab") as journal:
         journal.write(b'["port","cut of')
     again = SimulatedFabric(tmp_path)
-    for one in cloud.objects()[:-1]:
+    for one in cloud.objects():
+        if one is cloud.floating:
+            continue
         assert again.compare(one).drift == ()
         assert again.compare(one).generation == 1
     with pytest.raises(Refused):

@@ -38,8 +38,6 @@ POOLS_OF_LISTENERS = {
     "HTTPS": ("HTTPS", "PROXY", "PROXYV2", "TCP"), "TERMINATED_HTTPS": ("HTTP", "PROXY", "PROXYV2"),
     "UDP": ("UDP",), "SCTP": ("SCTP",), "PROMETHEUS": (),
 }
-DEFAULT_AFFINITY = 360          # seconds, where session persistence names none
-MOST_AFFINITY = 65535
 LEAST_UDP_DELAY = 3             # seconds
 RESERVED = ("169.254.169.254",)
 """No member may have it: it is the metadata service's."""

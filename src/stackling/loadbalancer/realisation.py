@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackling.loadbalancer.model import ALGORITHMS, DEFAULT_AFFINITY, MOST_AFFINITY, Provisioning
+from stackling.loadbalancer.model import ALGORITHMS, Provisioning
 from stackling.loadbalancer.rows import Record
 from stackling.loadbalancer.tree import Tree
 from stackling.network.facade import balancing
@@ -40,8 +40,8 @@ def _listener(balancer: Record, listener: Record, tree: Tree, around: balancing.
     members, monitor = tree.of_pool(pool["id"])
     return FabricListener(
         listener["id"], listener["protocol"].lower(), listener["protocol_port"],
-        tuple(_member(balancer, one, around) for one in members if lives(one)), ALGORITHMS[pool["lb_algorithm"]],
-        _affinity(pool), _check(monitor) if monitor is not None and is_monitored(monitor) else None)
+        tuple(_member(balancer, one, around) for one in members if lives(one)), _fields(pool),
+        _check(monitor) if monitor is not None and is_monitored(monitor) else None)
 
 
 def _member(balancer: Record, member: Record, around: balancing.Surroundings) -> FabricMember:
@@ -50,11 +50,12 @@ def _member(balancer: Record, member: Record, around: balancing.Surroundings) ->
                         around.ports.get((subnet, member["address"])), around.sources.get(subnet))
 
 
-def _affinity(pool: Record) -> int | None:
-    persistence = pool["session_persistence"]
-    if not persistence:
-        return None
-    return min(persistence.get("persistence_timeout") or DEFAULT_AFFINITY, MOST_AFFINITY)
+def _fields(pool: Record) -> tuple[str, ...]:
+    """A client that is to stay with its member is told from others by its address alone.
+
+    OVN could remember clients (``affinity_timeout``), but 23.03 loses the first connection of each.
+    """
+    return ALGORITHMS["SOURCE_IP" if pool["session_persistence"] else pool["lb_algorithm"]]
 
 
 def _check(monitor: Record) -> FabricHealthCheck:

@@ -252,15 +252,13 @@ class FabricHealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class FabricListener:
-    """A port of the load balancer's addresses. ``fields``: what of a packet chooses the member (OVN's names);
-    ``affinity``: seconds that a client stays with its member."""
+    """A port of the load balancer's addresses. ``fields``: what of a packet chooses the member (OVN's names)."""
 
     id: str
     protocol: str                                            # tcp, udp, sctp
     port: int
     members: tuple[FabricMember, ...] = ()
     fields: tuple[str, ...] = ()
-    affinity: int | None = None
     check: FabricHealthCheck | None = None
 
 

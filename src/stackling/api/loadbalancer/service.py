@@ -38,8 +38,6 @@ def service(policy: Mapping[str, str] | None = None) -> Service:
     for route in (*resources.routes(), *others.routes()):
         for root in _ROOTS:
             found.append(replace(route, path=root + route.path))
-            if route.path.startswith("/lbaas/"):        # as LBaaS' own clients may leave it out
-                found.append(replace(route, path=root + route.path.removeprefix("/lbaas")))
     return Service(name="load-balancer", prefix=PREFIX, routes=found, policy=Policy(RULES, policy, message=MESSAGE),
                    error_body=error_body)
 

@@ -50,10 +50,9 @@ def _balanced(balancer: FabricLoadBalancer, listener: FabricListener, addresses:
             vips[endpoint(address, listener.port)] = ",".join(ends)
     checked = _mappings(listener.members) if listener.check is not None else {}
     checks = [_check(listener, vip, where) for vip in vips] if checked else []
-    options = {"affinity_timeout": str(listener.affinity)} if listener.affinity else {}
     columns: dict[str, Value] = {
         "name": f"stackling-{balancer.id}-{where}-{listener.port}-{listener.protocol}", "vips": vips,
-        "protocol": listener.protocol, "selection_fields": listener.fields, "options": options,
+        "protocol": listener.protocol, "selection_fields": listener.fields, "options": {},
         "ip_port_mappings": checked, "health_check": tuple(one.uuid for one in checks)}
     return [Row("Load_Balancer", row_id(listener.id, where), f"listener {listener.id} {where}", columns,
                 members=members), *checks]
