@@ -103,9 +103,10 @@ class Cloud:
                                          self.port.ips[0][1], distributed=True)
         members = (FabricMember(new_id(), self.port.ips[0][1], 8080, self.port.id, "10.1.0.90"),
                    FabricMember(new_id(), "10.2.0.20", 8080))
+        vip = FabricVip(new_id(), self.one.id, mac(0x1e9), "10.1.0.233/24", floating=(f"{PUBLIC}.70",),
+                        routes=(("10.2.0.0/24", "10.1.0.1"),))
         self.balancer = FabricLoadBalancer(
-            new_id(), 1, "web", (FabricVip(new_id(), self.one.id, mac(0x1e9), "10.1.0.233/24", floating=(f"{PUBLIC}.70",),
-                                           routes=(("10.2.0.0/24", "10.1.0.1"),)),),
+            new_id(), 1, "web", (vip,),
             (FabricListener(new_id(), "tcp", 80, members, ("ip_src", "ip_dst"), FabricHealthCheck(5, 3, 2, 3)),
              FabricListener(new_id(), "udp", 53, members[1:])),
             (self.one.id, self.two.id), (self.router.id,))

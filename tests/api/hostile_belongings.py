@@ -172,12 +172,12 @@ def _compute(world: HostileWorld, mark: str) -> dict[str, str]:
 
 def _balancer(world: HostileWorld, mark: str) -> dict[str, str]:
     """A whole load balancer, as if it had been realised."""
+    pool = {"name": mark, "protocol": "TCP", "lb_algorithm": "SOURCE_IP",
+            "members": [{"name": mark, "address": "10.9.0.77", "protocol_port": 80}],
+            "healthmonitor": {"name": mark, "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2}}
     made = _done(world.victim.post("/load-balancer/v2.0/lbaas/loadbalancers", {"loadbalancer": {
-        "name": mark, "vip_subnet_id": world.ids_so_far["network:subnets"], "listeners": [{
-            "name": mark, "protocol": "TCP", "protocol_port": 80, "default_pool": {
-                "name": mark, "protocol": "TCP", "lb_algorithm": "SOURCE_IP", "members": [
-                    {"name": mark, "address": "10.9.0.77", "protocol_port": 80}], "healthmonitor": {
-                    "name": mark, "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2}}}]}})).json()["loadbalancer"]
+        "name": mark, "vip_subnet_id": world.ids_so_far["network:subnets"], "listeners": [
+            {"name": mark, "protocol": "TCP", "protocol_port": 80, "default_pool": pool}]}})).json()["loadbalancer"]
     for table in (load_balancers, lb_listeners, lb_pools, lb_members, lb_health_monitors):
         world.cloud.database.write(lambda tx, table=table: tx.execute(update(table).values(
             provisioning_status="ACTIVE")))
