@@ -128,7 +128,15 @@ def _network(world: HostileWorld, make: Make) -> dict[str, str]:
     group = make(victim, f"{N}/address-groups", {"address_group": {"addresses": ["192.0.2.0/24"]}})
     scope = make(victim, f"{N}/address-scopes", {"address_scope": {"name": "hostile", "ip_version": 4}})
     return {"network:rbac-policies": rbac["id"], "network:address-groups": group["id"],
-            "network:address-scopes": scope["id"], **_qos(world, make), **_forwarding(world, make)}
+            "network:address-scopes": scope["id"], **_qos(world, make), **_forwarding(world, make),
+            **_trunk(world, make)}
+
+
+def _trunk(world: HostileWorld, make: Make) -> dict[str, str]:
+    port = make(world.victim, f"{N}/ports", {"port": {"network_id": world.ids_so_far["network:networks"]}})
+    trunk = make(world.victim, f"{N}/trunks", {"trunk": {"port_id": port["id"], "tags": ["blue"]}})
+    rule = _done(world.admin.get(f"{N}/default-security-group-rules")).json()["default_security_group_rules"][0]
+    return {"network:trunks": trunk["id"], "network:default-security-group-rules": rule["id"]}
 
 
 def _forwarding(world: HostileWorld, make: Make) -> dict[str, str]:

@@ -366,3 +366,16 @@ def test_a_port_forwarding_is_a_load_balancer_of_the_router(real: RealOvn, fabri
     assert fabric.compare(moved).drift == ()
     fabric.remove(1, moved.kind, moved.id, 2)
     assert "198.51.100.60" not in real.nbctl("lb-list")
+
+
+def test_a_subport_has_its_parent_and_tag(real: RealOvn, fabric: OvnFabric, cloud: Cloud) -> None:
+    subport = replace(port(cloud.two, last=77), parent=cloud.port.id, tag=100, host="host-1")
+    fabric.put(1, subport)
+    shown = real.nbctl("--bare", "--columns=parent_name,tag", "list", "Logical_Switch_Port", subport.id)
+    assert shown.split() == [cloud.port.id, "100"]
+    assert fabric.compare(subport).drift == ()
+    alone = replace(subport, generation=2, parent=None, tag=None)
+    fabric.put(1, alone)
+    assert real.nbctl("--bare", "--columns=parent_name,tag", "list", "Logical_Switch_Port", subport.id).split() == []
+    assert fabric.compare(alone).drift == ()
+    fabric.remove(1, alone.kind, alone.id, 2)

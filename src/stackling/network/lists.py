@@ -28,6 +28,7 @@ from stackling.network.errors import not_found
 from stackling.network.resources import (
     ADDRESS_GROUPS,
     ADDRESS_SCOPES,
+    DEFAULT_RULES,
     FLOATING_IPS,
     NETWORKS,
     PORTS,
@@ -38,6 +39,7 @@ from stackling.network.resources import (
     SECURITY_GROUPS,
     SUBNET_POOLS,
     SUBNETS,
+    TRUNKS,
 )
 from stackling.network.rows import Record, Rows, many
 from stackling.store.tables import network as tables
@@ -238,6 +240,10 @@ def _groups(ctx: Context, values: Sequence[str]) -> Condition:
     return exists(select(used.c.port_id).where(used.c.port_id == _p.c.id, used.c.security_group_id.in_(values)))
 
 
+def _parent_status(ctx: Context, values: Sequence[str]) -> Condition:
+    return tables.trunks.c.port_id.in_(select(_p.c.id).where(_p.c.status.in_(values)))
+
+
 def _in_default_group(ctx: Context, values: Sequence[bool]) -> Condition:
     groups = select(_g.c.id).where(_g.c.default_of.is_not(None))
     return or_(*(_r.c.security_group_id.in_(groups) if value else _r.c.security_group_id.not_in(groups)
@@ -255,7 +261,8 @@ PORT_PAGE = (
     "id", "project_id", "name", "description", "tags", "revision_number", "created_at", "updated_at", "network_id",
     "admin_state_up", "status", "mac_address", "device_id", "device_owner", "fixed_ips", "security_groups",
     "allowed_address_pairs", "extra_dhcp_opts", "port_security_enabled", "binding_host", "binding_profile",
-    "binding_vnic_type", "dns_name", "dns_domain", "propagate_uplink_status", "qos_policy_id", "qos_network_policy_id")
+    "binding_vnic_type", "dns_name", "dns_domain", "propagate_uplink_status", "qos_policy_id", "qos_network_policy_id",
+    "trunk_details")
 LISTED: Mapping[str, Listed] = {one.resource: one for one in (
     Listed("network", NETWORKS, _own_networks, {"shared": _shared("network", _n.c.id)}),
     Listed("subnet", SUBNETS, _own_subnets, {"shared": _shared("network", _s.c.network_id),
@@ -272,6 +279,8 @@ LISTED: Mapping[str, Listed] = {one.resource: one for one in (
     Listed("address_scope", ADDRESS_SCOPES, _own_or_shared("address_scope", tables.address_scopes),
            {"shared": _shared("address_scope", tables.address_scopes.c.id)}),
     Listed("address_group", ADDRESS_GROUPS, _own_or_shared("address_group", tables.address_groups)),
+    Listed("default_security_group_rule", DEFAULT_RULES, lambda ctx: true()),
+    Listed("trunk", TRUNKS, _of_project(tables.trunks), {"status": _parent_status}),
     Listed("policy", QOS_POLICIES, _own_or_shared("qos_policy", tables.qos_policies),
            {"shared": _shared("qos_policy", tables.qos_policies.c.id)}),
     Listed("rbac_policy", RBAC_POLICIES, _of_project(tables.rbac_policies)),

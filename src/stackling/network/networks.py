@@ -296,6 +296,7 @@ def metadata_port(tx: Tx, network: Record) -> Record:
         "port_security_enabled": False, "binding_host": "", "binding_profile": {}, "binding_vnic_type": "normal",
         "dns_name": "", "dns_domain": "", "propagate_uplink_status": True, "up": True, "held": None,
         "qos_policy_id": None, "qos_network_policy_id": None,
+        "trunk_id": None, "parent_port_id": None, "trunk_tag": None, "trunk_details": None,
         "created_for_server": False, "server_id": None, "attach_tag": None, "attach_order": 0,
     }
 

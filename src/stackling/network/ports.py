@@ -108,6 +108,7 @@ def make(tx: Tx, ctx: Context, network: Record, subnets: Sequence[Record], spec:
         "attach_tag": spec.get("attach_tag"),
         "attach_order": spec.get("attach_order", 0),
         "qos_policy_id": spec.get("qos_policy_id"), "qos_network_policy_id": network["qos_policy_id"],
+        "trunk_id": None, "parent_port_id": None, "trunk_tag": None, "trunk_details": None,
     }
     qos.check_binding(tx, ctx, record["qos_policy_id"])
     record["status"] = rules.port_status(record)
@@ -187,7 +188,7 @@ _PLAIN = {
     "propagate_uplink_status": "propagate_uplink_status", "qos_policy_id": "qos_policy_id",
 }
 _FOLLOWED = {"admin_state_up", "mac_address", "fixed_ips", "security_groups", "allowed_address_pairs",
-             "extra_dhcp_opts", "port_security_enabled", "binding_host", "dns_name", "qos_policy_id"}
+             "extra_dhcp_opts", "port_security_enabled", "binding_host", "dns_name", "qos_policy_id", "trunk_tag"}
 
 
 def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any], *,
@@ -303,6 +304,11 @@ def save(tx: Tx, ctx: Context | None, record: Record, values: Mapping[str, Any])
     if "security_groups" in values:
         _store_groups(tx, new)
     announce(tx, ctx, "port", record, "update", ", ".join(sorted(values)))
+    if record["trunk_details"] is not None and "binding_host" in values:
+        for subport in PORTS.several(tx, [one["port_id"] for one in record["trunk_details"]["sub_ports"]]):
+            save(tx, ctx, subport, {"binding_host": new["binding_host"]})
+    if record["parent_port_id"] and "mac_address" in values:
+        _tell_parent(tx, new)
     if record["role"] == PortRole.ROUTER and record["device_id"]:
         floating_release.router_moved(tx, record["device_id"])
     elif record["role"] == PortRole.INTERFACE and follow:
@@ -310,6 +316,15 @@ def save(tx: Tx, ctx: Context | None, record: Record, values: Mapping[str, Any])
     for server_id in {record["server_id"], new["server_id"]}:
         nudge_server(tx, server_id)
     return new
+
+
+def _tell_parent(tx: Tx, record: Record) -> None:
+    """A parent shows its subports' MAC addresses."""
+    parent = PORTS.get(tx, record["parent_port_id"])
+    if parent is not None and parent["trunk_details"] is not None:
+        PORTS.update(tx, parent["id"], {"trunk_details": {**parent["trunk_details"], "sub_ports": [
+            {**one, "mac_address": record["mac_address"]} if one["port_id"] == record["id"] else one
+            for one in parent["trunk_details"]["sub_ports"]]}})
 
 
 def nudge_server(tx: Tx, server_id: str | None) -> None:
@@ -331,6 +346,12 @@ def delete_port(tx: Tx, ctx: Context, record: Record) -> None:
     if record["role"] != PortRole.INTERFACE:
         raise conflict("ServicePortInUse", f"Port {record['id']} cannot be deleted directly via the port API: has "
                        f"device owner {record['device_owner']}.")
+    if record["trunk_details"] is not None:
+        raise conflict("PortInUseAsTrunkParent", f"Port {record['id']} is currently a parent port for trunk "
+                       f"{record['trunk_details']['trunk_id']}.")
+    if record["parent_port_id"]:
+        raise conflict("PortInUseAsSubPort", f"Port {record['id']} is currently a subport for trunk "
+                       f"{record['trunk_id']}.")
     remove(tx, ctx, [record])
 
 

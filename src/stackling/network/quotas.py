@@ -18,7 +18,7 @@ from stackling.store.upsert import upsert
 
 DEFAULTS: Mapping[str, int] = {
     "network": 100, "subnet": 100, "subnetpool": -1, "port": 500, "router": 10, "floatingip": 50,
-    "security_group": 10, "security_group_rule": 100, "rbac_policy": 10,
+    "security_group": 10, "security_group_rule": 100, "rbac_policy": 10, "trunk": -1,
 }
 DEFAULT = "default"
 _q = network_quotas
@@ -46,7 +46,7 @@ _COUNTERS: dict[str, Any] = {
         PortRole.INTERFACE, PortRole.ROUTER, PortRole.LOAD_BALANCER])),
     "router": _counter(tables.routers), "floatingip": _counter(tables.floating_ips),
     "security_group": _counter(tables.security_groups), "security_group_rule": _counter(tables.security_group_rules),
-    "rbac_policy": _counter(tables.rbac_policies),
+    "rbac_policy": _counter(tables.rbac_policies), "trunk": _counter(tables.trunks),
 }
 
 

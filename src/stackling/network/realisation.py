@@ -68,7 +68,8 @@ def port(record: Record, qos: tuple[FabricLimit, ...] = ()) -> FabricPort:
         allowed_address_pairs=tuple((one["mac_address"], one["ip_address"]) for one in record["allowed_address_pairs"]),
         dhcp_options=tuple((one["opt_name"], one["opt_value"], one["ip_version"]) for one in record["extra_dhcp_opts"]),
         dns_name=record["dns_name"], admin_state_up=record["admin_state_up"],
-        qos=qos if not record["device_owner"].startswith("network:") else ())
+        qos=qos if not record["device_owner"].startswith("network:") else (), parent=record["parent_port_id"],
+        tag=record["trunk_tag"])
 
 
 def router(record: Record, legs: Sequence[Record], subnets: Mapping[str, Record], mtus: Mapping[str, int],

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, exists, select, update
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.core.ids import new_id
-from stackling.network import access, address_groups, quotas, rules
+from stackling.network import access, address_groups, default_rules, quotas, rules
 from stackling.network.errors import conflict, forbidden, not_found
 from stackling.network.resources import RULES, SECURITY_GROUPS
 from stackling.network.rows import Record, desired, many, moved, standard, touch
@@ -40,7 +40,7 @@ USED = exists(select(port_security_groups.c.port_id).where(port_security_groups.
 
 
 def default_group(tx: Tx, project_id: str) -> str:
-    """The id of the project's ``default`` group, made when missing (with Neutron's default rules)."""
+    """The id of the project's ``default`` group, made when missing (with the default rules)."""
     found = tx.scalar(_DEFAULT, project=project_id)
     if found is not None:
         return str(found)
@@ -52,15 +52,13 @@ def default_group(tx: Tx, project_id: str) -> str:
                          "description": "Default security group"})
     record["default_of"] = project_id
     SECURITY_GROUPS.insert(tx, [record])
-    own = [_rule(tx, record, {"direction": "ingress", "ethertype": kind, "remote_group_id": record["id"]})
-           for kind in ("IPv4", "IPv6")]
-    RULES.insert(tx, [*own, *_egress(tx, record)])
+    _start(tx, record, default=True)
     tx.nudge("security_group", record["id"])
     return str(record["id"])
 
 
 def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Record]:
-    """Make groups, each with two rules that allow everything outward."""
+    """Make groups, each with the default rules (Neutron's: everything outward)."""
     records: list[Record] = []
     for spec in specs:
         default_group(tx, spec["project_id"])
@@ -69,7 +67,7 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
             raise conflict("SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
         record = _group(tx, spec)
         SECURITY_GROUPS.insert(tx, [record])
-        RULES.insert(tx, _egress(tx, record))
+        _start(tx, record, default=False)
         store_tags(tx, record["id"], record["tags"], fresh=True)
         announce(tx, ctx, "security_group", record, "create")
         tx.nudge("security_group", record["id"])
@@ -82,8 +80,8 @@ def _group(tx: Tx, spec: Mapping[str, Any]) -> Record:
             "stateful": spec.get("stateful", True), "default_of": None, "revision_number": 1}
 
 
-def _egress(tx: Tx, group: Record) -> list[Record]:
-    return [_rule(tx, group, {"direction": "egress", "ethertype": kind}) for kind in ("IPv4", "IPv6")]
+def _start(tx: Tx, group: Record, *, default: bool) -> None:
+    RULES.insert(tx, [_rule(tx, group, one) for one in default_rules.of_new_group(tx, group["id"], default=default)])
 
 
 def _rule(tx: Tx, group: Mapping[str, Any], spec: Mapping[str, Any]) -> Record:

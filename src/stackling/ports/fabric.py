@@ -103,6 +103,8 @@ class FabricPort:
     dns_name: str = ""
     admin_state_up: bool = True
     qos: tuple[FabricLimit, ...] = ()
+    parent: str | None = None                                # the port of its trunk, and its VLAN tag there
+    tag: int | None = None
 
     @property
     def kind(self) -> FabricKind:

@@ -10,6 +10,7 @@ from stackling.core.context import Context
 from stackling.network import (
     address_groups,
     address_scopes,
+    default_rules,
     floating_ips,
     networks,
     ports,
@@ -19,6 +20,7 @@ from stackling.network import (
     security_groups,
     subnet_pools,
     subnets,
+    trunks,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +57,10 @@ RESOURCES: tuple[Resource, ...] = (
              address_groups.create, address_groups.update, address_groups.delete),
     Resource("policy", "policies", "qos/policies", definitions.QOS_POLICY, views.qos_policies, qos.create, qos.update,
              qos.delete_policy, object_type="qos_policy"),
+    Resource("trunk", "trunks", "trunks", definitions.TRUNK, views.trunks, trunks.create, trunks.update, trunks.delete),
+    Resource("default_security_group_rule", "default_security_group_rules", "default-security-group-rules",
+             definitions.DEFAULT_RULE, views.default_rules, default_rules.create, default_rules.update,
+             default_rules.delete, before_list=lambda tx, ctx: default_rules.ensure(tx), fixed=True),
     Resource("rbac_policy", "rbac_policies", "rbac-policies", definitions.RBAC_POLICY, views.rbac_policies,
              rbac.create, rbac.update, rbac.delete),
 )

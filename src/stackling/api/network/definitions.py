@@ -81,6 +81,7 @@ PORT: Table = {
     "binding:profile": settable(v.mapping),
     "qos_policy_id": settable(v.nullable(v.uuid), None),
     "qos_network_policy_id": Attribute(),
+    "trunk_details": Attribute(),
     "binding:vif_type": Attribute(),
     "binding:vif_details": Attribute(),
 }
@@ -181,4 +182,22 @@ QOS_POLICY: Table = {
     "shared": settable(v.boolean, False, filter=True),
     "is_default": settable(v.boolean, False, filter=True),
     "rules": Attribute(),
+}
+
+TRUNK: Table = {
+    **STANDARD,
+    "name": _NAME,
+    "admin_state_up": _UP,
+    "port_id": once(v.uuid, REQUIRED, filter=True, sort=True),
+    "status": Attribute(filter=True),
+    "sub_ports": once(v.subports, []),
+}
+
+DEFAULT_RULE: Table = {
+    **{name: RULE[name] for name in (
+        "id", "project_id", "tenant_id", "direction", "ethertype", "protocol", "port_range_min", "port_range_max",
+        "remote_ip_prefix", "remote_group_id", "remote_address_group_id")},
+    "description": once(v.description, "", filter=True, sort=True),
+    "used_in_default_sg": once(v.boolean, False, filter=True),
+    "used_in_non_default_sg": once(v.boolean, True, filter=True),
 }

@@ -250,6 +250,10 @@ _NAMES: dict[str, tuple[str, str]] = {
         "security-group",
         "The security groups extension.",
     ),
+    "security-groups-default-rules": (
+        "Default rules for security groups",
+        "Configure set of security group rules used as default rules for every new security group",
+    ),
     "security-groups-normalized-cidr": (
         "Normalized CIDR field for security group rules",
         "Add new field with normalized remote_ip_prefix cidr in SG rule",
@@ -319,6 +323,14 @@ _NAMES: dict[str, tuple[str, str]] = {
     "tag-ports-during-bulk-creation": (
         "Tag Ports During Bulk Creation",
         "Allow to tag ports during bulk creation",
+    ),
+    "trunk": (
+        "Trunk Extension",
+        "Provides support for trunk ports",
+    ),
+    "trunk-details": (
+        "Trunk port details",
+        "Expose trunk port details",
     ),
     "uplink-status-propagation": (
         "uplink-status-propagation",

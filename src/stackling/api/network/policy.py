@@ -52,6 +52,8 @@ RULES |= {
        for kind in ("bandwidth_limit", "dscp_marking", "minimum_bandwidth") for way in ("policy", "alias")
        for action in ("get", "create", "update", "delete")},
     **_resource("floatingip_port_forwarding"),
+    **_resource("default_security_group_rule", get="rule:list", write=_ADMIN),
+    **_resource("trunk"), "get_subports": _READER, "add_subports": _MEMBER, "remove_subports": _MEMBER,
     **_resource("rbac_policy"),
     **{f"{action}_rbac_policy:target_tenant": "rule:restrict_wildcard" for action in ("create", "update")},
     **_resource("security_group_rule"), **_resource("subnetpool", get=f"{_READER} or rule:shared_subnetpools"),

@@ -46,6 +46,7 @@ class Resource:
     delete: Delete
     before_list: Callable[[Tx, Context], None] | None = None
     page: Callable[[Sequence[Sequence[Any]]], list[dict[str, Any]]] | None = None
+    fixed: bool = False                         # nothing of it can be changed: there is no PUT
     object_type: str | None = None              # its name in RBAC policies, where that is another
 
     @property
@@ -63,7 +64,8 @@ def routes(resource: Resource) -> list[Route]:
         Route("POST", path, lambda tx, call: create(tx, call, resource), "authenticated", "write", status=201,
               limit=LARGE),
         Route("GET", one, lambda tx, call: show(tx, call, resource), "authenticated"),
-        Route("PUT", one, lambda tx, call: update(tx, call, resource), "authenticated", "write"),
+        *([] if resource.fixed else [
+            Route("PUT", one, lambda tx, call: update(tx, call, resource), "authenticated", "write")]),
         Route("DELETE", one, lambda tx, call: delete(tx, call, resource), "authenticated", "write", status=204),
     ]
 

@@ -16,6 +16,7 @@ from stackling.api.network import (
     resource,
     router_actions,
     tags,
+    trunk_actions,
 )
 from stackling.api.network.catalog import RESOURCES
 from stackling.api.network.errors import STATUSES, error_body
@@ -39,6 +40,7 @@ def service(policy: Mapping[str, str] | None = None) -> Service:
         Route("GET", "", _versions, None), Route("GET", "/v2.0", _resources, None),
         *quotas.routes(), *extensions.routes(), *others.routes(), *router_actions.routes(),
         *address_group_actions.routes(), *qos.routes(), *port_forwardings.routes(),
+        *trunk_actions.routes(),
     ]
     for one in RESOURCES:
         routes += resource.routes(one)

@@ -370,3 +370,19 @@ def tags(value: Any) -> list[str]:
     if len(found) > 50:
         raise ValueError("The number of tags exceeds the maximum 50")
     return found
+
+
+def subports(value: Any) -> list[dict[str, Any]]:
+    """A trunk's subports."""
+    found: list[dict[str, Any]] = []
+    for item in _items(value):
+        one = _object(item, ("port_id", "segmentation_type", "segmentation_id"), ("port_id",))
+        subport: dict[str, Any] = {"port_id": uuid(one["port_id"])}
+        if one.get("segmentation_type") is not None:
+            subport["segmentation_type"] = text(32)(one["segmentation_type"])
+        if one.get("segmentation_id") is not None:
+            subport["segmentation_id"] = non_negative(one["segmentation_id"])
+        if any(other["port_id"] == subport["port_id"] for other in found):
+            raise ValueError(f"Duplicate items in the list: '{subport['port_id']}'")
+        found.append(subport)
+    return found

@@ -11,6 +11,7 @@ import msgspec
 from stackling.core.clock import seconds_z
 from stackling.core.context import Context
 from stackling.network import access, port_forwardings, qos, related
+from stackling.network import trunks as trunking
 from stackling.network.rows import Record
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def ports(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any
         "ip_allocation": "immediate" if one["fixed_ips"] else "none",
         "propagate_uplink_status": one["propagate_uplink_status"], "binding:vnic_type": one["binding_vnic_type"],
         "qos_policy_id": one["qos_policy_id"], "qos_network_policy_id": one["qos_network_policy_id"],
+        **({"trunk_details": one["trunk_details"]} if one["trunk_details"] is not None else {}),
         "binding:host_id": one["binding_host"], "binding:profile": one["binding_profile"],
         **(_BOUND if one["binding_host"] else _UNBOUND),
     } for one in records]
@@ -97,10 +99,11 @@ def port_page(rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
         "binding:vif_type": "ovs" if binding_host else "unbound",
         "binding:vif_details": _DETAILS if binding_host else {}, "qos_policy_id": qos_policy_id,
         "qos_network_policy_id": qos_network_policy_id,
+        **({"trunk_details": msgspec.Raw(trunk_details)} if trunk_details is not None else {}),
     } for (id, project_id, name, description, tags, revision_number, created_at, updated_at, network_id, admin_state_up,
            status, mac_address, device_id, device_owner, fixed_ips, security_groups, allowed_address_pairs,
            extra_dhcp_opts, port_security_enabled, binding_host, binding_profile, binding_vnic_type, dns_name,
-           dns_domain, propagate_uplink_status, qos_policy_id, qos_network_policy_id) in rows]
+           dns_domain, propagate_uplink_status, qos_policy_id, qos_network_policy_id, trunk_details) in rows]
 
 
 _EMPTY = {None: msgspec.Raw("[]"), "[]": msgspec.Raw("[]"), "{}": msgspec.Raw("{}")}
@@ -246,3 +249,22 @@ def qos_policies(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[s
         "rules": [{"id": rule["id"], "qos_policy_id": one["id"], "type": rule["type"],
                    **{name: rule[name] for name in _RULE[rule["type"]]}} for rule in rules[one["id"]]],
     } for one in records]
+
+
+def trunks(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Trunks with their subports."""
+    subports = trunking.subports_of(tx, [one["id"] for one in records])
+    statuses = trunking.statuses(tx, [one["port_id"] for one in records])
+    return [{
+        **_standard(one), "name": one["name"], "admin_state_up": one["admin_state_up"], "port_id": one["port_id"],
+        "status": statuses.get(one["port_id"], "DOWN"),
+        "sub_ports": [trunking.detail(port) for port in subports[one["id"]]],
+    } for one in records]
+
+
+def default_rules(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The rules that new security groups start with."""
+    return [{name: one[name] for name in (
+        "id", "description", "direction", "ethertype", "protocol", "port_range_min", "port_range_max",
+        "remote_ip_prefix", "remote_group_id", "remote_address_group_id", "used_in_default_sg",
+        "used_in_non_default_sg")} for one in records]

@@ -55,7 +55,8 @@ def compile(port: FabricPort, facts: PortFacts = PortFacts()) -> Compiled:
     switch = Member("Logical_Switch", row_id(port.network_id), "ports", (FabricKind.NETWORK, port.network_id))
     own, references = _dhcp(port, facts)
     columns: dict[str, Value] = {
-        "name": port.id, "type": "", "enabled": port.admin_state_up, "addresses": addresses(port),
+        "name": port.id, "type": "", "parent_name": port.parent, "tag": port.tag,
+        "enabled": port.admin_state_up, "addresses": addresses(port),
         "port_security": port_security(port), "options": {"requested-chassis": port.host} if port.host else {},
         "dhcpv4_options": references.get(4), "dhcpv6_options": references.get(6),
     }

@@ -27,7 +27,8 @@ TABLES: Mapping[str, tuple[bool, Mapping[str, str]]] = {
         "name": "string", "ports": "uuid*", "acls": "uuid*", "dns_records": "uuid*", "load_balancer": "uuid*",
         "qos_rules": "uuid*", "other_config": "map", "external_ids": "map"}),
     "Logical_Switch_Port": (False, {
-        "name": "string", "type": "string", "options": "map", "tag": "integer?", "addresses": "string*",
+        "name": "string", "type": "string", "options": "map", "parent_name": "string?", "tag": "integer?",
+        "addresses": "string*",
         "port_security": "string*", "up": "boolean?", "enabled": "boolean?", "dhcpv4_options": "uuid?",
         "dhcpv6_options": "uuid?", "external_ids": "map"}),
     "Port_Group": (True, {"name": "string", "ports": "uuid*", "acls": "uuid*", "external_ids": "map"}),

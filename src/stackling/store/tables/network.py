@@ -133,9 +133,14 @@ ports = Table(
     Column("pins", BigInteger, nullable=False, default=0, server_default="0"),     # rises with each association
     Column("server_id", Id),                        # whom compute plugged it into; device_id is only what users write
     Column("created_for_server", Boolean, nullable=False, default=False, server_default=false()),
+    Column("trunk_id", Id),                         # of a subport
+    Column("parent_port_id", Id),
+    Column("trunk_tag", Integer),
+    Column("trunk_details", Json),                  # of a parent: the trunk's id, and its subports as clients see them
     Column("attach_tag", Name),
     Column("attach_order", BigInteger, nullable=False, default=0, server_default="0"),
     UniqueConstraint("network_id", "mac_address", name="uq_ports_network_id_mac_address"),
+    UniqueConstraint("trunk_id", "trunk_tag", name="uq_ports_trunk_id_trunk_tag"),
     Index("ix_ports_project_id", "project_id"),
     Index("ix_ports_device_id", "device_id"),
     Index("ix_ports_server_id", "server_id"),
@@ -272,6 +277,33 @@ port_forwardings = Table(
     Index("ix_port_forwardings_floating_ip_id", "floating_ip_id"),
     Index("ix_port_forwardings_internal_port_id", "internal_port_id"),
     Index("ix_port_forwardings_router_id", "router_id"),
+)
+
+trunks = Table(
+    "trunks", metadata,
+    *_standard(),
+    Column("admin_state_up", Boolean, nullable=False, default=True, server_default=true()),
+    Column("port_id", Id, nullable=False),
+    UniqueConstraint("port_id", name="uq_trunks_port_id"),
+    Index("ix_trunks_project_id", "project_id"),
+)
+
+default_security_group_rules = Table(
+    "default_security_group_rules", metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", Id, nullable=False, default="", server_default=""),    # nobody's
+    Column("description", Long),
+    Column("direction", Short, nullable=False),
+    Column("ethertype", Short, nullable=False),
+    Column("protocol", Short),
+    Column("port_range_min", Integer),
+    Column("port_range_max", Integer),
+    Column("remote_ip_prefix", Name),
+    Column("remote_group_id", Id),
+    Column("remote_address_group_id", Id),
+    Column("used_in_default_sg", Boolean, nullable=False, default=False, server_default=false()),
+    Column("used_in_non_default_sg", Boolean, nullable=False, default=True, server_default=true()),
+    Column("created_at", Instant, nullable=False),
 )
 
 qos_policies = Table(

@@ -91,6 +91,24 @@ def upgrade() -> None:
         batch_op.create_index("ix_console_tokens_server_id", ["server_id"], unique=False)
 
     op.create_table(
+        "default_security_group_rules",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, server_default="", nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("direction", sa.String(length=64), nullable=False),
+        sa.Column("ethertype", sa.String(length=64), nullable=False),
+        sa.Column("protocol", sa.String(length=64), nullable=True),
+        sa.Column("port_range_min", sa.Integer(), nullable=True),
+        sa.Column("port_range_max", sa.Integer(), nullable=True),
+        sa.Column("remote_ip_prefix", types.Name, nullable=True),
+        sa.Column("remote_group_id", types.Id, nullable=True),
+        sa.Column("remote_address_group_id", types.Id, nullable=True),
+        sa.Column("used_in_default_sg", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("used_in_non_default_sg", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_default_security_group_rules")),
+    )
+    op.create_table(
         "departures",
         sa.Column("host_id", types.Id, nullable=False),
         sa.Column("server_id", types.Id, nullable=False),
@@ -1167,10 +1185,15 @@ def upgrade() -> None:
         sa.Column("pins", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("server_id", types.Id, nullable=True),
         sa.Column("created_for_server", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("trunk_id", types.Id, nullable=True),
+        sa.Column("parent_port_id", types.Id, nullable=True),
+        sa.Column("trunk_tag", sa.Integer(), nullable=True),
+        sa.Column("trunk_details", types.Json(), nullable=True),
         sa.Column("attach_tag", types.Name, nullable=True),
         sa.Column("attach_order", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ports")),
         sa.UniqueConstraint("network_id", "mac_address", name="uq_ports_network_id_mac_address"),
+        sa.UniqueConstraint("trunk_id", "trunk_tag", name="uq_ports_trunk_id_trunk_tag"),
     )
     with op.batch_alter_table("ports", schema=None) as batch_op:
         batch_op.create_index("ix_ports_binding_host", ["binding_host"], unique=False)
@@ -1545,6 +1568,24 @@ def upgrade() -> None:
         batch_op.create_index("ix_tombstones_deleted_at", ["deleted_at"], unique=False)
 
     op.create_table(
+        "trunks",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("name", types.Name, server_default="", nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("tags", types.Json(), nullable=True),
+        sa.Column("revision_number", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=False),
+        sa.Column("admin_state_up", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("port_id", types.Id, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_trunks")),
+        sa.UniqueConstraint("port_id", name="uq_trunks_port_id"),
+    )
+    with op.batch_alter_table("trunks", schema=None) as batch_op:
+        batch_op.create_index("ix_trunks_project_id", ["project_id"], unique=False)
+
+    op.create_table(
         "work",
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("id", types.Id, nullable=False),
@@ -1576,6 +1617,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_work_blocked_on")
 
     op.drop_table("work")
+    with op.batch_alter_table("trunks", schema=None) as batch_op:
+        batch_op.drop_index("ix_trunks_project_id")
+
+    op.drop_table("trunks")
     with op.batch_alter_table("tombstones", schema=None) as batch_op:
         batch_op.drop_index("ix_tombstones_deleted_at")
 
@@ -1880,6 +1925,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_departures_server_id")
 
     op.drop_table("departures")
+    op.drop_table("default_security_group_rules")
     with op.batch_alter_table("console_tokens", schema=None) as batch_op:
         batch_op.drop_index("ix_console_tokens_server_id")
         batch_op.drop_index("ix_console_tokens_expires_at")
