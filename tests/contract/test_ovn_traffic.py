@@ -21,7 +21,14 @@ from stackling.core.ids import new_id
 from stackling.deploy.embedded.command import CommandFailed, run
 from stackling.deploy.embedded.namespaces import ip
 from stackling.drivers.ovn.fabric import OvnFabric
-from stackling.ports.fabric import FabricFloatingIP, FabricObject, FabricPort, FabricSecurityGroup
+from stackling.ports.fabric import (
+    FabricAddressGroup,
+    FabricFloatingIP,
+    FabricObject,
+    FabricPort,
+    FabricPortForwarding,
+    FabricSecurityGroup,
+)
 from tests import wire
 from tests.fabric_objects import PUBLIC, egress, external, mac, network, port, router, rule, slaac
 from tests.ovn import CHASSIS, Guest, RealOvn, eventually
@@ -184,6 +191,23 @@ def test_so_is_one_that_the_gateway_translates(world: World) -> None:
     assert not pings(world.netns("outside"), f"{PUBLIC}.51")
 
 
+def test_forwarded_ports_lead_to_their_guests(world: World) -> None:
+    public = f"{PUBLIC}.60"
+    forwards = [FabricPortForwarding(new_id(), 1, world.router.id, "tcp", public, world.address(guest), ((port, 88),))
+                for guest, port in (("b", 2001), ("c", 2002))]
+    with running(world.netns("b"), "serve", "0.0.0.0", "88"), running(world.netns("c"), "serve", "0.0.0.0", "88"):
+        for one in forwards:
+            world.fabric.put(1, one)
+        world.real.sync()
+        assert reaches(world.real.outside, public, 2001)
+        assert python(world.real.outside, "get", public, "2002").strip() == f"{PUBLIC}.1"
+        assert not reaches(world.real.outside, public, 2003)
+        for one in forwards:
+            world.fabric.remove(1, one.kind, one.id, 1)
+        world.real.sync()
+        assert not reaches(world.real.outside, public, 2001)
+
+
 def test_source_nat_shows_the_router(world: World) -> None:
     with running(world.netns("outside"), "serve", f"{PUBLIC}.1", "81"):
         for name in ("b", "c"):
@@ -271,6 +295,22 @@ def test_a_rule_with_a_remote_group_means_its_members(world: World) -> None:
             assert not reaches(world.netns("c"), world.address("a"), 86)
         assert not reaches(world.netns("b"), world.address("a"), 86)
     world.put(world.web)
+
+
+def test_a_rule_with_an_address_group_means_its_addresses(world: World) -> None:
+    addresses = FabricAddressGroup(new_id(), 1, (f"{world.address('b')}/32",))
+    world.fabric.put(1, addresses)
+    group = FabricSecurityGroup(new_id(), 1, (*egress(), rule(protocol="icmp", remote_address_group_id=addresses.id)))
+    world.fabric.put(1, group)
+    with world.changed(world.ports["a"], security_groups=(group.id,)):
+        assert pings(world.netns("b"), world.address("a"))
+        assert not pings(world.netns("c"), world.address("a"))
+        world.fabric.put(1, replace(addresses, generation=2, addresses=(f"{world.address('c')}/32",)))
+        world.real.sync()
+        assert pings(world.netns("c"), world.address("a"))
+        assert not pings(world.netns("b"), world.address("a"))
+    world.fabric.remove(1, group.kind, group.id, 1)
+    world.fabric.remove(1, addresses.kind, addresses.id, 2)
 
 
 def test_a_rule_with_a_prefix_means_that_prefix(world: World) -> None:

@@ -12,7 +12,7 @@ from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.network import access, address_scopes, quotas, rules
 from stackling.network.errors import bad_request, conflict, not_found, over_quota
-from stackling.network.resources import SUBNET_POOLS
+from stackling.network.resources import SUBNET_POOLS, SUBNETS
 from stackling.network.rows import Record, standard, touch
 from stackling.network.timeline import announce, forget_tags, store_tags
 from stackling.store.tables.network import subnet_pools, subnets
@@ -135,6 +135,58 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
     SUBNET_POOLS.update(tx, record["id"], {**values, **touch(tx, record)})
     announce(tx, ctx, "subnetpool", record, "update")
     return new_record
+
+
+def add_prefixes(tx: Tx, ctx: Context, record: Record, prefixes: Sequence[str]) -> Record:
+    """Add to what the pool has."""
+    return update(tx, ctx, record, {"prefixes": [*record["prefixes"], *prefixes]}) if prefixes else record
+
+
+def remove_prefixes(tx: Tx, ctx: Context, record: Record, prefixes: Sequence[str]) -> Record:
+    """Take ranges away of which nothing is allocated; what the pool doesn't have is no error."""
+    tx.guard(f"subnet-pool:{record['id']}")
+    taken = [row.cidr for row in tx.all(_TAKEN, pool=record["id"])]
+    if any(rules.overlaps(taken, prefix) for prefix in prefixes):
+        raise Invalid("Illegal update to prefixes: One or more removed prefixes are already allocated.",
+                      type="IllegalSubnetPoolPrefixUpdate")
+    left = list(record["prefixes"])
+    for prefix in prefixes:
+        left = [part for one in left for part in _without(one, prefix)]
+    if not left:
+        raise Invalid("Empty subnet pool prefix list.", type="EmptySubnetPoolPrefixList")
+    new, _ = _prefixes(left)
+    if new == record["prefixes"]:
+        return record
+    changed: Record = {"prefixes": new, **touch(tx, record)}
+    SUBNET_POOLS.update(tx, record["id"], changed)
+    announce(tx, ctx, "subnetpool", record, "update", "prefixes")
+    return {**record, **changed}
+
+
+def _without(prefix: str, gone: str) -> list[str]:
+    """What is left of *prefix* when *gone* is taken out of it."""
+    mine, other = ipaddress.ip_network(prefix), ipaddress.ip_network(gone)
+    if mine.version != other.version or not mine.overlaps(other):    # type: ignore[arg-type]
+        return [prefix]
+    if mine.subnet_of(other):    # type: ignore[arg-type]
+        return []
+    return [str(one) for one in mine.address_exclude(other)]    # type: ignore[arg-type]
+
+
+def onboard(tx: Tx, ctx: Context, record: Record, network: Record) -> list[dict[str, str]]:
+    """Take the subnets of a network, of the pool's IP version, into the pool with their ranges."""
+    tx.guard(f"subnet-pool:{record['id']}")
+    found = [one for one in SUBNETS.where(tx, network_id=network["id"]) if one["ip_version"] == record["ip_version"]]
+    taken = [row.cidr for row in tx.all(_TAKEN, pool=record["id"])]
+    for subnet in found:
+        if rules.overlaps(taken, subnet["cidr"]):
+            raise Invalid(f"Illegal subnetpool update : Onboarding subnet {subnet['id']}: {subnet['cidr']} conflicts "
+                          f"with allocated prefixes in subnet pool {record['id']}.", type="IllegalSubnetPoolUpdate")
+    add_prefixes(tx, ctx, record, [subnet["cidr"] for subnet in found])
+    for subnet in found:
+        SUBNETS.update(tx, subnet["id"], {"subnetpool_id": record["id"], **touch(tx, subnet)})
+        announce(tx, ctx, "subnet", subnet, "update", "subnetpool_id")
+    return [{"id": subnet["id"], "cidr": subnet["cidr"]} for subnet in found]
 
 
 def delete(tx: Tx, ctx: Context, record: Record) -> None:

@@ -105,6 +105,10 @@ _NAMES: dict[str, tuple[str, str]] = {
         "Floating IP Port Forwarding support port ranges",
         "Add support to port ranges",
     ),
+    "floatingip-pools": (
+        "Floating IP Pools Extension",
+        "Provides a floating IP pools API.",
+    ),
     "flavors": (
         "Neutron Service Flavors",
         "Flavor specification for Neutron advanced services.",
@@ -312,6 +316,14 @@ _NAMES: dict[str, tuple[str, str]] = {
         "Subnet service types",
         "Provides ability to set the subnet service_types field",
     ),
+    "subnet_onboard": (
+        "Subnet Onboard",
+        "Provides support for onboarding subnets into subnet pools",
+    ),
+    "subnetpool-prefix-ops": (
+        "Subnet Pool Prefix Operations",
+        "Provides support for adjusting the prefix list of subnet pools",
+    ),
     "subnet_allocation": (
         "Subnet Allocation",
         "Enables allocation of subnets from a subnet pool",
@@ -331,6 +343,10 @@ _NAMES: dict[str, tuple[str, str]] = {
     "trunk-details": (
         "Trunk port details",
         "Expose trunk port details",
+    ),
+    "uplink-status-propagation-updatable": (
+        "uplink-status-propagation-updatable",
+        "Provides support for updating the uplink status propagation of a port",
     ),
     "uplink-status-propagation": (
         "uplink-status-propagation",

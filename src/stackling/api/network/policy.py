@@ -53,6 +53,7 @@ RULES |= {
        for action in ("get", "create", "update", "delete")},
     **_resource("floatingip_port_forwarding"),
     **_resource("default_security_group_rule", get="rule:list", write=_ADMIN),
+    "add_prefixes": _MEMBER, "remove_prefixes": _MEMBER, "onboard_network_subnets": _MEMBER,
     **_resource("trunk"), "get_subports": _READER, "add_subports": _MEMBER, "remove_subports": _MEMBER,
     **_resource("rbac_policy"),
     **{f"{action}_rbac_policy:target_tenant": "rule:restrict_wildcard" for action in ("create", "update")},

@@ -15,6 +15,7 @@ from stackling.api.network import (
     quotas,
     resource,
     router_actions,
+    subnet_pool_actions,
     tags,
     trunk_actions,
 )
@@ -40,7 +41,7 @@ def service(policy: Mapping[str, str] | None = None) -> Service:
         Route("GET", "", _versions, None), Route("GET", "/v2.0", _resources, None),
         *quotas.routes(), *extensions.routes(), *others.routes(), *router_actions.routes(),
         *address_group_actions.routes(), *qos.routes(), *port_forwardings.routes(),
-        *trunk_actions.routes(),
+        *trunk_actions.routes(), *subnet_pool_actions.routes(),
     ]
     for one in RESOURCES:
         routes += resource.routes(one)
