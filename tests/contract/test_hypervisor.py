@@ -281,7 +281,8 @@ for line in sys.stdin:
 
 
 @pytest.mark.parametrize(("stable", "device", "bus"), [
-    (False, "disk", ""), (True, "disk", "virtio"), (True, "cdrom", "ide"), (True, "disk", "scsi"), (True, "disk", "usb")])
+    (False, "disk", ""), (True, "disk", "virtio"), (True, "cdrom", "ide"), (True, "disk", "scsi"),
+    (True, "disk", "usb")])
 def test_a_rescued_guest_boots_from_another_disk(place: Place, stable: bool, device: str, bus: str) -> None:
     root = RootDisk(image_id="i", image_format="raw", image_size=1, image_checksum="")
     desired = server(root=root, rescue=RescueDisk(number=1, root=root, stable=stable, device=device, bus=bus))
