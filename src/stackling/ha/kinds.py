@@ -7,7 +7,7 @@ evacuation's turn moves one server; its backend is the compute service's own sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stackling.core import clock
@@ -37,6 +37,7 @@ from stackling.ports.membership import MembershipUnknown
 from stackling.ports.storage_fence import StorageFence, StorageFenceError
 from stackling.store.transaction import Tx
 
+Answering = Callable[[str], str | None]
 SHUT_OUT = 3600.0
 """Seconds for which a machine is shut out of the shared storage; renewed by each of its turns."""
 
@@ -51,12 +52,14 @@ class DesiredMachine:
 
 
 class MachineKind:
-    """``engine.kinds.Kind`` for machines. *fencer* None: there is no fencing."""
+    """``engine.kinds.Kind`` for machines. *fencer* None: there is no fencing. *answering*: at which address a machine
+    of this name answers, if any."""
 
     name = rows.MACHINE
 
     def __init__(self, watch: Watch, fencer: Fencer | None, settings: Settings,
-                 storage: SharedStorage | None = None) -> None:
+                 storage: SharedStorage | None = None, answering: Answering | None = None) -> None:
+        self._answering = answering
         self._watch, self._fencer, self._settings, self._storage = watch, fencer, settings, storage
         self._shut_out: dict[str, float] = {}
         self._asked: dict[str, float] = {}
@@ -129,8 +132,12 @@ class MachineKind:
             except MembershipUnknown as error:
                 return replace(sense, fencer_problem=f"the fencer can't be asked: {error}")
             since = (record.lost_at or sense.member_at or 0.0) - self._settings.clock_margin
-            off = _is_off(fencer, record.name) if rules.success(history, since) else None
-            return replace(sense, history=history, power_off=off, fencer_problem=problem)
+            if not rules.success(history, since):
+                return replace(sense, history=history, fencer_problem=problem)
+            off = _is_off(fencer, record.name)
+            return replace(sense, history=history, power_off=off, fencer_problem=problem,
+                           answers_at=None if off is False or self._answering is None
+                           else self._answering(record.name))
         if record.state is State.FENCED and record.strength is Strength.POWER:
             return replace(sense, power_off=_is_off(fencer, record.name))
         return sense
@@ -236,8 +243,8 @@ class EvacuationKind:
 
 
 def kinds(database: Transactions, watch: Watch, fencer: Fencer | None, settings: Settings,
-          storage: SharedStorage | None = None) -> list[Kind]:
+          storage: SharedStorage | None = None, answering: Answering | None = None) -> list[Kind]:
     """What the engine must know of high availability. Raises ``ValueError`` for settings that can't work."""
     settings.check()
-    return [MachineKind(watch, fencer, settings, storage), EvacuationKind(database, settings)]
+    return [MachineKind(watch, fencer, settings, storage, answering), EvacuationKind(database, settings)]
 

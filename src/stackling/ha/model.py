@@ -183,6 +183,8 @@ class Sense:
     """When this process last asked it to switch the machine off."""
     power_off: bool | None = None
     """What the power device reads; None: it wasn't or can't be asked."""
+    answers_at: str | None = None
+    """An address at which the machine answers although it should be off; None: it is silent, or wasn't asked."""
     storage: bool = False
     """Whether there is a shared storage, that answers, from which it can be shut out."""
     blocked_since: float | None = None

@@ -234,6 +234,8 @@ def _refutation(record: Record, sense: Sense, event: FenceEvent, settings: Setti
     device = event.device or "the fence device"
     if sense.power_off is False:
         return f"{device} said that it switched the machine off, and its power reads on"
+    if sense.answers_at is not None:
+        return f"{device} said that it switched the machine off, and it answers at {sense.answers_at}"
     if record.last_seen is not None and record.last_seen > event.completed_at + settings.clock_margin:
         return f"{device} said that it switched the machine off, and a heartbeat came after that"
     return None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from stackling.engine.worker import Worker
 from stackling.ha.facade import SharedStorage, Watch, kinds
+from stackling.main import deployment as deployments
 from stackling.main.deployment import Deployment, RbdDisks, SimulatedMembership
 from stackling.ports.bus import Bus
 from stackling.ports.membership import Fence, Membership
@@ -24,8 +25,9 @@ def start(database: Database, bus: Bus, deployment: Deployment, owner: str) -> C
     settings = deployment.availability
     watch = Watch(database, membership, settings)
     storage, close = _storage(deployment.disks)
-    worker = Worker(SqlWorkQueue(database), kinds(database, watch, fencer, settings, storage), threads=THREADS,
-                    sweep=SWEEP, owner=owner, lease=min(deployment.engine_lease, LEASE))
+    machines = kinds(database, watch, fencer, settings, storage, _answering(deployment))
+    worker = Worker(SqlWorkQueue(database), machines, threads=THREADS, sweep=SWEEP, owner=owner,
+                    lease=min(deployment.engine_lease, LEASE))
     bus.listen(lambda _keys: worker.wake())
     watch.start()
     worker.start()
@@ -36,6 +38,14 @@ def start(database: Database, bus: Bus, deployment: Deployment, owner: str) -> C
         close()
 
     return stop
+
+
+def _answering(deployment: Deployment) -> Callable[[str], str | None] | None:
+    if not isinstance(deployment.membership, deployments.PacemakerMembership):
+        return None
+    from stackling.drivers.pacemaker.answering import Answering
+
+    return Answering(deployment.membership.addresses)
 
 
 def _storage(disks: RbdDisks | None) -> tuple[SharedStorage | None, Callable[[], None]]:

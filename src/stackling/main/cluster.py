@@ -51,7 +51,10 @@ def deployment(paths: Paths) -> Deployment:
                               paths.run / "bus"),
         network=_network(cluster, paths),
         images=_images(cluster, paths), external=_external(cluster), machines=_machines(cluster, known),
-        membership=PacemakerMembership(tuple(one.name for one in cluster.machines), bool(cluster.fencing.agent)),
+        membership=PacemakerMembership(
+            tuple(one.name for one in cluster.machines), bool(cluster.fencing.agent),
+            {one.name: tuple(dict.fromkeys((one.address, one.storage_address, one.tenant_address)))
+             for one in cluster.machines}),
         disks=_disks(cluster, paths),
         availability=Settings(heartbeat=HEARTBEAT, take_over=cluster.take_over), engine_lease=ENGINE_LEASE, agents=own,
         policies=paths.policies, cluster=paths.root, log_level=cluster.log_level)

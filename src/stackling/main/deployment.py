@@ -119,10 +119,12 @@ class SimulatedMembership:
 
 @dataclass(frozen=True, slots=True)
 class PacemakerMembership:
-    """This machine's Pacemaker. ``machines`` are all of the cluster's; ``fencing``: whether there are fence devices."""
+    """This machine's Pacemaker. ``machines`` are all of the cluster's; ``fencing``: whether there are fence devices;
+    ``addresses``: where each machine would answer if it weren't off."""
 
     machines: tuple[str, ...]
     fencing: bool
+    addresses: Mapping[str, tuple[str, ...]]
 
 
 # -- who there is

@@ -338,3 +338,10 @@ def test_settings_that_would_take_the_living_for_lost_are_refused(settings: Sett
     with pytest.raises(ValueError):
         settings.check()
     SETTINGS.check()
+
+
+def test_a_machine_that_answers_somewhere_is_not_off_whatever_its_device_says() -> None:
+    verdict = fenced(replace(GONE, answers_at="10.0.1.2"))
+    assert verdict.state is State.LOST
+    assert verdict.proof is None
+    assert "answers at 10.0.1.2" in (verdict.alarm or "")
