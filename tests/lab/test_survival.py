@@ -32,7 +32,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     from stackling.lab import cluster as bootstrapping
 
     kept = os.environ.get("STACKLING_LAB_KEEP", "0") != "0"
-    name = "ha"
+    name = "ha" if kept else f"ha{os.getpid() % 100_000}"
     directory = Path("/var/tmp/stackling-lab-keys") if kept else tmp_path_factory.mktemp("keys")
     directory.mkdir(mode=0o700, exist_ok=True)
     began = time.monotonic()
@@ -194,15 +194,16 @@ def _(story: Story, network: str, role: str) -> None:
     story.machine(name).cut(network)
 
 
-@when("the management network of a machine that runs servers is cut")
+@when("a machine that runs servers loses its management cable")
 def _(story: Story) -> None:
     name = _busy(story, holder=None)
     story.strike(name)
     story.machine(name).cut("mgmt")
 
 
-@when("the network is healed")
-def _(story: Story) -> None:
+@when(parsers.parse("the network has been away for {seconds:d} seconds and is healed"))
+def _(story: Story, seconds: int) -> None:
+    time.sleep(max(0.0, story.at + seconds - time.monotonic()))
     machine = story.machine(story.struck[-1])
     machine.heal()
     machine.on()

@@ -58,6 +58,25 @@ PRESENT: dict[str, dict[str, Any]] = {
         "port_security": True,
         "port_admin_state_change": True,
     },
+    "volume": {
+        "build_interval": 1,
+        "build_timeout": 60,
+        "backend_names": "simulated,archive",
+        "storage_protocol": "file",
+        "vendor_name": "Stackling",
+        "min_microversion": "3.0",
+        "max_microversion": "latest",
+        "backup_driver": "posix",
+    },
+    "volume-feature-enabled": {
+        "multi_backend": True,
+        "manage_volume": True,
+        "manage_snapshot": False,  # snapshots are part of their volumes
+        "volume_revert": True,
+        "extend_attached_volume": True,
+        "extend_attached_encrypted_volume": False,
+        "consistency_group": False,
+    },
     "identity-feature-enabled": {"trust": True, "access_rules": True, "security_compliance": True},
 }
 SERVICES = {"cinder": "volumev3", "neutron": "network", "glance": "image", "nova": "compute", "swift": "object-store"}

@@ -41,6 +41,9 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _PROJECT_IN_PATH = re.compile(r"(/compute/v2(?:\.[01])?)/[0-9a-f]{32}(?=/|\Z)")
 _REQUEST_ID = re.compile(r"req-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z")
+_PROJECT_IN_VOLUME_PATH = re.compile(r"/volume/v3/([0-9a-f]{32})(?=/|\Z)")
+PROJECT = "stackling.project"
+"""Where the scope keeps the project that stood in a path of Block Storage, which may be left out."""
 _OLD_COMPUTE = "/compute/v2/"
 """Compute 2.0 is 2.1 without microversions, as in Nova."""
 _SUSPECT = re.compile(rb"\\u0000|\d{19}")
@@ -76,6 +79,11 @@ def build_app(cloud: Cloud, services: Iterable[Service]) -> Callable[..., Awaita
                 scope["headers"] = [field for field in scope["headers"] if field[0] not in _VERSION_HEADERS]
             if scope["path"].endswith("/") and scope["path"].count("/") > 3:
                 scope["path"] += "/"            # Nova takes no slash at the end, and Falcon would take one away
+        elif scope["type"] == "http" and scope["path"].startswith("/volume/v3"):
+            if match := _PROJECT_IN_VOLUME_PATH.match(scope["path"]):
+                scope["path"], scope[PROJECT] = "/volume/v3" + scope["path"][match.end():], match[1]
+            if scope["path"].endswith("/") and scope["path"].count("/") > 3:
+                scope["path"] += "/"
         await app(scope, receive, send)
 
     return asgi

@@ -19,6 +19,8 @@ SERVICES: Mapping[str, tuple[str, str]] = {
     "compute": ("nova", "$(public_url)s/compute/v2.1"),
     "network": ("neutron", "$(public_url)s/network"),
     "image": ("glance", "$(public_url)s/image"),
+    "block-storage": ("cinder", "$(public_url)s/volume/v3"),
+    "volumev3": ("cinderv3", "$(public_url)s/volume/v3"),
     "placement": ("placement", "$(public_url)s/placement"),
     "load-balancer": ("octavia", "$(public_url)s/load-balancer"),
     "stackling": ("stackling", "$(public_url)s/stackling/v1"),

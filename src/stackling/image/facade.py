@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stackling.core.context import Context
+from stackling.core.context import Context, system_context
 from stackling.core.errors import Invalid, NotFound
 from stackling.image import images, rows, uploads
 from stackling.image.kinds import LOST
 from stackling.image.model import Image, NewImage
 from stackling.image.rules import BOOTABLE, OPAQUE_CONTAINERS, UNKNOWN
 from stackling.image.settings import ImageSettings
+from stackling.ports.images import Inspection, Stored
 from stackling.store.transaction import Tx
 
 
@@ -70,6 +71,43 @@ def create_snapshot(tx: Tx, ctx: Context, snapshot: Snapshot) -> None:
         id=snapshot.id, owner=ctx.project_id, name=snapshot.name, visibility="private", disk_format="qcow2",
         container_format="bare", min_disk=snapshot.min_disk_gib, min_ram=snapshot.min_ram_mib,
         properties=dict(snapshot.properties)), ImageSettings())
+
+
+def shown(tx: Tx, image_id: str) -> Mapping[str, object]:
+    """What volumes remember of an image, by the names that the API has for it. Raises ``NotFound``."""
+    image = rows.get(tx, image_id)
+    if image is None or image.deleting:
+        raise images.missing(image_id)
+    return {"checksum": image.checksum, "container_format": image.container_format, "disk_format": image.disk_format,
+            "min_disk": image.min_disk, "min_ram": image.min_ram, "size": image.size}
+
+
+def create_for_volume(tx: Tx, ctx: Context, new: NewImage) -> Image:
+    """A queued image whose data comes from a volume. Raises ``TooLarge`` beyond a quota."""
+    return images.create(tx, ctx, new, ImageSettings())
+
+
+def upload_number(tx: Tx, image_id: str) -> int | None:
+    """The number of the upload of the image's data that is under way."""
+    image = rows.get(tx, image_id)
+    return image.upload if image is not None and not image.deleting else None
+
+
+def begin_upload(tx: Tx, image_id: str) -> bool:
+    """Take the image's data in (``upload_number`` has its number); False when nobody wants it any more."""
+    image = rows.get(tx, image_id)
+    if image is None or image.deleting or image.status not in ("queued", "saving"):
+        return False
+    if image.upload is None:
+        uploads.begin(tx, None, image, "file", None, ImageSettings())
+    return True
+
+
+def finish_upload(tx: Tx, image_id: str, number: int, store: str, location: str, stored: Stored,
+                  found: Inspection) -> None:
+    """The data is in its place: the image becomes active. Raises ``Gone`` when the upload was given up meanwhile."""
+    uploads.finish_file(tx, system_context("engine"), image_id, number, store, location, stored, found.format,
+                        found.virtual_size or None, ImageSettings())
 
 
 def drop_empty(tx: Tx, image_id: str) -> None:

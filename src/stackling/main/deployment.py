@@ -95,6 +95,23 @@ class RbdImages:
     before: LocalImages
 
 
+# -- volumes
+
+@dataclass(frozen=True, slots=True)
+class LocalVolumes:
+    """Files in a directory that the servers' hosts see under the same path; backups in another one."""
+
+    directory: Path
+    backups: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedVolumes:
+    """Nothing but their sizes, in a journal."""
+
+    directory: Path
+
+
 # -- servers' disks
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +178,8 @@ class Deployment:
     network: SimulatedNetwork | Northbound
     images: LocalImages | RbdImages
     external: External
+    volumes: LocalVolumes | SimulatedVolumes | None = None
+    """Where volumes lie; None: there are none."""
     machines: tuple[Registered, ...] = ()
     membership: SimulatedMembership | PacemakerMembership | None = None
     """Where the lives of machines are known; None: there is no high availability."""

@@ -16,12 +16,14 @@ from stackling.main.deployment import (
     Deployment,
     Listener,
     LocalImages,
+    LocalVolumes,
     LocalWakeups,
     Northbound,
     RbdImages,
     Registered,
     SimulatedMembership,
     SimulatedNetwork,
+    SimulatedVolumes,
 )
 from stackling.network.facade import External
 
@@ -37,7 +39,8 @@ def deployment(directory: StateDirectory, configuration: Configuration, credenti
         public=Listener(address=configuration.listen, port=configuration.port),
         internal=Listener(path=directory.run / "internal.sock"),
         wakeups=LocalWakeups(directory.run / "bus"), network=_network(directory, configuration),
-        images=_images(directory, configuration), external=_external(configuration), identity=_identity(configuration),
+        images=_images(directory, configuration), volumes=_volumes(directory, configuration),
+        external=_external(configuration), identity=_identity(configuration),
         machines=tuple(Registered(name, credential, name) for name in configuration.host_names),
         membership=_membership(directory, configuration), engine_lease=configuration.engine_lease,
         web_download=configuration.web_download, shelved_offload_time=configuration.shelved_offload_time,
@@ -53,6 +56,12 @@ def _images(directory: StateDirectory, configuration: Configuration) -> LocalIma
     files = CephFiles(directory.ceph)
     return RbdImages(files.conf, IMAGES_USER, files.images_keyring, configuration.image_pool,
                      LocalImages(directory.images))
+
+
+def _volumes(directory: StateDirectory, configuration: Configuration) -> LocalVolumes | SimulatedVolumes:
+    if configuration.simulated:
+        return SimulatedVolumes(directory.volumes)
+    return LocalVolumes(directory.volumes, directory.root / "backups")
 
 
 def _membership(directory: StateDirectory, configuration: Configuration) -> SimulatedMembership | None:

@@ -16,6 +16,7 @@ from stackling.main.deployment import Registered
 from stackling.network import facade as network
 from stackling.store import schema
 from stackling.store.transaction import Tx
+from stackling.volume import facade as volume
 
 if TYPE_CHECKING:
     from stackling.main.wiring import Plant
@@ -49,8 +50,10 @@ def _make(tx: Tx, plant: Plant, password: str) -> bool:
     assert project is not None
     network.bootstrap(tx, project, external=plant.deployment.external)
     compute.bootstrap(tx)
+    volume.bootstrap(tx)
     network.lift_quotas(tx, project)
     compute.lift_quotas(tx, project)
+    volume.lift_quotas(tx, project)
     tx.set_setting(DONE, True)
     return True
 

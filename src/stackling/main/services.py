@@ -21,10 +21,11 @@ def public(plant: Plant) -> list[Service]:
     from stackling.api.network.service import service as network
     from stackling.api.placement.service import service as placement
     from stackling.api.stackling.service import service as stackling
+    from stackling.api.volume.service import service as volume
     from stackling.store import timeline
 
     found = [identity(plant.identity), compute(), network(), image(images(plant)), placement(), load_balancer(),
-             stackling(timeline.explain, timeline.owner, plant.deployment.availability)]
+             volume(), stackling(timeline.explain, timeline.owner, plant.deployment.availability)]
     if plant.deployment.policies is not None:
         for one in found:
             one.policy.follow(plant.deployment.policies / policies.file_name(one.name))

@@ -17,7 +17,7 @@ from stackling.drivers.local.bus import LocalBus
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.engine.kinds import Kind
 from stackling.identity.facade import Identity
-from stackling.main import entrance, health, peers, services, tls
+from stackling.main import entrance, health, peers, services, tls, volumes
 from stackling.main.asking import Asking
 from stackling.main.deployment import BrokerWakeups, Deployment, LocalImages, LocalWakeups, RbdImages, SimulatedNetwork
 from stackling.main.tls import Tls
@@ -88,8 +88,10 @@ class Plant:
 
         fabric = self._fabric()
         threading.Thread(target=self._follow, args=(fabric,), name="fabric-watch", daemon=True).start()
-        audited = self._audited(fabric)
-        worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *audited], audits=audited,
+        backends = volumes.backends(self.deployment, self.image_store)
+        kinds, audited = volumes.kinds(self.database, backends)
+        audited = [*self._audited(fabric), *audited]
+        worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *kinds, *audited], audits=audited,
                         owner=owner or self.deployment.node, lease=self.deployment.engine_lease)
         self.bus.listen(lambda _keys: worker.wake())
         worker.start()
@@ -104,6 +106,7 @@ class Plant:
             if keeper is not None:
                 keeper.stop()
             fabric.close()
+            volumes.close(backends)
 
         return stop
 

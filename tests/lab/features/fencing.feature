@@ -18,5 +18,5 @@ Feature: A fence device that can't be relied upon
 
   Scenario: The device says "ok" while the machine lives
     Given the fence device says ok and does nothing
-    When the management network of a machine that runs servers is cut
+    When a machine that runs servers loses its management cable
     Then no server runs on two machines

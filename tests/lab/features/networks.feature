@@ -4,7 +4,7 @@ Feature: A network is cut
     When the <network> network of a machine <role> is cut
     Then the API answered with errors for at most 15 seconds
     And every server that can be reached answers on its floating IP within 60 seconds
-    When the network is healed
+    When the network has been away for 40 seconds and is healed
     Then the machine is an enabled host again
     And every server answers on its floating IP within 120 seconds
 

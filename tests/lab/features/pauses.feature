@@ -9,11 +9,11 @@ Feature: A process sleeps for longer than every lease, and wakes up
     @quick
     Examples: quick
       | process         | seconds |
-      | stackling-agent | 75      |
+      | stackling-agent | 40      |
 
     Examples: all
       | process            | seconds |
       | stackling-engine   | 75      |
       | stackling-api      | 75      |
-      | stackling-database | 75      |
+      | mariadbd           | 75      |
       | libvirtd           | 75      |

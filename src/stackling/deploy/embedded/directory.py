@@ -85,6 +85,10 @@ class StateDirectory:
         return self.root / "instances"
 
     @property
+    def volumes(self) -> Path:
+        return self.root / "volumes"
+
+    @property
     def ovn(self) -> Path:
         return self.root / "ovn"
 

@@ -1586,6 +1586,311 @@ def upgrade() -> None:
         batch_op.create_index("ix_trunks_project_id", ["project_id"], unique=False)
 
     op.create_table(
+        "volume_attachments",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("volume_id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("server_id", types.Id, nullable=True),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("mountpoint", sa.String(length=255), nullable=True),
+        sa.Column("host_name", types.Name, nullable=True),
+        sa.Column("connector", types.Json(), nullable=True),
+        sa.Column("connection_info", types.Json(), nullable=True),
+        sa.Column("by_compute", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=True),
+        sa.Column("attached_at", types.Instant, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_attachments")),
+    )
+    with op.batch_alter_table("volume_attachments", schema=None) as batch_op:
+        batch_op.create_index("ix_volume_attachments_list", ["project_id", "created_at", "id"], unique=False)
+        batch_op.create_index("ix_volume_attachments_server_id", ["server_id"], unique=False)
+        batch_op.create_index("ix_volume_attachments_volume_id", ["volume_id"], unique=False)
+
+    op.create_table(
+        "volume_backups",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("volume_id", types.Id, nullable=False),
+        sa.Column("snapshot_id", types.Id, nullable=True),
+        sa.Column("parent_id", types.Id, nullable=True),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("user_id", types.Id, nullable=True),
+        sa.Column("name", types.Name, nullable=True),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("size_gib", sa.Integer(), nullable=False),
+        sa.Column("metadata", types.Json(), nullable=False),
+        sa.Column("availability_zone", types.Name, nullable=True),
+        sa.Column("container", types.Name, nullable=True),
+        sa.Column("source", types.Json(), nullable=False),
+        sa.Column("backend", types.Name, nullable=True),
+        sa.Column("data_timestamp", types.Instant, nullable=True),
+        sa.Column("restore", types.Json(), nullable=True),
+        sa.Column("restore_done", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("record", types.Json(), nullable=True),
+        sa.Column("deleting", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("generation", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("observed_generation", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("object_count", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("failed", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("last_error", types.Long, nullable=True),
+        sa.Column("forced_status", sa.String(length=32), nullable=True),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_backups")),
+    )
+    with op.batch_alter_table("volume_backups", schema=None) as batch_op:
+        batch_op.create_index("ix_volume_backups_list", ["project_id", "created_at", "id"], unique=False)
+        batch_op.create_index("ix_volume_backups_volume_id", ["volume_id"], unique=False)
+
+    op.create_table(
+        "volume_default_types",
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("type_id", types.Id, nullable=False),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_volume_default_types")),
+    )
+    op.create_table(
+        "volume_group_snapshots",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("group_id", types.Id, nullable=False),
+        sa.Column("group_type_id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("user_id", types.Id, nullable=True),
+        sa.Column("name", types.Name, nullable=True),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("forced_status", sa.String(length=32), nullable=True),
+        sa.Column("deleting", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_group_snapshots")),
+    )
+    with op.batch_alter_table("volume_group_snapshots", schema=None) as batch_op:
+        batch_op.create_index("ix_volume_group_snapshots_group_id", ["group_id"], unique=False)
+        batch_op.create_index("ix_volume_group_snapshots_list", ["project_id", "created_at", "id"], unique=False)
+
+    op.create_table(
+        "volume_group_types",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("name", types.Name, nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("is_public", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("specs", types.Json(), nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_group_types")),
+        sa.UniqueConstraint("name", name=op.f("uq_volume_group_types_name")),
+    )
+    op.create_table(
+        "volume_groups",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("user_id", types.Id, nullable=True),
+        sa.Column("name", types.Name, nullable=True),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("group_type_id", types.Id, nullable=False),
+        sa.Column("volume_types", types.Json(), nullable=False),
+        sa.Column("availability_zone", types.Name, nullable=True),
+        sa.Column("backend", types.Name, nullable=True),
+        sa.Column("group_snapshot_id", types.Id, nullable=True),
+        sa.Column("source_group_id", types.Id, nullable=True),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("deleting", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_groups")),
+    )
+    with op.batch_alter_table("volume_groups", schema=None) as batch_op:
+        batch_op.create_index("ix_volume_groups_list", ["project_id", "created_at", "id"], unique=False)
+
+    op.create_table(
+        "volume_messages",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("request_id", sa.String(length=64), nullable=True),
+        sa.Column("resource_type", sa.String(length=32), nullable=True),
+        sa.Column("resource_uuid", types.Id, nullable=True),
+        sa.Column("action_id", sa.String(length=8), nullable=False),
+        sa.Column("detail_id", sa.String(length=8), nullable=False),
+        sa.Column("text", types.Long, nullable=False),
+        sa.Column("level", sa.String(length=16), nullable=False),
+        sa.Column("expires_at", types.Instant, nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_messages")),
+    )
+    with op.batch_alter_table("volume_messages", schema=None) as batch_op:
+        batch_op.create_index("ix_volume_messages_list", ["project_id", "created_at", "id"], unique=False)
+
+    op.create_table(
+        "volume_metadata",
+        sa.Column("volume_id", types.Id, nullable=False),
+        sa.Column("name", types.Name, nullable=False),
+        sa.Column("image", sa.SmallInteger(), nullable=False),
+        sa.Column("value", types.Long, nullable=False),
+        sa.PrimaryKeyConstraint("volume_id", "name", "image", name=op.f("pk_volume_metadata")),
+    )
+    with op.batch_alter_table("volume_metadata", schema=None) as batch_op:
+        batch_op.create_index("ix_volume_metadata_name", ["name"], unique=False)
+
+    op.create_table(
+        "volume_qos_specs",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("name", types.Name, nullable=False),
+        sa.Column("consumer", sa.String(length=16), nullable=False),
+        sa.Column("specs", types.Json(), nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_qos_specs")),
+        sa.UniqueConstraint("name", name=op.f("uq_volume_qos_specs_name")),
+    )
+    op.create_table(
+        "volume_quotas",
+        sa.Column("scope", sa.String(length=160), nullable=False),
+        sa.Column("resource", types.Name, nullable=False),
+        sa.Column("hard_limit", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("scope", "resource", name=op.f("pk_volume_quotas")),
+    )
+    op.create_table(
+        "volume_services",
+        sa.Column("host", types.Name, nullable=False),
+        sa.Column("binary", sa.String(length=32), nullable=False),
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("availability_zone", types.Name, nullable=False),
+        sa.Column("disabled", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("disabled_reason", types.Long, nullable=True),
+        sa.Column("frozen", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("pool", types.Name, nullable=True),
+        sa.Column("driver", sa.String(length=32), nullable=True),
+        sa.Column("shared", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("live", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("total_gib", sa.Double(), server_default="0", nullable=False),
+        sa.Column("free_gib", sa.Double(), server_default="0", nullable=False),
+        sa.Column("error", types.Long, nullable=True),
+        sa.Column("updated_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("host", "binary", name=op.f("pk_volume_services")),
+    )
+    op.create_table(
+        "volume_snapshots",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("volume_id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("user_id", types.Id, nullable=True),
+        sa.Column("name", types.Name, nullable=True),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("size_gib", sa.Integer(), nullable=False),
+        sa.Column("type_id", types.Id, nullable=True),
+        sa.Column("metadata", types.Json(), nullable=False),
+        sa.Column("group_snapshot_id", types.Id, nullable=True),
+        sa.Column("backend", types.Name, nullable=True),
+        sa.Column("consumes_quota", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("by_host", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("internal", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("deleting", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("generation", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("observed_generation", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("failed", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("last_error", types.Long, nullable=True),
+        sa.Column("forced_status", sa.String(length=32), nullable=True),
+        sa.Column("progress", sa.String(length=16), nullable=True),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_snapshots")),
+    )
+    with op.batch_alter_table("volume_snapshots", schema=None) as batch_op:
+        batch_op.create_index("ix_volume_snapshots_group_snapshot_id", ["group_snapshot_id"], unique=False)
+        batch_op.create_index("ix_volume_snapshots_list", ["project_id", "created_at", "id"], unique=False)
+        batch_op.create_index("ix_volume_snapshots_volume_id", ["volume_id"], unique=False)
+
+    op.create_table(
+        "volume_transfers",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("volume_id", types.Id, nullable=False),
+        sa.Column("name", types.Name, nullable=True),
+        sa.Column("salt", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.String(length=128), nullable=False),
+        sa.Column("no_snapshots", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("source_project_id", types.Id, nullable=False),
+        sa.Column("destination_project_id", types.Id, nullable=True),
+        sa.Column("accepted", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_transfers")),
+    )
+    with op.batch_alter_table("volume_transfers", schema=None) as batch_op:
+        batch_op.create_index("ix_volume_transfers_list", ["source_project_id", "created_at", "id"], unique=False)
+        batch_op.create_index("ix_volume_transfers_volume_id", ["volume_id"], unique=False)
+
+    op.create_table(
+        "volume_type_access",
+        sa.Column("type_id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.PrimaryKeyConstraint("type_id", "project_id", name=op.f("pk_volume_type_access")),
+    )
+    op.create_table(
+        "volume_types",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("name", types.Name, nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("is_public", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("extra_specs", types.Json(), nullable=False),
+        sa.Column("qos_specs_id", types.Id, nullable=True),
+        sa.Column("encryption", types.Json(), nullable=True),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_types")),
+        sa.UniqueConstraint("name", name=op.f("uq_volume_types_name")),
+    )
+    op.create_table(
+        "volumes",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("user_id", types.Id, nullable=True),
+        sa.Column("name", types.Name, nullable=True),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("size_gib", sa.Integer(), nullable=False),
+        sa.Column("type_id", types.Id, nullable=True),
+        sa.Column("availability_zone", types.Name, nullable=True),
+        sa.Column("metadata", types.Json(), nullable=False),
+        sa.Column("image_metadata", types.Json(), nullable=True),
+        sa.Column("bootable", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("readonly", sa.Boolean(), nullable=True),
+        sa.Column("multiattach", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("encryption", types.Json(), nullable=True),
+        sa.Column("snapshot_id", types.Id, nullable=True),
+        sa.Column("source_volid", types.Id, nullable=True),
+        sa.Column("source", types.Json(), nullable=True),
+        sa.Column("group_id", types.Id, nullable=True),
+        sa.Column("backend", types.Name, nullable=True),
+        sa.Column("consumes_quota", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("transfer_id", types.Id, nullable=True),
+        sa.Column("task", types.Json(), nullable=True),
+        sa.Column("deleting", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("generation", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("observed_generation", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("observed_size_gib", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("task_done", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("location", sa.String(length=255), nullable=True),
+        sa.Column("failed", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("overdue", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("last_error", types.Long, nullable=True),
+        sa.Column("forced_status", sa.String(length=32), nullable=True),
+        sa.Column("previous_status", sa.String(length=32), nullable=True),
+        sa.Column("migration_status", sa.String(length=32), nullable=True),
+        sa.Column("replication_status", sa.String(length=32), nullable=True),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("attach_status", sa.String(length=32), nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=True),
+        sa.Column("launched_at", types.Instant, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volumes")),
+    )
+    with op.batch_alter_table("volumes", schema=None) as batch_op:
+        batch_op.create_index("ix_volumes_all", ["created_at", "id"], unique=False)
+        batch_op.create_index("ix_volumes_backend", ["backend", "size_gib"], unique=False)
+        batch_op.create_index("ix_volumes_group_id", ["group_id"], unique=False)
+        batch_op.create_index("ix_volumes_list", ["project_id", "created_at", "id"], unique=False)
+        batch_op.create_index("ix_volumes_type_id", ["type_id"], unique=False)
+
+    op.create_table(
         "work",
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("id", types.Id, nullable=False),
@@ -1617,6 +1922,60 @@ def downgrade() -> None:
         batch_op.drop_index("ix_work_blocked_on")
 
     op.drop_table("work")
+    with op.batch_alter_table("volumes", schema=None) as batch_op:
+        batch_op.drop_index("ix_volumes_type_id")
+        batch_op.drop_index("ix_volumes_list")
+        batch_op.drop_index("ix_volumes_group_id")
+        batch_op.drop_index("ix_volumes_backend")
+        batch_op.drop_index("ix_volumes_all")
+
+    op.drop_table("volumes")
+    op.drop_table("volume_types")
+    op.drop_table("volume_type_access")
+    with op.batch_alter_table("volume_transfers", schema=None) as batch_op:
+        batch_op.drop_index("ix_volume_transfers_volume_id")
+        batch_op.drop_index("ix_volume_transfers_list")
+
+    op.drop_table("volume_transfers")
+    with op.batch_alter_table("volume_snapshots", schema=None) as batch_op:
+        batch_op.drop_index("ix_volume_snapshots_volume_id")
+        batch_op.drop_index("ix_volume_snapshots_list")
+        batch_op.drop_index("ix_volume_snapshots_group_snapshot_id")
+
+    op.drop_table("volume_snapshots")
+    op.drop_table("volume_services")
+    op.drop_table("volume_quotas")
+    op.drop_table("volume_qos_specs")
+    with op.batch_alter_table("volume_metadata", schema=None) as batch_op:
+        batch_op.drop_index("ix_volume_metadata_name")
+
+    op.drop_table("volume_metadata")
+    with op.batch_alter_table("volume_messages", schema=None) as batch_op:
+        batch_op.drop_index("ix_volume_messages_list")
+
+    op.drop_table("volume_messages")
+    with op.batch_alter_table("volume_groups", schema=None) as batch_op:
+        batch_op.drop_index("ix_volume_groups_list")
+
+    op.drop_table("volume_groups")
+    op.drop_table("volume_group_types")
+    with op.batch_alter_table("volume_group_snapshots", schema=None) as batch_op:
+        batch_op.drop_index("ix_volume_group_snapshots_list")
+        batch_op.drop_index("ix_volume_group_snapshots_group_id")
+
+    op.drop_table("volume_group_snapshots")
+    op.drop_table("volume_default_types")
+    with op.batch_alter_table("volume_backups", schema=None) as batch_op:
+        batch_op.drop_index("ix_volume_backups_volume_id")
+        batch_op.drop_index("ix_volume_backups_list")
+
+    op.drop_table("volume_backups")
+    with op.batch_alter_table("volume_attachments", schema=None) as batch_op:
+        batch_op.drop_index("ix_volume_attachments_volume_id")
+        batch_op.drop_index("ix_volume_attachments_server_id")
+        batch_op.drop_index("ix_volume_attachments_list")
+
+    op.drop_table("volume_attachments")
     with op.batch_alter_table("trunks", schema=None) as batch_op:
         batch_op.drop_index("ix_trunks_project_id")
 

@@ -1,0 +1,64 @@
+"""``/manageable_volumes`` and ``/os-volume-manage``; ``/manageable_snapshots`` and ``/os-snapshot-manage``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stackling.api.call import Call, Reply
+from stackling.api.schema import always
+from stackling.api.volume import views
+from stackling.api.volume.parts import (
+    BOOLEAN,
+    DESCRIPTION,
+    METADATA_OR_NULL,
+    NAME,
+    TEXT_OR_NULL,
+    Json,
+    boolean,
+    obj,
+    only,
+    route,
+)
+from stackling.core.errors import Invalid, NotFound
+from stackling.core.ids import new_id
+from stackling.volume import manage, volumes
+
+if TYPE_CHECKING:
+    from stackling.store.transaction import Tx
+
+
+def manage_volume(tx: Tx, call: Call) -> Reply:
+    """POST: make a volume of what lies in a backend."""
+    body: Json = call.body["volume"]
+    host = body.get("host")
+    if not host:
+        raise Invalid("Invalid input for field/attribute host: it is missing.")
+    reference = body["ref"]
+    name = reference.get("source-name") if isinstance(reference, dict) else reference
+    if not isinstance(name, str) or not name:
+        raise Invalid("Invalid input received: the reference must have a source-name.")
+    values = {"name": body.get("name"), "description": body.get("description"),
+              "metadata": body.get("metadata") or {}, "bootable": boolean("bootable", body.get("bootable", False))}
+    made = manage.manage_volume(tx, call.ctx, new_id(), host, name, values, body.get("volume_type"))
+    return Reply({"volume": views.volume(call, made, views.Around(tx, [made]), extended=False)}, 202)
+
+
+def manage_snapshot(tx: Tx, call: Call) -> Reply:
+    """POST: snapshots come with their volumes here."""
+    volume = volumes.get_volume(tx, call.ctx, call.body["snapshot"]["volume_id"])
+    raise NotFound(f"There is no snapshot {call.body['snapshot']['ref']} of volume {volume['id']} in its backend that "
+                   "could be managed: snapshots are part of their volumes here.")
+
+
+_NEW: Json = {"name": NAME, "description": DESCRIPTION, "volume_type": TEXT_OR_NULL, "metadata": METADATA_OR_NULL,
+              "host": TEXT_OR_NULL, "cluster": TEXT_OR_NULL, "ref": {"type": ["object", "string"]},
+              "availability_zone": TEXT_OR_NULL, "bootable": BOOLEAN}
+_BODY = always(only("volume", obj(_NEW, "ref", more=True)))
+_SNAPSHOT = always(only("snapshot", obj({}, "volume_id", "ref", more=True)))
+_V, _S = "volume_extension:volume_manage", "snapshot_extension:snapshot_manage"
+ROUTES = [
+    route("POST", "/manageable_volumes", manage_volume, _V, min=(3, 8), status=202, body=_BODY),
+    route("POST", "/os-volume-manage", manage_volume, _V, status=202, body=_BODY),
+    route("POST", "/manageable_snapshots", manage_snapshot, _S, min=(3, 8), status=202, body=_SNAPSHOT),
+    route("POST", "/os-snapshot-manage", manage_snapshot, _S, status=202, body=_SNAPSHOT),
+]

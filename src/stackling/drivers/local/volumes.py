@@ -1,0 +1,280 @@
+"""Volumes as qcow2 files in a directory that control's engine and the servers' hosts see under the same path.
+
+``<volume>.qcow2`` is a volume, ``<volume>.qcow2.<snapshot>`` a snapshot of it. Every file stands by itself (copies, not
+chains), so that whatever may be deleted can be; where the file system can share blocks, a copy costs nothing. A file is
+made under another name, flushed, and renamed: what has its name is whole. Formats are said and never probed.
+
+``qemu-img`` runs with limits on memory and time. A volume that a guest uses is never touched here: QEMU's own lock on
+the file would refuse it, and its host does what has to be done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stackling.core.journal import sync_directory
+from stackling.ports.volumes import (
+    GIB,
+    Capacity,
+    FromFile,
+    FromImage,
+    FromSnapshot,
+    FromVolume,
+    Origin,
+    StoreDown,
+    StoreFull,
+    StoreRefused,
+    Stray,
+)
+
+LEAST_FREE = 64 << 20       # bytes below which nothing is begun
+TIMEOUT, COPY_TIMEOUT = 60.0, 3600.0
+_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_VOLUME = re.compile(rf"({_ID})\.qcow2\Z")
+_SNAPSHOT = re.compile(rf"({_ID})\.qcow2\.({_ID})\Z")
+_STRAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,200}\Z")
+FULL = "the volume directory is full"
+FORMATS = {"vhd": "vpc", "raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhdx": "vhdx"}
+_REFLINK = 0x40049409       # FICLONE
+
+
+class LocalVolumes:
+    """``VolumeStore`` in *directory* (made where missing). *fetch* writes an image's data to a file where the image
+    store has none of its own here."""
+
+    driver = "local"
+    live = False
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        directory.chmod(0o711)
+        for path in directory.glob(".*.new"):
+            path.unlink(missing_ok=True)
+
+    def capacity(self) -> Capacity:
+        found = _statvfs(self._directory)
+        return Capacity(found.f_blocks * found.f_frsize / GIB, found.f_bavail * found.f_frsize / GIB)
+
+    def size(self, volume_id: str) -> int | None:
+        path = self._path(volume_id)
+        return _gib(path) if path.exists() else None
+
+    def create(self, volume_id: str, size_gib: int, origin: Origin | None) -> None:
+        path = self._path(volume_id)
+        if not path.exists():
+            self._make(path, size_gib, origin)
+
+    def replace(self, volume_id: str, size_gib: int, origin: Origin) -> None:
+        self._make(self._path(volume_id), size_gib, origin)
+
+    def grow(self, volume_id: str, size_gib: int) -> None:
+        path = self._path(volume_id)
+        if _gib(path) < size_gib:
+            _tool("qemu-img", "resize", "-q", "-f", "qcow2", str(path), f"{size_gib}G")
+
+    def delete(self, volume_id: str) -> None:
+        for path in self._directory.glob(f"{volume_id}.qcow2*"):
+            path.unlink(missing_ok=True)
+        sync_directory(self._directory)
+
+    def location(self, volume_id: str) -> str:
+        return f"file://{self._path(volume_id)}?format=qcow2"
+
+    def snapshots(self, volume_id: str) -> Sequence[str]:
+        found = [_SNAPSHOT.match(path.name) for path in self._directory.glob(f"{volume_id}.qcow2.*")]
+        return [match[2] for match in found if match]
+
+    def snapshot(self, volume_id: str, snapshot_id: str) -> None:
+        source, target = self._path(volume_id), self._snapshot(volume_id, snapshot_id)
+        if not source.exists():
+            raise StoreRefused("the volume isn't there")
+        if not target.exists():
+            with self._new(target) as new:
+                _copy(source, new)
+
+    def delete_snapshot(self, volume_id: str, snapshot_id: str) -> None:
+        self._snapshot(volume_id, snapshot_id).unlink(missing_ok=True)
+        sync_directory(self._directory)
+
+    def revert(self, volume_id: str, snapshot_id: str) -> None:
+        source, target = self._snapshot(volume_id, snapshot_id), self._path(volume_id)
+        if not source.exists():
+            raise StoreRefused("the snapshot isn't there")
+        size = _gib(target)
+        with self._new(target) as new:
+            _copy(source, new)
+            if _gib(new) < size:
+                _tool("qemu-img", "resize", "-q", "-f", "qcow2", str(new), f"{size}G")
+
+    @contextmanager
+    def read(self, volume_id: str, format: str, snapshot_id: str | None = None) -> Iterator[Path]:
+        source = self._path(volume_id) if snapshot_id is None else self._snapshot(volume_id, snapshot_id)
+        if format not in FORMATS:
+            raise StoreRefused(f"volumes can't be written as {format}")
+        with TemporaryDirectory(prefix=".read-", dir=self._directory) as directory:
+            path = Path(directory) / "disk"
+            _tool("qemu-img", "convert", "-f", "qcow2", "-O", FORMATS[format], str(source), str(path),
+                  timeout=COPY_TIMEOUT)
+            yield path
+
+    def inventory(self) -> Mapping[str, int]:
+        return {match[1]: 0 for match in (_VOLUME.match(path.name) for path in self._directory.iterdir()) if match}
+
+    def strays(self) -> Sequence[Stray]:
+        found = sorted(path for path in self._directory.glob("*.qcow2") if _STRAY.match(path.stem))
+        return [Stray(path.stem, _gib(path)) for path in found if not _VOLUME.match(path.name)]
+
+    def adopt(self, name: str, volume_id: str) -> int:
+        target = self._path(volume_id)
+        if not target.exists():
+            source = self._stray(name)
+            if not source.is_file() or source.is_symlink():
+                raise StoreRefused(f"there is no file {name} in the volume directory")
+            facts = _info(source)
+            if "backing-filename" in facts or "data-file" in str(facts.get("format-specific")):
+                raise StoreRefused(f"{name} refers to another file")
+            source.rename(target)
+            sync_directory(self._directory)
+        return _gib(target)
+
+    def release(self, volume_id: str, name: str) -> None:
+        source = self._path(volume_id)
+        if source.exists():
+            source.rename(self._stray(name))
+            sync_directory(self._directory)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    # -- how
+
+    def _path(self, volume_id: str) -> Path:
+        if not re.fullmatch(_ID, volume_id):
+            raise StoreRefused(f"{volume_id!r} is no volume id")
+        return self._directory / f"{volume_id}.qcow2"
+
+    def _snapshot(self, volume_id: str, snapshot_id: str) -> Path:
+        if not re.fullmatch(_ID, snapshot_id):
+            raise StoreRefused(f"{snapshot_id!r} is no snapshot id")
+        return self._directory / f"{self._path(volume_id).name}.{snapshot_id}"
+
+    def _stray(self, name: str) -> Path:
+        if not _STRAY.match(name) or _VOLUME.match(f"{name}.qcow2"):
+            raise StoreRefused(f"{name!r} is no name of what can be managed: a file NAME.qcow2 of letters and digits")
+        return self._directory / f"{name}.qcow2"
+
+    def _make(self, target: Path, size_gib: int, origin: Origin | None) -> None:
+        with self._new(target) as new:
+            match origin:
+                case None:
+                    _tool("qemu-img", "create", "-q", "-f", "qcow2", str(new), f"{size_gib}G")
+                    return
+                case FromVolume(volume_id):
+                    _copy(self._path(volume_id), new)
+                case FromSnapshot(volume_id, snapshot_id):
+                    _copy(self._snapshot(volume_id, snapshot_id), new)
+                case FromFile(file, format):
+                    _convert(file, format, new)
+                case FromImage(location, format, file):
+                    if file is None:
+                        raise StoreDown(f"the image at {location} can't be read from here")
+                    _convert(file, format, new)
+            if _gib(new) > size_gib:
+                raise StoreRefused(f"the source's disk of {_gib(new)} GiB doesn't fit into {size_gib} GiB")
+            _tool("qemu-img", "resize", "-q", "-f", "qcow2", str(new), f"{size_gib}G")
+
+    @contextmanager
+    def _new(self, target: Path) -> Iterator[Path]:
+        """A file that becomes *target* as a whole."""
+        free = _statvfs(self._directory)
+        if free.f_bavail * free.f_frsize < LEAST_FREE:
+            raise StoreFull(FULL)
+        new = target.with_name(f".{target.name}.new")
+        new.unlink(missing_ok=True)
+        try:
+            yield new
+            new.chmod(0o600)
+            with new.open("rb") as file:
+                os.fsync(file.fileno())
+            new.rename(target)
+            sync_directory(self._directory)
+        except OSError as error:
+            raise StoreDown(f"the volume directory doesn't work: {error.strerror}") from None
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def _statvfs(path: Path) -> os.statvfs_result:
+    try:
+        return os.statvfs(path)
+    except OSError as error:
+        raise StoreDown(f"the volume directory can't be reached: {error.strerror}") from None
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Share blocks where the file system can, else copy what isn't empty."""
+    if not source.exists():
+        raise StoreRefused("what it is to be made from isn't there")
+    with source.open("rb") as from_, target.open("wb") as to, suppress(OSError):
+        fcntl.ioctl(to.fileno(), _REFLINK, from_.fileno())
+        return
+    _convert(source, "qcow2", target)
+
+
+def _convert(source: Path, format: str, target: Path) -> None:
+    if format not in ("raw", "qcow2"):
+        raise StoreRefused(f"a disk of format {format} can't be read")
+    _tool("qemu-img", "convert", "-f", format, "-O", "qcow2", str(source), str(target), timeout=COPY_TIMEOUT)
+
+
+def _info(path: Path) -> dict[str, object]:
+    try:
+        return json.loads(_tool("qemu-img", "info", "-U", "--output=json", "-f", "qcow2", str(path)))
+    except ValueError:
+        raise StoreDown(f"{path.name} can't be read") from None
+
+
+def _gib(path: Path) -> int:
+    """The virtual size, from the header: a guest may be writing to it."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(32)
+    except OSError as error:
+        raise StoreDown(f"{path.name} can't be read: {error.strerror}") from None
+    if header[:4] != b"QFI\xfb":
+        raise StoreDown(f"{path.name} is no qcow2 file any more")
+    return -(-int.from_bytes(header[24:32], "big") // GIB)
+
+
+def _tool(*command: str, timeout: float = TIMEOUT) -> str:
+    """Run a tool with limits on memory and processor time."""
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (int(timeout), int(timeout)))
+        resource.setrlimit(resource.RLIMIT_AS, (GIB, GIB))
+
+    if shutil.which(command[0], path="/usr/bin:/bin") is None:
+        raise StoreDown(f"{command[0]} isn't installed on this machine: run ./setup")
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=timeout, check=False, preexec_fn=limit,
+                              env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"})
+    except subprocess.TimeoutExpired:
+        raise StoreDown(f"{command[0]} took longer than {timeout:g} s") from None
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip()
+        if "No space left" in words:
+            raise StoreFull(FULL)
+        if 'Failed to get "write" lock' in words or "Failed to get shared" in words:
+            raise StoreDown("the volume is in use")
+        raise StoreRefused(words.splitlines()[-1] if words else f"{command[0]} failed with status {done.returncode}")
+    return done.stdout.decode(errors="replace")

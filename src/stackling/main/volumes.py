@@ -1,0 +1,50 @@
+"""The backends of volumes that a deployment names, and the engine's part of the volume service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackling.engine.kinds import Kind
+from stackling.main.deployment import Deployment, SimulatedVolumes
+from stackling.ports.images import ImageStore
+from stackling.ports.volumes import BackupStore, VolumeStore
+from stackling.store.database import Database
+from stackling.volume import facade as volume
+from stackling.volume.facade import Backends
+
+WHERE = "stackling"
+"""What stands before the backend's name in ``os-vol-host-attr:host``: any engine of the cloud does its work."""
+
+
+def backends(deployment: Deployment, images: ImageStore) -> Backends:
+    """The drivers; nothing is asked of them yet."""
+    stores: dict[str, VolumeStore] = {}
+    backups: BackupStore | None = None
+    volumes = deployment.volumes
+    if isinstance(volumes, SimulatedVolumes):
+        from stackling.drivers.local.backups import LocalBackups
+        from stackling.drivers.simulated.volumes import SimulatedVolumes as Simulated
+
+        stores[f"{WHERE}@simulated"] = Simulated(volumes.directory)
+        stores[f"{WHERE}@archive"] = Simulated(volumes.directory / "archive", total_gib=10_000.0)
+        backups = LocalBackups(volumes.directory / "backups")
+    elif volumes is not None:
+        from stackling.drivers.local.backups import LocalBackups
+        from stackling.drivers.local.volumes import LocalVolumes as Local
+
+        stores[f"{WHERE}@local"] = Local(volumes.directory)
+        backups = LocalBackups(volumes.backups)
+    return Backends(stores, backups, images)
+
+
+def kinds(database: Database, backends: Backends) -> tuple[list[Kind], list[Any]]:
+    """What the engine is to run: kinds, and those that it can also audit. Makes the backends known."""
+    found = volume.kinds(backends)
+    database.write(volume.start, backends)
+    return [kind for kind in found if kind.name != "volume"], [kind for kind in found if kind.name == "volume"]
+
+
+def close(backends: Backends) -> None:
+    """Let go of them."""
+    for store in backends.stores.values():
+        store.close()

@@ -1,0 +1,1 @@
+"""Volumes and what belongs to them: snapshots, types, attachments, backups, groups, transfers."""

@@ -1,0 +1,281 @@
+"""Backups: a volume's content in files of their own storage, whole or as what has changed since another one.
+
+A backup is taken from a snapshot: one that is named, or one of its own, made for it and removed after it. An
+incremental backup holds the whole content as well here, so that any of a chain could be read alone; what clients see of
+chains is as with Cinder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select
+
+from stackling.core.context import Context
+from stackling.core.errors import Invalid, NotFound, Unavailable
+from stackling.core.ids import new_id
+from stackling.engine.kinds import Fence, Outcome, Retryable, Terminal
+from stackling.ports.volumes import StoreDown, StoreFull, StoreRefused
+from stackling.store.tables.volume import volume_backups, volume_services, volume_snapshots
+from stackling.store.transaction import Tx
+from stackling.volume import changes, messages, quotas, rows, rules, services, snapshots, volumes
+from stackling.volume.model import BackupRow, NewVolume, Task, VolumeRow
+from stackling.volume.plan import Create, Delete, DesiredVolume, Lost, Step, next_task
+
+if TYPE_CHECKING:
+    from stackling.volume.kinds import Backends
+
+CONTAINER = "backups"
+
+
+def missing(id: str) -> NotFound:
+    """What everybody reads of a backup that isn't there or isn't theirs."""
+    return NotFound(f"Backup {id} could not be found.", type="BackupNotFound")
+
+
+def get_backup(tx: Tx, ctx: Context, id: str) -> BackupRow:
+    """Raises ``NotFound``."""
+    row = rows.get(tx, volume_backups, id)
+    if row is None or (row["project_id"] != ctx.project_id and not ctx.is_admin):
+        raise missing(id)
+    return row
+
+
+def create_backup(tx: Tx, ctx: Context, id: str, volume: VolumeRow, *, name: str | None = None,
+                  description: str | None = None, container: str | None = None, incremental: bool = False,
+                  force: bool = False, snapshot_id: str | None = None, metadata: Mapping[str, str] | None = None,
+                  availability_zone: str | None = None) -> BackupRow:
+    """Raises ``Invalid`` in a state that forbids it, ``QuotaExceeded``, ``Unavailable`` without a backup service."""
+    _check_service(tx)
+    snapshot = snapshots.get_snapshot(tx, ctx, snapshot_id) if snapshot_id else None
+    _check_state(volume, snapshot, force)
+    parent = _parent(tx, volume) if incremental else None
+    quotas.claim(tx, ctx.project_id or "", {"backups": 1, "backup_gigabytes": volume["size_gib"]})
+    if snapshot is None:
+        snapshot = snapshots.create_snapshot(tx, ctx, new_id(), volume, name=f"backup-{id}", internal=True)
+        own = True
+    else:
+        own = False
+    row: dict[str, Any] = {
+        "id": id, "volume_id": volume["id"], "snapshot_id": snapshot_id, "parent_id": parent["id"] if parent else None,
+        "project_id": ctx.project_id, "user_id": ctx.user_id, "name": name, "description": description,
+        "size_gib": volume["size_gib"], "metadata": dict(metadata or {}),
+        "availability_zone": availability_zone or volume["availability_zone"], "container": container or CONTAINER,
+        "source": {"volume_id": volume["id"], "snapshot_id": snapshot["id"], "own": own},
+        "backend": volume["backend"], "data_timestamp": snapshot["created_at"], "restore": None, "restore_done": 0,
+        "record": None, "deleting": 0, "generation": 1, "observed_generation": 0, "object_count": 0, "failed": 0,
+        "last_error": None, "forced_status": None, "created_at": tx.now, "updated_at": None}
+    row["status"] = rules.backup_status(row)
+    tx.execute(insert(volume_backups), row)
+    if own and volume["attach_status"] == "detached" and not snapshot_id:
+        fresh = rows.volume(tx, volume["id"])
+        assert fresh is not None
+        changes.volume(tx, fresh, next_task(fresh, Task.BACKUP, backup_id=id))
+    tx.event(ctx, changes.BACKUP, id, "create", f"of volume {volume['id']}", project_id=ctx.project_id)
+    tx.nudge(changes.BACKUP, id, deadline=changes.DEADLINE)
+    return row
+
+
+def _check_service(tx: Tx) -> None:
+    found = tx.all(select(volume_services.c.disabled).where(volume_services.c.binary == services.BACKUP))
+    if not any(not row.disabled for row in found):
+        raise Unavailable("Service cinder-backup could not be found.")
+
+
+def _check_state(volume: VolumeRow, snapshot: Mapping[str, Any] | None, force: bool) -> None:
+    if snapshot is not None:
+        if snapshot["volume_id"] != volume["id"]:
+            raise Invalid(f"Invalid snapshot: snapshot {snapshot['id']} isn't of volume {volume['id']}.")
+        if snapshot["status"] != "available":
+            raise Invalid("Invalid snapshot: The snapshot to be backed up must be available, but the current status "
+                          f"is \"{snapshot['status']}\".")
+        return
+    if volume["status"] == "in-use" and not force:
+        raise Invalid('Invalid volume: Backing up an in-use volume must use the force flag.')
+    if volume["status"] not in ("available", "in-use"):
+        raise Invalid("Invalid volume: Volume to be backed up must be available or in-use, but the current status is "
+                      f"\"{volume['status']}\".")
+
+
+def of_volume(tx: Tx, volume_id: str) -> Sequence[BackupRow]:
+    """A volume's backups, the oldest first."""
+    found = tx.all(select(volume_backups).where(volume_backups.c.volume_id == volume_id).order_by(
+        volume_backups.c.created_at))
+    return [rows.mapping(row) for row in found]
+
+
+def _parent(tx: Tx, volume: VolumeRow) -> BackupRow:
+    whole = [one for one in of_volume(tx, volume["id"]) if one["status"] == "available"]
+    if not whole:
+        raise Invalid("Invalid backup: No backups available to do an incremental backup.")
+    return whole[-1]
+
+
+def dependents(tx: Tx, ids: Sequence[str]) -> set[str]:
+    """Which of these have incremental backups after them."""
+    if not ids:
+        return set()
+    found = tx.all(select(volume_backups.c.parent_id).where(volume_backups.c.parent_id.in_(list(ids))))
+    return {row.parent_id for row in found}
+
+
+def delete_backup(tx: Tx, ctx: Context, backup: BackupRow, *, force: bool = False) -> None:
+    """Raises ``Invalid`` in a state that forbids it."""
+    if backup["deleting"] and not backup["failed"]:
+        return
+    if not force and backup["status"] not in ("available", "error", "error_deleting"):
+        raise Invalid("Invalid backup: Backup status must be available or error.")
+    if dependents(tx, [backup["id"]]):
+        raise Invalid("Invalid backup: Incremental backups exist for this backup.")
+    tx.event(ctx, changes.BACKUP, backup["id"], "delete", project_id=backup["project_id"])
+    changes.backup(tx, backup, {"deleting": 1, "failed": 0, "forced_status": None}, desired=True)
+
+
+def restore(tx: Tx, ctx: Context, backup: BackupRow, volume_id: str | None, name: str | None) -> VolumeRow:
+    """Bring its content into a volume, or a new one. Raises ``Invalid``, ``NotFound``, ``TooLarge``."""
+    if backup["status"] != "available":
+        raise Invalid("Invalid backup: Backup status must be available.")
+    if backup["restore"] is not None and backup["restore"]["number"] > backup["restore_done"]:
+        raise Invalid("Invalid backup: It is being restored already.")
+    number = (backup["restore"]["number"] if backup["restore"] else 0) + 1
+    if volume_id is None:
+        made = volumes.create_volume(tx, ctx, NewVolume(
+            id=new_id(), size_gib=backup["size_gib"], name=name or f"restore_backup_{backup['id']}",
+            description="auto-created_from_restore_from_backup"))
+        changes.backup(tx, backup, {"restore": {"number": number, "volume_id": made["id"]}})
+        fresh = rows.volume(tx, made["id"])
+        assert fresh is not None
+        return changes.volume(tx, fresh, next_task(fresh, Task.RESTORE, backup_id=backup["id"], restore=number))
+    volume = volumes.get_volume(tx, ctx, volume_id)
+    if volume["status"] != "available":
+        raise Invalid("Invalid volume: Volume to be restored to must be available")
+    if volume["size_gib"] < backup["size_gib"]:
+        raise Invalid(f"Invalid volume: volume size {volume['size_gib']} is too small to restore backup of size "
+                      f"{backup['size_gib']}.")
+    changes.backup(tx, backup, {"restore": {"number": number, "volume_id": volume_id}})
+    return changes.volume(tx, volume, next_task(volume, Task.RESTORE, backup_id=backup["id"], restore=number),
+                          desired=True)
+
+
+def restored(tx: Tx, backup_id: str, number: int) -> None:
+    """A volume has the backup's content."""
+    row = rows.get(tx, volume_backups, backup_id)
+    if row is not None and row["restore_done"] < number:
+        changes.backup(tx, row, {"restore_done": number})
+
+
+class BackupKind:
+    """``engine.kinds.Kind`` for backups."""
+
+    name = changes.BACKUP
+
+    def __init__(self, backends: Backends) -> None:
+        self._backends = backends
+
+    def load(self, tx: Any, id: str) -> DesiredVolume | None:
+        row = rows.get(tx, volume_backups, id)
+        if row is None:
+            return None
+        snapshot = rows.get(tx, volume_snapshots, row["source"].get("snapshot_id") or "")
+        desired = DesiredVolume(row["generation"], row)
+        desired.results["snapshot"] = None if snapshot is None else snapshot["status"]
+        return desired
+
+    def generation(self, tx: Any, id: str) -> int | None:
+        row = rows.get(tx, volume_backups, id)
+        return None if row is None else int(row["generation"])
+
+    def observe(self, desired: DesiredVolume) -> int | None:
+        path = self._store().find(desired.row["id"])
+        return path.stat().st_size if path is not None else None
+
+    def plan(self, desired: DesiredVolume, observed: int | None) -> Sequence[Step]:
+        row = desired.row
+        if row["deleting"]:
+            return [Delete()] if observed is not None else []
+        if observed is not None:
+            return []
+        return [Lost()] if row["observed_generation"] else [Create()]
+
+    def apply(self, fence: Fence, desired: DesiredVolume, step: Step) -> None:
+        row, store = desired.row, self._store()
+        if isinstance(step, Delete):
+            store.delete(row["id"])
+            return
+        if isinstance(step, Lost):
+            raise Terminal("the backup's data is missing")
+        state = desired.results["snapshot"]
+        if state == "creating":
+            raise Retryable("waiting for its snapshot")
+        if state != "available":
+            raise Terminal("the snapshot that it is taken from is gone or in error")
+        try:
+            source = row["source"]
+            with self._backends.of(row).read(source["volume_id"], "qcow2", source["snapshot_id"]) as path:
+                path.rename(target) if _same(path, target := store.open(row["id"])) else _copy(path, target)
+            store.commit(row["id"])
+        except StoreDown as error:
+            raise Retryable(str(error)) from None
+        except (StoreFull, StoreRefused, OSError) as error:
+            raise Terminal(str(error)) from None
+
+    def settle(self, tx: Tx, desired: DesiredVolume, observed: int | None, outcome: Outcome) -> None:
+        row = rows.get(tx, volume_backups, desired.row["id"])
+        if row is None:
+            return
+        if outcome.terminal or outcome.overdue:
+            reason = outcome.error or "it takes longer than it may"
+            if not row["failed"]:
+                messages.add(tx, row["project_id"], None, "VOLUME_BACKUP", row["id"], messages.BACKUP_FAILED, reason)
+            changes.backup(tx, row, {"failed": 1, "last_error": reason})
+            _let_go(tx, row)
+        elif outcome.converged and row["deleting"]:
+            _let_go(tx, row)
+            tx.execute(delete(volume_backups).where(volume_backups.c.id == row["id"]))
+            tx.forget(changes.BACKUP, row["id"], row["generation"])
+        elif outcome.converged:
+            changes.backup(tx, row, {"observed_generation": row["generation"], "failed": 0, "last_error": None,
+                                     "object_count": 1})
+            _let_go(tx, row)
+
+    def _store(self) -> Any:
+        if self._backends.backups is None:
+            raise Retryable("no place for backups is configured")
+        return self._backends.backups
+
+
+def _let_go(tx: Tx, row: BackupRow) -> None:
+    """Its own snapshot goes, and the volume is free again."""
+    if row["source"].get("own"):
+        snapshot = rows.get(tx, volume_snapshots, row["source"]["snapshot_id"])
+        if snapshot is not None and not snapshot["deleting"]:
+            snapshots.remove(tx, None, snapshot)
+    volume = rows.volume(tx, row["volume_id"])
+    if volume is not None and rules.task_of(volume) is Task.BACKUP and volume["task"]["backup_id"] == row["id"]:
+        changes.volume(tx, volume, {"task_done": volume["task"]["number"]})
+
+
+def _same(path: Any, target: Any) -> bool:
+    return bool(path.stat().st_dev == target.parent.stat().st_dev)
+
+
+def _copy(source: Any, target: Any) -> None:
+    import shutil
+
+    shutil.copyfile(source, target)
+
+
+def import_backup(tx: Tx, ctx: Context, facts: Mapping[str, Any]) -> BackupRow:
+    """Know of a backup whose data is there. Raises ``Invalid`` where it is known already."""
+    if rows.get(tx, volume_backups, facts["id"]) is not None:
+        raise Invalid(f"Invalid backup: Backup {facts['id']} already exists.")
+    row: dict[str, Any] = {
+        **facts, "snapshot_id": None, "parent_id": None, "project_id": ctx.project_id, "user_id": ctx.user_id,
+        "source": {}, "backend": None, "restore": None, "restore_done": 0, "record": dict(facts), "deleting": 0,
+        "generation": 1, "observed_generation": 0, "object_count": 1, "failed": 0, "last_error": None,
+        "forced_status": None, "created_at": tx.now, "updated_at": None}
+    row["status"] = rules.backup_status(row)
+    tx.execute(insert(volume_backups), row)
+    tx.nudge(changes.BACKUP, facts["id"], deadline=changes.DEADLINE)
+    return row

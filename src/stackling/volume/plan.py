@@ -1,0 +1,119 @@
+"""What is to be done to a volume, a snapshot, a backup. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackling.volume import rules
+from stackling.volume.model import Task, VolumeRow
+from stackling.volume.rows import AnyRow
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is there: ``size_gib`` None: no volume. ``tasks``: numbers of what this turn has done."""
+
+    size_gib: int | None
+    tasks: frozenset[int] = frozenset()
+    leftover: str | None = None
+    """The backend that it has moved away from, where something of it is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make it, with its origin's content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grow:
+    """Make it larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Leave nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropLeftover:
+    """Remove what is left in the backend that it has moved away from."""
+
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """It was there and isn't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """Do what is asked for once."""
+
+    task: Task
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Somebody else has to do something first."""
+
+    reason: str
+
+
+Step = Create | Grow | Delete | DropLeftover | Lost | Perform | Wait
+
+
+@dataclass(slots=True)
+class DesiredVolume:
+    """A volume as it shall be, and what a turn needs to know beside its row. ``done`` and ``results`` are the turn's
+    own memory. ``by_host``: a guest's host extends it."""
+
+    generation: int
+    row: VolumeRow
+    upload: int | None = None
+    by_host: bool = False
+    done: set[int] = field(default_factory=set[int])
+    results: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def plan_volume(desired: DesiredVolume, seen: Seen) -> Sequence[Step]:
+    """The next steps; empty: converged."""
+    row = desired.row
+    if row["deleting"]:
+        return [Delete()] if seen.size_gib is not None else []
+    if seen.size_gib is None:
+        return [Lost() if row["observed_generation"] else Create()]
+    if seen.size_gib < row["size_gib"]:
+        return [Wait("waiting for the server's host to extend it") if desired.by_host else Grow()]
+    task = rules.task_of(row)
+    if task is not None and row["task"]["number"] not in seen.tasks:
+        return [Perform(task, row["task"]["number"])]
+    return [DropLeftover(seen.leftover)] if seen.leftover is not None else []
+
+
+def left_backend(row: VolumeRow) -> str | None:
+    """The backend that a volume has moved away from, as the last task says."""
+    task = row["task"]
+    if task is None or task["kind"] != Task.RETYPE or task["number"] > row["task_done"]:
+        return None
+    return task["from"] if task["backend"] == row["backend"] != task["from"] else None
+
+
+def plan_snapshot(row: AnyRow, there: bool) -> Sequence[Step]:
+    """The next steps; empty: converged."""
+    if row["deleting"]:
+        return [Delete()] if there else []
+    if there:
+        return []
+    if row["observed_generation"]:
+        return [Lost()]
+    return [Wait("waiting for the server's host to copy the volume") if row["by_host"] else Create()]
+
+
+def next_task(volume: Mapping[str, Any], kind: Task, **facts: Any) -> dict[str, Any]:
+    """The columns that ask for *kind*."""
+    last = volume["task"]["number"] if volume["task"] else 0
+    return {"task": {"kind": kind.value, "number": max(last, volume["task_done"]) + 1, **facts}}

@@ -1,0 +1,97 @@
+"""Snapshots of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import delete, insert
+
+from stackling.core.context import Context
+from stackling.core.errors import Invalid, NotFound
+from stackling.store.tables.volume import volume_snapshots
+from stackling.store.transaction import Tx
+from stackling.volume import changes, quotas, rows, rules, services, types
+from stackling.volume.model import Attached, SnapshotRow, VolumeRow
+
+_INSERT = insert(volume_snapshots)
+
+
+def missing(id: str) -> NotFound:
+    """What everybody reads of a snapshot that isn't there or isn't theirs."""
+    return NotFound(f"Snapshot {id} could not be found.", type="SnapshotNotFound")
+
+
+def get_snapshot(tx: Tx, ctx: Context, id: str) -> SnapshotRow:
+    """The snapshot if *ctx* may know of it. Raises ``NotFound``."""
+    row = rows.get(tx, volume_snapshots, id)
+    if row is None or row["internal"] or (row["project_id"] != ctx.project_id and not ctx.is_admin):
+        raise missing(id)
+    return row
+
+
+def create_snapshot(tx: Tx, ctx: Context, id: str, volume: VolumeRow, *, name: str | None = None,
+                    description: str | None = None, metadata: Mapping[str, str] | None = None, force: bool = False,
+                    internal: bool = False, group_snapshot_id: str | None = None) -> SnapshotRow:
+    """Raises ``Invalid`` in a state that forbids it, ``QuotaExceeded``. *force*: also of a volume that is in use."""
+    allowed = ("available", "in-use", "maintenance", "backing-up") if force or internal else ("available",)
+    if volume["status"] not in allowed:
+        raise Invalid(f"Invalid volume: Volume {volume['id']} status must be {' or '.join(allowed)}, but current "
+                      f"status is: {volume['status']}.")
+    if volume["group_id"] is None and volume["backend"] is None:
+        raise Invalid(f"Invalid volume: Volume {volume['id']} has no backend.")
+    type = types.names(tx, [volume["type_id"]]).get(volume["type_id"]) if volume["type_id"] else None
+    if not internal and volume["consumes_quota"]:
+        quotas.claim(tx, volume["project_id"], {"snapshots": 1, "gigabytes": volume["size_gib"]},
+                     type.name if type else None)
+    if _needs_host(tx, volume):
+        raise Invalid(f"Invalid volume: Volume {volume['id']} is used by a guest, and its backend can't keep a "
+                      "snapshot of what is being written; detach it first.")
+    row: dict[str, Any] = {
+        "id": id, "volume_id": volume["id"], "project_id": volume["project_id"], "user_id": ctx.user_id, "name": name,
+        "description": description, "size_gib": volume["size_gib"], "type_id": volume["type_id"],
+        "metadata": dict(metadata or {}), "group_snapshot_id": group_snapshot_id, "backend": volume["backend"],
+        "consumes_quota": volume["consumes_quota"], "by_host": 0, "internal": int(internal), "deleting": 0,
+        "generation": 1, "observed_generation": 0, "failed": 0, "last_error": None, "forced_status": None,
+        "progress": None, "created_at": tx.now, "updated_at": None}
+    row["status"] = rules.snapshot_status(row)
+    tx.execute(_INSERT, row)
+    tx.event(ctx, changes.SNAPSHOT, id, "create", f"of volume {volume['id']}", project_id=volume["project_id"])
+    tx.nudge(changes.SNAPSHOT, id, deadline=changes.DEADLINE)
+    return row
+
+
+def _needs_host(tx: Tx, volume: VolumeRow) -> bool:
+    """Whether a guest may be writing to it, in a backend that can't make a snapshot beneath it."""
+    if volume["attach_status"] == Attached.DETACHED or services.backend(tx, volume["backend"])["live"]:
+        return False
+    return any(one["by_compute"] for one in rows.attachments(tx, [volume["id"]])[volume["id"]])
+
+
+def delete_snapshot(tx: Tx, ctx: Context, snapshot: SnapshotRow, *, force: bool = False) -> None:
+    """Ask for its end. Raises ``Invalid`` in a state that forbids it."""
+    if snapshot["deleting"] and not snapshot["failed"]:
+        return
+    if not force and snapshot["status"] not in ("available", "error", "error_deleting"):
+        raise Invalid(f"Invalid snapshot: Snapshot status must be available or error or error_deleting, but it is "
+                      f"{snapshot['status']}.")
+    if not force and snapshot["group_snapshot_id"] is not None:
+        raise Invalid(f"Invalid snapshot: Snapshot {snapshot['id']} belongs to group snapshot "
+                      f"{snapshot['group_snapshot_id']}; delete that.")
+    remove(tx, ctx, snapshot)
+
+
+def remove(tx: Tx, ctx: Context | None, snapshot: SnapshotRow) -> None:
+    """Ask for its end, whatever its state is."""
+    tx.event(ctx, changes.SNAPSHOT, snapshot["id"], "delete", project_id=snapshot["project_id"])
+    changes.snapshot(tx, snapshot, {"deleting": 1, "failed": 0, "forced_status": None}, desired=True)
+
+
+def finish_deletion(tx: Tx, snapshot: SnapshotRow) -> None:
+    """Nothing of it is left."""
+    tx.execute(delete(volume_snapshots).where(volume_snapshots.c.id == snapshot["id"]))
+    tx.forget(changes.SNAPSHOT, snapshot["id"], snapshot["generation"])
+    if snapshot["group_snapshot_id"] is not None:
+        from stackling.volume import groups
+
+        groups.recheck_snapshot(tx, snapshot["group_snapshot_id"])

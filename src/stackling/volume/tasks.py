@@ -1,0 +1,153 @@
+"""What is done to a volume once: revert to a snapshot, save as an image, restore a backup, take another image's
+content, move to another type.
+
+An image's upload has three steps, each of which may be done again: its number is taken in one turn's settling, the data
+is written by the next turn, and its settling makes the image active. When the number is lost meanwhile (the image
+service gave up an upload without a writer), another one is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stackling.core.errors import StacklingError
+from stackling.engine.kinds import Retryable, Terminal
+from stackling.image import facade as images
+from stackling.ports.images import ImageStore, Inspection, NoSpace, Stored
+from stackling.ports.volumes import FromFile, FromImage
+from stackling.store.transaction import Tx
+from stackling.volume import changes, messages, rules
+from stackling.volume.model import Task, VolumeRow
+from stackling.volume.plan import DesiredVolume
+
+if TYPE_CHECKING:
+    from stackling.volume.kinds import Backends
+
+CHUNK = 1 << 20
+IMAGE_MOST = 1 << 42
+
+
+def perform(backends: Backends, desired: DesiredVolume, task: Task) -> None:
+    """Do it. Raises what a turn's ``apply`` may raise."""
+    row = desired.row
+    facts: Mapping[str, Any] = row["task"]
+    store = backends.of(row)
+    match task:
+        case Task.REVERT:
+            store.revert(row["id"], facts["snapshot_id"])
+        case Task.UPLOAD:
+            if desired.upload is not None:
+                with store.read(row["id"], facts["disk_format"]) as path:
+                    desired.results["uploaded"] = upload(backends.images, facts, desired.upload, path)
+        case Task.RESTORE:
+            store.replace(row["id"], row["size_gib"], FromFile(*backup_file(backends, facts["backup_id"])))
+        case Task.REIMAGE:
+            location = str(facts["location"])
+            store.replace(row["id"], row["size_gib"], FromImage(location, facts["format"],
+                                                               backends.images.path(location)))
+        case Task.RETYPE:
+            desired.results["location"] = _move(backends, row, facts["backend"])
+        case Task.BACKUP:
+            raise Retryable("a backup of it is being made")
+
+
+def _move(backends: Backends, row: VolumeRow, target: str) -> str:
+    """The content is in the other backend; where it is."""
+    other = backends.of({"backend": target})
+    if target != row["backend"]:
+        with backends.of(row).read(row["id"], "raw") as path:
+            other.delete(row["id"])                 # an earlier try may have copied what has changed since
+            other.create(row["id"], row["size_gib"], FromFile(path, "raw"))
+    return other.location(row["id"])
+
+
+def backup_file(backends: Backends, backup_id: str) -> tuple[Path, str]:
+    """A backup's file and its format. Raises ``Terminal``."""
+    found = backends.backups.find(backup_id) if backends.backups is not None else None
+    if found is None:
+        raise Terminal(f"The data of backup {backup_id} is missing.")
+    return found, "qcow2"
+
+
+def upload(store: ImageStore, facts: Mapping[str, Any], number: int, path: Path,
+           ) -> tuple[str, str, Stored, Inspection]:
+    """Write *path* as that upload of an image: (store, location, what was written, what it is)."""
+    try:
+        held = store.open(facts["image_id"], number)
+    except NoSpace as error:
+        raise Terminal(f"The image store is full: {error}") from None
+    try:
+        stored = asyncio.run(held.write(_chunks(path), limit=IMAGE_MOST))
+        found = store.inspect(held.location, facts["disk_format"])
+        return store.name, held.commit(), stored, found
+    except NoSpace as error:
+        raise Terminal(f"The image store is full: {error}") from None
+    finally:
+        held.close()
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def settle(tx: Tx, row: VolumeRow, desired: DesiredVolume) -> dict[str, Any]:
+    """The columns that say that it is done, where it is."""
+    task = rules.task_of(row)
+    if task is None or row["task"]["number"] not in desired.done:
+        return {}
+    done: dict[str, Any] = {"task_done": row["task"]["number"]}
+    facts: Mapping[str, Any] = row["task"]
+    if task is Task.UPLOAD:
+        return done if _settle_upload(tx, row, desired, facts) else {}
+    if task is Task.RETYPE and facts["backend"] != row["backend"]:
+        done.update(backend=facts["backend"], location=desired.results["location"], migration_status="success")
+        tx.nudge(changes.VOLUME, row["id"])         # to remove what is left in the other backend
+    if task in (Task.RETYPE, Task.REIMAGE):
+        done.update(facts.get("columns", {}))
+    if task is Task.RESTORE:
+        from stackling.volume import backups
+
+        backups.restored(tx, facts["backup_id"], facts["restore"])
+    return done
+
+
+def _settle_upload(tx: Tx, row: VolumeRow, desired: DesiredVolume, facts: Mapping[str, Any]) -> bool:
+    """Whether nothing is left to do."""
+    image_id = facts["image_id"]
+    uploaded = desired.results.get("uploaded")
+    if uploaded is None:
+        if images.begin_upload(tx, image_id):
+            tx.nudge(changes.VOLUME, row["id"])
+            return False
+        return True                     # the image is gone
+    name, location, stored, found = uploaded
+    try:
+        images.finish_upload(tx, image_id, desired.upload or 0, name, location, stored, found)
+    except StacklingError:
+        tx.nudge(changes.VOLUME, row["id"])
+        return False
+    return True
+
+
+def given_up(tx: Tx, row: VolumeRow, terminal: bool) -> dict[str, Any]:
+    """The columns when it failed for good: what isn't the volume's own trouble leaves the volume as it was."""
+    task = rules.task_of(row)
+    if task is None or not terminal:
+        return {}
+    if task is Task.UPLOAD:
+        images.drop_empty(tx, row["task"]["image_id"])
+        messages.add(tx, row["project_id"], None, "VOLUME", row["id"], messages.UPLOAD_FAILED,
+                     "the image could not be written")
+        return {"task_done": row["task"]["number"], "failed": 0}
+    if task is Task.RETYPE:
+        return {"task_done": row["task"]["number"], "failed": 0, "migration_status": "error"}
+    if task is Task.RESTORE:
+        from stackling.volume import backups
+
+        backups.restored(tx, row["task"]["backup_id"], row["task"]["restore"])
+    return {}
