@@ -315,6 +315,8 @@ def test_an_address_in_the_external_network_is_balanced_by_the_router(
     made = octavia.balancer(vip_network_id=external)
     pool = octavia.pool(listener_id=octavia.listener(made)["id"])
     octavia.member(pool, "10.0.0.20", subnet_id=subnet["id"])
+    fault(octavia.client.post(f"{L}/loadbalancers", {"loadbalancer": {
+        "vip_network_id": external, "vip_address": "203.0.113.200"}}), 400, "not a valid IP")
     held = engine.balancer(made["id"])
     assert not held.vips[0].inside
     assert held.routers == (router["id"],)

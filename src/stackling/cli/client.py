@@ -120,7 +120,7 @@ class Client:
         token = json.loads(data)["token"]
         urls = {one["type"]: endpoint["url"] for one in token["catalog"] for endpoint in one["endpoints"]
                 if endpoint["interface"] == "public"}
-        suffix = {"network": "/v2.0", "image": "/v2"}
+        suffix = {"network": "/v2.0", "image": "/v2", "load-balancer": "/v2/lbaas"}
         origin = login.auth_url.removesuffix("/v3").removesuffix("/identity")
         catalog = {type_: url.rstrip("/") + suffix.get(type_, "") for type_, url in urls.items()}
         return {"token": headers["X-Subject-Token"], "expires": token["expires_at"], "for": repr(login),

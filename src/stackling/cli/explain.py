@@ -15,7 +15,8 @@ from stackling.deploy.embedded.directory import StateDirectory
 
 PARTS = (("port", "network", "/ports", "ports"), ("network", "network", "/networks", "networks"),
          ("router", "network", "/routers", "routers"), ("security_group", "network", "/security-groups",
-                                                        "security_groups"), ("image", "image", "/images", "images"))
+                                                        "security_groups"), ("image", "image", "/images", "images"),
+         ("load_balancer", "load-balancer", "/loadbalancers", "loadbalancers"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class Resource:
 def command(directory: StateDirectory, resource: str, style: str) -> None:
     """Say what happened to RESOURCE, and what it waits for.
 
-    RESOURCE is the name or id of a server, port, network, router, security group or image, a floating IP, or (for
-    administrators) a machine. A server's timeline contains that of its ports and floating IPs.
+    RESOURCE is the name or id of a server, port, network, router, security group, image or load balancer, a floating
+    IP, or (for administrators) a machine. A server's timeline contains that of its ports and floating IPs.
     """
     client = clients.connect(directory)
     found = _find(client, resource)
@@ -80,7 +81,7 @@ def _find(client: Client, wanted: str) -> list[Resource]:
     if machine := _machine(client, wanted):
         return [machine]
     return [Resource(kind, wanted, wanted) for kind in ("server", "port", "floating_ip", "network", "router",
-                                                "security_group", "image")]
+                                                "security_group", "image", "load_balancer")]
 
 
 def _machine(client: Client, wanted: str) -> Resource | None:

@@ -59,4 +59,6 @@ def _fields(pool: Record) -> tuple[str, ...]:
 
 
 def _check(monitor: Record) -> FabricHealthCheck:
-    return FabricHealthCheck(monitor["delay"], monitor["timeout"], monitor["max_retries"], monitor["max_retries_down"])
+    """The API takes intervals of nothing; nobody is asked more often than once a second."""
+    return FabricHealthCheck(max(1, monitor["delay"]), max(1, monitor["timeout"]), monitor["max_retries"],
+                             monitor["max_retries_down"])

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, or_, select, update
 
 from stackling.core.context import Context
+from stackling.core.errors import Invalid
 from stackling.core.ids import new_id
 from stackling.engine.kinds import Key
 from stackling.network import addresses, kinds, networks, ports, quotas, rules
@@ -159,6 +160,8 @@ def make_port(tx: Tx, ctx: Context, project_id: str, balancer_id: str, subnet_id
     addresses.guard(tx, chosen["network_id"])
     where = NETWORKS.get(tx, chosen["network_id"])
     assert where is not None
+    if address is not None and not (ctx.is_admin or where["project_id"] == project_id):
+        _check_choice(chosen, address)
     quotas.reserve(tx, project_id, "port")
     fixed = {"subnet_id": subnet_id, **({"ip_address": address} if address else {})}
     spec: Record = {
@@ -166,6 +169,14 @@ def make_port(tx: Tx, ctx: Context, project_id: str, balancer_id: str, subnet_id
         "port_security_enabled": False, "device_id": f"{DEVICE}{balancer_id}",
         "device_owner": SOURCE if source else VIP}
     return _port(ports.make(tx, ctx, where, [chosen], spec, PortRole.LOAD_BALANCER), spec["device_id"])
+
+
+def _check_choice(chosen: Record, address: str) -> None:
+    """In somebody else's network one chooses among the addresses that it gives away: not its gateway's, for one."""
+    wanted = addresses.key(address)
+    if not any(addresses.key(pool["start"]) <= wanted <= addresses.key(pool["end"])
+               for pool in chosen["allocation_pools"] or ()):
+        raise Invalid(f"IP address {address} is not a valid IP for the specified subnet.", type="InvalidIpForSubnet")
 
 
 def take_port(tx: Tx, port_id: str, balancer_id: str) -> None:

@@ -10,8 +10,8 @@ from stackling.core.errors import NotFound
 
 Explain = Callable[..., dict[str, Any] | None]
 """(tx, kind, id) → the timeline, or None."""
-KINDS = frozenset({"server", "port", "network", "subnet", "router", "floating_ip", "security_group", "image", "host",
-                   "machine", "keypair", "flavor", "project", "user"})
+KINDS = frozenset({"server", "port", "network", "subnet", "router", "floating_ip", "security_group", "load_balancer",
+                   "image", "host", "machine", "keypair", "flavor", "project", "user"})
 
 
 def explain_handler(explain: Explain, owner: Callable[..., str | None], why: Callable[..., str | None],
