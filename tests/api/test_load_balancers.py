@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from stackling.engine.worker import Worker
+from stackling.loadbalancer.kinds import kinds as balancer_kinds
+from stackling.network.kinds import kinds as network_kinds
 from stackling.ports.fabric import FabricDown, FabricKind
 from tests.api.balancer_cloud import BalancerEngine, L, Octavia, fault
 from tests.api.conftest import Client, CloudUnderTest
 from tests.api.network_cloud import Neutron, first_start, ok, refused
+from tests.api.test_network_engine import Failing
 
 
 @pytest.fixture
@@ -169,6 +173,25 @@ def test_what_is_made_at_once_must_fit(octavia: Octavia, subnet: dict[str, Any],
     fault(member.post(f"{L}/loadbalancers", {"loadbalancer": {**FULL, "vip_subnet_id": subnet["id"], **change}}), 400,
           words)
     assert octavia.list("loadbalancers") == []
+
+
+def test_a_listener_with_its_pool(octavia: Octavia, engine: BalancerEngine, balancer: dict[str, Any]) -> None:
+    pool = FULL["pools"][0]
+    made = octavia.listener(balancer, default_pool=pool)
+    shown = octavia.show("pools", made["default_pool_id"])
+    assert (shown["name"], len(shown["members"])) == ("webs", 2)
+    assert len(engine.balancer(balancer["id"]).listeners[0].members) == 2
+
+
+def test_a_members_subnet_may_go_before_it(octavia: Octavia, neutron: Neutron, engine: BalancerEngine,
+                                           balancer: dict[str, Any]) -> None:
+    pool = octavia.pool(listener_id=octavia.listener(balancer)["id"])
+    far = neutron.subnet(neutron.network(), "10.7.0.0/24")
+    member = octavia.member(pool, "10.7.0.9", subnet_id=far["id"])
+    neutron.delete("networks", far["network_id"])
+    octavia.monitor(pool)
+    assert octavia.show(f"pools/{pool['id']}/members", member["id"])["operating_status"] == "ERROR"
+    octavia.delete(f"pools/{pool['id']}/members", member["id"])
 
 
 def test_members_in_one_request(octavia: Octavia, engine: BalancerEngine, balancer: dict[str, Any],
@@ -518,6 +541,39 @@ def test_a_fabric_that_does_not_answer_ends_in_error_and_heals(octavia: Octavia,
     engine.settle()
     assert octavia.show("loadbalancers", balancer["id"])["provisioning_status"] == "ACTIVE"
     assert engine.balancer(balancer["id"]).generation == 2
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_every_call_of_the_fabric_may_fail(cloud: CloudUnderTest, neutron: Neutron, admin: Client, member: Client,
+                                           engine: BalancerEngine, late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fails, before or after it was done: it ends up as it should, and nothing is left behind."""
+    monkeypatch.setattr("stackling.engine.turn.delay", lambda attempts: 0.005)
+    external = first_start(cloud, admin.project_id)
+    subnet = neutron.subnet(neutron.network())
+    router = neutron.router(external_gateway_info={"network_id": external})
+    neutron.add_interface(router, subnet_id=subnet["id"])
+    engine.settle()
+    at, reached = 0, True
+    while reached:
+        at += 1
+        failing: Any = Failing(engine.fabric, at, late)
+        engine.worker = Worker(engine.queue, [*network_kinds(failing), *balancer_kinds(failing)])
+        made = ok(member.post(f"{L}/loadbalancers", {"loadbalancer": {**FULL, "vip_subnet_id": subnet["id"]}}),
+                  201).json()["loadbalancer"]
+        floating = neutron.floating_ip(external, port_id=made["vip_port_id"])
+        engine.settle(20)
+        held = engine.balancer(made["id"])
+        assert (len(held.listeners), held.vips[0].floating) == (2, (floating["floating_ip_address"],)), at
+        shown = ok(member.get(f"{L}/loadbalancers/{made['id']}"), 200).json()["loadbalancer"]
+        assert shown["provisioning_status"] == "ACTIVE", at
+        ok(member.delete(f"{L}/loadbalancers/{made['id']}", params={"cascade": "true"}), 204)
+        neutron.delete("floatingips", floating["id"])
+        engine.settle(20)
+        assert engine.holds()["load_balancer"] == set(), at
+        assert member.get(f"{L}/loadbalancers/{made['id']}").status_code == 404
+        assert not [one for one in neutron.list("ports") if one["device_owner"].startswith("ovn-lb")]
+        reached = failing.calls >= at
+    assert at > 10
 
 
 def test_drift_is_mended(engine: BalancerEngine, balancer: dict[str, Any], octavia: Octavia) -> None:

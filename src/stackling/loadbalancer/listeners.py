@@ -9,8 +9,8 @@ from sqlalchemy import bindparam, select
 
 from stackling.core.context import Context
 from stackling.core.errors import Conflict
-from stackling.loadbalancer import changes, quotas, rules
-from stackling.loadbalancer.errors import not_found, unsupported
+from stackling.loadbalancer import changes, pools, quotas, rules, sources
+from stackling.loadbalancer.errors import not_found, unsupported, validation
 from stackling.loadbalancer.model import Provisioning
 from stackling.loadbalancer.rows import LISTENERS, POOLS, Record
 from stackling.store.tables.loadbalancer import lb_listeners
@@ -31,7 +31,17 @@ def create(tx: Tx, ctx: Context, balancer: Record, spec: Spec) -> Record:
     if spec.get("default_pool_id"):
         _check_pool(tx, balancer["id"], spec["default_pool_id"], spec["protocol"])
     changes.begin(tx, ctx, balancer, f"listener {spec['id']} made")
-    return add(tx, balancer, spec)
+    given = spec.get("default_pool")
+    if not given:
+        return add(tx, balancer, spec)
+    for name in ("protocol", "lb_algorithm"):
+        if not given.get(name):
+            raise validation(f"Pool definition for '{given.get('name')}' missing required attribute: {name}")
+    rules.check_pair(spec["protocol"], given["protocol"])
+    quotas.reserve(tx, balancer["project_id"], "pool")
+    record = add(tx, balancer, {**spec, "default_pool_id": pools.add(tx, ctx, balancer, given)["id"]})
+    sources.follow(tx, ctx, balancer)
+    return record
 
 
 def add(tx: Tx, balancer: Record, spec: Spec) -> Record:

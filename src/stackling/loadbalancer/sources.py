@@ -21,5 +21,5 @@ def follow(tx: Tx, ctx: Context, balancer: Record) -> None:
     gone = [port for subnet, port in there.items() if subnet not in wanted]
     if gone:
         balancing.drop_ports(tx, balancer["id"], gone)
-    for subnet in sorted(wanted - there.keys()):
+    for subnet in sorted(balancing.subnets_left(tx, wanted - there.keys())):
         balancing.make_port(tx, ctx, balancer["project_id"], balancer["id"], subnet, f"ovn-lb-hm-{subnet}", source=True)

@@ -122,6 +122,11 @@ def subnet(tx: Tx, ctx: Context, id: str) -> BalancedSubnet | None:
     return _subnet(record) if network is not None and networks.usable_by(tx, ctx, network) else None
 
 
+def subnets_left(tx: Tx, ids: Iterable[str]) -> set[str]:
+    """Which of the subnets still exist."""
+    return {one["id"] for one in SUBNETS.several(tx, sorted(ids))}
+
+
 def network(tx: Tx, ctx: Context, id: str) -> BalancedNetwork | None:
     """The network with its subnets in order of creation, unless the caller must not know of it."""
     record = NETWORKS.get(tx, id)
