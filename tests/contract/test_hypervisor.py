@@ -19,7 +19,7 @@ from stackling.drivers.libvirt.domain import Platform
 from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
 from stackling.drivers.simulated.hypervisor import SimulatedHypervisor
 from stackling.ports.document import Nic, Power, RescueDisk, RootDisk, ServerDesired
-from stackling.ports.hypervisor import GuestDisks, GuestRefused, Hypervisor, HypervisorError
+from stackling.ports.hypervisor import ConsoleKind, GuestDisks, GuestRefused, Hypervisor, HypervisorError
 from tests.libvirt import Libvirtd, libvirtd
 from tests.ovn import eventually
 
@@ -44,7 +44,8 @@ class Real:
     def __init__(self, server: Libvirtd) -> None:
         self.server = server
         self.hypervisor: Hypervisor = LibvirtHypervisor(
-            server.paths.uri, server.paths.instances, Platform(False, server.paths.consoles_inside, bridge="br0"))
+            server.paths.uri, server.paths.instances, Platform(False, server.paths.consoles_inside, bridge="br0"),
+            consoles=server.paths.consoles)
 
     def disks(self, server: ServerDesired) -> GuestDisks:
         directory = self.server.paths.instances / server.id
@@ -299,3 +300,16 @@ def test_a_rescued_guest_boots_from_another_disk(place: Place, stable: bool, dev
     place.hypervisor.destroy(desired.id)
     place.hypervisor.start(desired.id)
     assert power(place, desired) is Power.RUNNING
+
+
+def test_the_consoles_of_a_guest_that_runs(place: Place) -> None:
+    desired = defined(place)
+    for kind in ConsoleKind:
+        with pytest.raises(HypervisorError):
+            place.hypervisor.open_console(desired.id, kind)
+    place.hypervisor.start(desired.id)
+    with place.hypervisor.open_console(desired.id, ConsoleKind.VNC) as screen:
+        screen.settimeout(10)
+        assert screen.recv(12) == b"RFB 003.008\n"
+    with place.hypervisor.open_console(desired.id, ConsoleKind.SERIAL) as terminal:
+        terminal.sendall(b"x")

@@ -46,7 +46,7 @@ PRESENT: dict[str, dict[str, Any]] = {
         "live_migration": True,
         "block_migration_for_live_migration": True,
         "nova_policy_roles": "member,reader,manager",
-        "vnc_console": False,
+        "vnc_console": True,
         "serial_console": False,
         "scheduler_enabled_filters": "all",
     },

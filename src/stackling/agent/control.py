@@ -19,10 +19,11 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from stackling.agent.run import Run
-from stackling.agent.serve import MAX_HEAD, Request, Response, Server
-from stackling.ports.hypervisor import Hypervisor, HypervisorError
+from stackling.agent.serve import MAX_HEAD, UPGRADE, Request, Response, Server
+from stackling.ports.hypervisor import ConsoleKind, Hypervisor, HypervisorError
 
 MAX_LINES = 100_000
+_SCREEN = re.compile(r"/servers/([0-9a-f-]{36})/consoles/(vnc|serial)\Z")
 _CONSOLE = re.compile(r"/servers/([0-9a-f-]{36})/console-output\Z")
 
 
@@ -38,6 +39,7 @@ class Remote:
 
 class ControlSocket:
     """``GET /servers/{id}/console-output?lines=N`` → ``{"output": text}``; ``GET /`` → ``{"machine": name}``;
+    ``GET /servers/{id}/consoles/vnc`` (or ``serial``), upgraded → the console's own bytes;
     ``GET /hosts`` → ``{"machine": name, "hosts": {host: mode}}``, also while control is away (``identities.Mode``).
 
     *find* gives the hypervisor that runs a server of this machine's documents, or None; *hosts* the hosts' modes.
@@ -81,7 +83,22 @@ class ControlSocket:
             return _json(200, {"machine": self._machine, "hosts": self._hosts()})
         if found := _CONSOLE.match(parts.path):
             return await self._console(found[1], parse_qs(parts.query).get("lines", [None])[0])
+        if found := _SCREEN.match(parts.path):
+            return await self._open(found[1], ConsoleKind(found[2]), request.headers.get("upgrade", ""))
         return _json(404, {"error": "no such path"})
+
+    async def _open(self, server_id: str, kind: ConsoleKind, upgrade: str) -> Response:
+        if upgrade != UPGRADE:
+            return _json(400, {"error": f"a console is a connection: Upgrade: {UPGRADE}"})
+        hypervisor = self._find(server_id)
+        if hypervisor is None:
+            return _json(404, {"error": f"server {server_id} isn't on this machine"})
+        try:
+            connection = await self._run(hypervisor.open_console, server_id, kind)
+        except HypervisorError as error:
+            return _json(503, {"error": str(error)})
+        connection.setblocking(False)
+        return Response(101, tunnel=connection)
 
     async def _console(self, server_id: str, lines: str | None) -> Response:
         if lines is not None and not (lines.isdecimal() and len(lines) < 10):

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ REQUEST_TIMEOUT = 10.0          # seconds for a request to arrive, or a kept con
 ANSWER_TIMEOUT = 30.0           # seconds for the client to take the answer
 CONNECTIONS_A_CLIENT = 16
 CONNECTIONS = 1024
+CHUNK = 64 * 1024
+UPGRADE = "stackling-console"
+UPGRADED = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: {UPGRADE}\r\nConnection: Upgrade\r\n\r\n".encode()
 _REQUEST_LINE = re.compile(r"([A-Z]{1,16}) (\S{1,4096}) HTTP/1\.([01])\Z")
 
 
@@ -43,6 +47,8 @@ class Response:
     status: int
     body: bytes = b""
     type: str = "text/plain; charset=utf-8"
+    tunnel: socket.socket | None = None
+    """With status 101: the connection from then on carries this one's bytes, both ways."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -113,6 +119,10 @@ async def _serve(handler: Handler, client: str, reader: asyncio.StreamReader, wr
                 response, keep = Response(error.status, str(error).encode() + b"\n"), False
             else:
                 response, keep = await _handled(handler, request, keep)
+            if response.tunnel is not None:
+                writer.write(UPGRADED)
+                await pump(reader, writer, *await asyncio.open_connection(sock=response.tunnel))
+                return
             writer.write(_head(response, keep))
             if request is None or request.method != "HEAD":
                 writer.write(response.body)
@@ -125,6 +135,25 @@ async def _serve(handler: Handler, client: str, reader: asyncio.StreamReader, wr
             writer.close()
             async with asyncio.timeout(1.0):
                 await writer.wait_closed()
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, other_reader: asyncio.StreamReader,
+               other_writer: asyncio.StreamWriter) -> None:
+    """Carry bytes both ways until either side ends."""
+    tasks = [asyncio.create_task(_carry(reader, other_writer)), asyncio.create_task(_carry(other_reader, writer))]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        other_writer.close()
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(CHUNK):
+        writer.write(data)
+        await writer.drain()
 
 
 async def _handled(handler: Handler, request: Request, keep: bool) -> tuple[Response, bool]:

@@ -65,6 +65,9 @@ class Answer:
     body: bytes
 
 
+Tunnel = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
 class Lane:
     """One kept connection to whichever control node answers; requests go one after the other.
 
@@ -142,6 +145,24 @@ class Lane:
         if not keep:
             await self.close()
         return answer
+
+    async def tunnel(self, path: str, protocol: str, *, timeout: float) -> Tunnel:
+        """Open a connection that speaks *protocol* from now on; the lane is used up by it. Raises ``OSError`` when it
+        isn't granted, with what the other side says."""
+        endpoint = self._endpoints[self._at]
+        try:
+            async with asyncio.timeout(timeout):
+                reader, writer = await self._connect(endpoint)
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: {endpoint.host}\r\n{self._headers}Upgrade: {protocol}\r\n"
+                             "Connection: Upgrade\r\n\r\n".encode("latin-1"))
+                head = await reader.readuntil(b"\r\n\r\n")
+                if head.startswith(b"HTTP/1.1 101 "):
+                    return reader, writer
+                why = (await reader.read(1024)).decode(errors="replace")
+        except (EOFError, TimeoutError, asyncio.LimitOverrunError) as error:
+            raise ConnectionError(f"{endpoint.url}: {str(error) or type(error).__name__}") from None
+        writer.close()
+        raise ConnectionError(why)
 
     async def _connect(self, endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if endpoint.socket is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 
-from stackling.agent.wire import ControlUnreachable, Endpoint, Lane
+from stackling.agent.serve import UPGRADE
+from stackling.agent.wire import ControlUnreachable, Endpoint, Lane, Tunnel
 from stackling.main import tls
 from stackling.main.tls import Tls
 
@@ -29,6 +30,11 @@ class Asking:
         finally:
             await lane.close()
         return answer.status, answer.body
+
+    async def tunnel(self, address: str, path: str) -> Tunnel:
+        """A console's bytes, both ways, from the agent at *address*. Raises ``OSError``."""
+        endpoint = Endpoint.parse(address)
+        return await Lane([endpoint], {}, self._tls() if endpoint.tls else None).tunnel(path, UPGRADE, timeout=TIMEOUT)
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:

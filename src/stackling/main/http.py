@@ -86,6 +86,11 @@ class BoundedHttp(HttpToolsProtocol):
         self._stop_window()
         super().on_message_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_waiting()
+        self._stop_window()
+        super().handle_websocket_upgrade()
+
     def send_400_response(self, msg: str) -> None:
         if not self._too_large:
             super().send_400_response(msg)

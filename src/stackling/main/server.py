@@ -61,10 +61,12 @@ def _listening_unix(path: Path) -> socket.socket:
     return server
 
 
-def serve(app: App, listener: Listener, ready: Path | None, ending: Callable[[], None]) -> None:
+def serve(app: App, listener: Listener, ready: Path | None, ending: Callable[[], None], *,
+          websockets: bool = False) -> None:
     """Answer until SIGTERM or SIGINT; running requests get ``GRACE`` seconds after *ending* was called."""
     config = uvicorn.Config(
-        app, loop="uvloop", http=BoundedHttp, ws="none", lifespan="off", interface="asgi3", access_log=False,
+        app, loop="uvloop", http=BoundedHttp, ws="websockets-sansio" if websockets else "none",
+        ws_max_size=1 << 20, ws_per_message_deflate=False, lifespan="off", interface="asgi3", access_log=False,
         log_config=None, server_header=False, timeout_keep_alive=IDLE, timeout_graceful_shutdown=GRACE, backlog=1024)
     config.load()
     if listener.tls is not None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from stackling.api import console
 from stackling.api.app import build_app
 from stackling.api.cloud import Cloud
 from stackling.api.dashboard import site
@@ -59,7 +60,9 @@ class Plant:
 
     def public_app(self) -> App:
         """The APIs that clients use."""
-        app = health.answering(site.serving(build_app(self._cloud(), services.public(self))), self.database)
+        cloud = self._cloud()
+        app = health.answering(site.serving(build_app(cloud, services.public(self))), self.database)
+        app = console.serving(app, cloud)
         joining = self._joining()
         return app if joining is None else entrance.public(app, joining)
 
@@ -167,7 +170,7 @@ class Plant:
 
     def _cloud(self) -> Cloud:
         return Cloud(self.database, self.identity.authenticate, public_url=self.deployment.public_url,
-                     image_store=self.image_store, ask_agent=Asking(self.deployment.agents), web=self._web())
+                     image_store=self.image_store, ask_agent=asking, tunnel=asking.tunnel, web=self._web())
 
     def _web(self) -> Web | None:
         if not self.deployment.web_download:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from stackling.ports.document import Inventory, Nic, Power, ServerDesired
+from stackling.ports.document import Inventory, Nic, Power, ServerDesired, VolumeDisk
 
 
 def instance_name(server_id: str) -> str:
@@ -26,6 +28,7 @@ class Guest:
     nics: tuple[str, ...] = ()          # port ids plugged in
     ours: bool = True                   # carries our mark
     incoming: bool = False              # it is coming from another machine, and doesn't run here yet
+    volumes: tuple[str, ...] = ()       # ids of attachments plugged in
 
     @property
     def on(self) -> bool:
@@ -61,6 +64,13 @@ class GuestDisks:
     swap: Path | RbdDisk | None = None
     config_drive: Path | RbdDisk | None = None
     rescue: Path | RbdDisk | None = None
+
+
+class ConsoleKind(StrEnum):
+    """What a guest shows to people: its screen (raw RFB) or its serial port (a terminal's bytes)."""
+
+    VNC = "vnc"
+    SERIAL = "serial"
 
 
 class HypervisorError(Exception):
@@ -130,6 +140,14 @@ class Hypervisor(Protocol):
         """Unplug; ``HypervisorError`` when the guest hasn't let go of it yet (nothing when it isn't there)."""
         ...
 
+    def attach_volume(self, server: ServerDesired, volume: VolumeDisk) -> None:
+        """Plug in a volume, in the running guest and in the definition (nothing when it is there)."""
+        ...
+
+    def detach_volume(self, server_id: str, attachment_id: str) -> None:
+        """Unplug; ``HypervisorError`` when the guest hasn't let go of it yet (nothing when it isn't there)."""
+        ...
+
     def undefine(self, server_id: str) -> None:
         """Switch off and forget the definition (and a saved memory image); disks are the caller's."""
         ...
@@ -162,6 +180,11 @@ class Hypervisor(Protocol):
 
     def console_log(self, server_id: str, length: int | None) -> str:
         """The last *length* lines of the serial console (all when None)."""
+        ...
+
+    def open_console(self, server_id: str, kind: ConsoleKind) -> socket.socket:
+        """A connection to the guest's screen or serial port, to be closed by the caller. Raises ``HypervisorError``
+        when the guest is off, or has none."""
         ...
 
     def watch(self, changed: Callable[[str], None]) -> None:

@@ -151,11 +151,6 @@ def no_audit_log(tx: Tx, call: Call) -> Reply:
         "total_errors": 0, "total_instances": 0}})
 
 
-def no_console_token(tx: Tx, call: Call) -> Reply:
-    """GET /os-console-auth-tokens/{token}: none is ever given out yet."""
-    raise NotFound("Token not found")
-
-
 # -- gone
 
 def gone(tx: Tx, call: Call) -> Reply:
@@ -195,6 +190,5 @@ ROUTES = [
     route("POST", "/os-server-external-events", external_events, "os-server-external-events:create", body=_EVENTS),
     route("GET", "/os-instance_usage_audit_log", no_audit_log, "os-instance-usage-audit-log:list"),
     route("GET", "/os-instance_usage_audit_log/{before}", no_audit_log, "os-instance-usage-audit-log:show"),
-    route("GET", "/os-console-auth-tokens/{token}", no_console_token, "os-console-auth-tokens"),
     *_gone_routes(),
 ]

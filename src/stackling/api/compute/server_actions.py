@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from stackling.api.call import Call, Reply, Version
-from stackling.api.compute import moves
+from stackling.api.compute import consoles, moves
 from stackling.api.compute import schema_servers as schema
 from stackling.api.compute.parts import Json, route
 from stackling.api.compute.servers import columns, flavor_ref, plain_addresses, shown
@@ -251,7 +252,6 @@ def _gone(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
     raise Gone("This resource is no longer available. No forwarding address is given.")
 
 
-_CONSOLE = _not_offered("Remote consoles aren't offered by this cloud yet; os-getConsoleOutput is.", Invalid)
 _V21, _V25, _V243 = (2, 1), (2, 5), (2, 43)
 ACTIONS: Mapping[str, ServerAction] = {
     "os-start": ServerAction(_perform(actions.START), "servers:start", schema.bare("os-start")),
@@ -284,13 +284,17 @@ ACTIONS: Mapping[str, ServerAction] = {
     "removeSecurityGroup": ServerAction(_remove_security_group, "os-security-groups:remove",
                                         schema.security_group("removeSecurityGroup")),
     "os-getVNCConsole": ServerAction(
-        _CONSOLE, "os-remote-consoles", schema.console("os-getVNCConsole", "novnc", "xvpvnc"), max=_V25),
+        partial(consoles.old_console, "os-getVNCConsole"), "os-remote-consoles",
+        schema.console("os-getVNCConsole", "novnc", "xvpvnc"), max=_V25),
     "os-getSPICEConsole": ServerAction(
-        _CONSOLE, "os-remote-consoles", schema.console("os-getSPICEConsole", "spice-html5"), max=_V25),
-    "os-getSerialConsole": ServerAction(_CONSOLE, "os-remote-consoles", schema.console("os-getSerialConsole", "serial"),
-                                        max=_V25),
-    "os-getRDPConsole": ServerAction(_not_offered("RDP consoles are gone.", Invalid), "os-remote-consoles",
-                                     schema.bare("os-getRDPConsole"), max=_V25),
+        partial(consoles.old_console, "os-getSPICEConsole"), "os-remote-consoles",
+        schema.console("os-getSPICEConsole", "spice-html5"), max=_V25),
+    "os-getSerialConsole": ServerAction(
+        partial(consoles.old_console, "os-getSerialConsole"), "os-remote-consoles",
+        schema.console("os-getSerialConsole", "serial"), max=_V25),
+    "os-getRDPConsole": ServerAction(
+        partial(consoles.old_console, "os-getRDPConsole"), "os-remote-consoles", schema.bare("os-getRDPConsole"),
+        max=_V25),
     "evacuate": ServerAction(moves.evacuate, "os-evacuate", moves.EVACUATE, 200),
     "migrate": ServerAction(moves.migrate, "os-migrate-server:migrate", moves.MIGRATE),
     "os-migrateLive": ServerAction(moves.live_migrate, "os-migrate-server:migrate_live", moves.LIVE),

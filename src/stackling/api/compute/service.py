@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from stackling.api.compute import (
     aggregates,
+    consoles,
     flavors,
     hosts,
     images,
@@ -20,14 +21,16 @@ from stackling.api.compute import (
     server_parts,
     servers,
     usage,
+    volume_attachments,
 )
 from stackling.api.compute.errors import error_body
 from stackling.api.compute.policy import RULES
 from stackling.api.policy import Policy
 from stackling.api.route import Microversions, Service
 
-RESOURCES = (others, servers, server_actions, server_parts, flavors, keypairs, quotas, hosts, aggregates, usage,
-             proxies, security_groups, networks, images, migrations)
+RESOURCES = (others, servers, server_actions, server_parts, consoles, flavors, keypairs, quotas, hosts, aggregates,
+             usage, proxies, security_groups, networks, images, migrations,
+             volume_attachments)
 
 
 def service(overrides: Mapping[str, str] | None = None) -> Service:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stackling.drivers.libvirt.client import WorkerClient
-from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml
-from stackling.ports.document import Inventory, Nic, Power, ServerDesired
-from stackling.ports.hypervisor import Guest, GuestDisks, GuestRefused, HypervisorError, Migration
+from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml, volume_xml
+from stackling.ports.document import Inventory, Nic, Power, ServerDesired, VolumeDisk
+from stackling.ports.hypervisor import ConsoleKind, Guest, GuestDisks, GuestRefused, HypervisorError, Migration
 
 log = logging.getLogger(__name__)
 START, SAVE = 90.0, 300.0           # deadlines in seconds; saving and loading memory takes its time
+CONNECT = 5.0                       # to a guest's console, in seconds
 CONSOLE_LOG = "console.log"
 CONSOLE_MOST = 1 << 20              # bytes of the console that are ever read or kept
 
@@ -100,6 +102,13 @@ class LibvirtHypervisor:
     def detach(self, server_id: str, port_id: str) -> None:
         self.client.call("detach", id=server_id, port=port_id)
 
+    def attach_volume(self, server: ServerDesired, volume: VolumeDisk) -> None:
+        self._give_secret()
+        self.client.call("attach_volume", id=server.id, volume=volume.id, xml=volume_xml(volume, self._platform))
+
+    def detach_volume(self, server_id: str, attachment_id: str) -> None:
+        self.client.call("detach_volume", id=server_id, volume=attachment_id)
+
     def undefine(self, server_id: str) -> None:
         self.client.call("undefine", id=server_id)
         if self._consoles:
@@ -143,6 +152,23 @@ class LibvirtHypervisor:
             return text
         return "".join(text.splitlines(keepends=True)[-length:]) if length > 0 else ""
 
+    def open_console(self, server_id: str, kind: ConsoleKind) -> socket.socket:
+        if self._consoles is None:
+            raise HypervisorError("this host's consoles can't be reached")
+        connection = socket.socket(socket.AF_UNIX)
+        directory = -1
+        try:
+            directory = os.open(self._consoles, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            connection.settimeout(CONNECT)
+            connection.connect(f"/proc/self/fd/{directory}/{server_id}.{kind}")     # a socket's path has a limit
+        except OSError as error:
+            connection.close()
+            raise HypervisorError(f"the guest is off, or has no {kind} console ({error.strerror})") from None
+        finally:
+            if directory >= 0:
+                os.close(directory)
+        return connection
+
     def watch(self, changed: Callable[[str], None]) -> None:
         self._watchers.append(changed)
 
@@ -164,4 +190,4 @@ class LibvirtHypervisor:
 
 def _guest(found: dict[str, Any]) -> Guest:
     return Guest(found["id"], Power(found["power"]), found["generation"], tuple(found["nics"]), found["ours"],
-                 found["incoming"])
+                 found["incoming"], tuple(found.get("volumes", ())))
