@@ -169,6 +169,7 @@ class Plant:
             log.warning("the network isn't there yet: %s", error)
 
     def _cloud(self) -> Cloud:
+        asking = Asking(self.deployment.agents)
         return Cloud(self.database, self.identity.authenticate, public_url=self.deployment.public_url,
                      image_store=self.image_store, ask_agent=asking, tunnel=asking.tunnel, web=self._web())
 
