@@ -64,7 +64,7 @@ def _pairs() -> Iterator[Any]:
 def _ours(fact: dict[str, Any], part: str, minor: int) -> Schemas | None:
     if fact["action"] is not None and fact["path"] == "/servers/{id}/action":
         action = server_actions.ACTIONS.get(fact["action"])
-        return action.body if action and fact["action"] not in server_actions.NOT_OFFERED else None
+        return action.body if action else None
     route = _route(fact["method"], fact["path"], minor)
     if route is None or fact["action"] is not None:
         return None
