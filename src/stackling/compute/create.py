@@ -164,8 +164,9 @@ def _check_networks_of_many(requested: Sequence[RequestedNetwork]) -> None:
 def need_of(flavor: Flavor, new: NewServers, group: groups.Group | None) -> Need:
     """What the scheduler is asked for."""
     avoid, only = groups.limits(group) if group else (frozenset[str](), None)
-    return Need(flavor.vcpus, flavor.memory_mib, flavor.disk_gib, new.placement.availability_zone, new.placement.host,
+    need = Need(flavor.vcpus, flavor.memory_mib, flavor.disk_gib, new.placement.availability_zone, new.placement.host,
                 avoid, only)
+    return groups.leaning(need, group) if group else need
 
 
 def _place(tx: Tx, new: NewServers, flavor: Flavor, group: groups.Group | None, count: int) -> list[Placed]:

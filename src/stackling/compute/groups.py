@@ -122,7 +122,16 @@ def with_group(tx: Tx, need: Need, group_id: str, but: str) -> Need:
     avoid, only = limits(replace(group, members=members))
     if only is not None:
         only = only if need.only is None else only & need.only
-    return replace(need, avoid=need.avoid | avoid, only=need.only if only is None else only)
+    return leaning(replace(need, avoid=need.avoid | avoid, only=need.only if only is None else only),
+                   replace(group, members=members))
+
+
+def leaning(need: Need, group: Group) -> Need:
+    """*need*, and where a soft group's other members are."""
+    if not group.policy.startswith("soft-"):
+        return need
+    used = Counter(host for _, host in group.members if host is not None)
+    return replace(need, near=tuple(sorted(used.items())), apart=group.policy == "soft-anti-affinity")
 
 
 def joined(group: Group, host_id: str) -> Group:

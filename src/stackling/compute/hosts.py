@@ -9,6 +9,7 @@ host's generation, which is the version of the document that its agent asks for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import and_, bindparam, false, func, insert, or_, select, update
@@ -93,12 +94,22 @@ def candidates(tx: Tx, need: Need, most: int = CANDIDATES) -> list[Host]:
 def place(tx: Tx, need: Need) -> Host | None:
     """Choose a host and claim its room in this transaction; None when none can take it (``why_not`` says why)."""
     for _ in range(8):
-        host = best(candidates(tx, need))
+        host = best(_considered(tx, need), need)
         if host is None:
             return None
         if tx.changed(_CLAIM, id_=host.id, cpus=need.vcpus, memory=need.memory_mib, disk=need.disk_gib, count=1):
             return host
     return None
+
+
+def _considered(tx: Tx, need: Need) -> list[Host]:
+    """The candidates; those that a soft group is drawn to are among them, however many are emptier."""
+    found = candidates(tx, need)
+    if not need.near or need.apart or len(found) < CANDIDATES:
+        return found
+    near = frozenset(host for host, _ in need.near)
+    more = candidates(tx, replace(need, only=near if need.only is None else near & need.only))
+    return [*found, *(host for host in more if host.id not in {one.id for one in found})]
 
 
 def force(tx: Tx, need: Need) -> Host | None:

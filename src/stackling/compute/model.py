@@ -117,3 +117,5 @@ class Need:
     avoid_reason: str = "it runs another member of the server group"
     only_reason: str = "the other members of the server group run elsewhere"
     storage: str | None = None                      # only hosts that have disks there
+    near: tuple[tuple[str, int], ...] = ()          # (host id, how many of its soft group run there)
+    apart: bool = False                             # the group would rather be apart than together

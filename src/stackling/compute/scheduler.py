@@ -62,8 +62,11 @@ def fits(hosts: Iterable[Host], need: Need) -> list[Host]:
     return [host for host in hosts if reason_against(host, need) is None]
 
 
-def best(hosts: Sequence[Host], *, tie: random.Random | None = None) -> Host | None:
-    """The host to choose among those that fit; equals are drawn by lot, so that two schedulers rarely collide."""
+def best(hosts: Sequence[Host], need: Need | None = None, *, tie: random.Random | None = None) -> Host | None:
+    """The host to choose among those that fit; equals are drawn by lot, so that two schedulers rarely collide.
+
+    What *need* says of a soft server group weighs as much as each of the others, and is more where more members are.
+    """
     if not hosts:
         return None
     free = [(
@@ -73,6 +76,10 @@ def best(hosts: Sequence[Host], *, tie: random.Random | None = None) -> Host | N
     ) for h in hosts]
     most = [max(column) or 1 for column in zip(*free, strict=True)]
     scores = [sum(value / top for value, top in zip(values, most, strict=True)) for values in free]
+    if need is not None and need.near:
+        count, sign = dict(need.near), -1 if need.apart else 1
+        members = [count.get(host.id, 0) for host in hosts]
+        scores = [score + sign * here / (max(members) or 1) for score, here in zip(scores, members, strict=True)]
     top = max(scores)
     equal = [host for host, score in zip(hosts, scores, strict=True) if score >= top - 1e-9]
     return equal[0] if len(equal) == 1 else (tie or random).choice(equal)

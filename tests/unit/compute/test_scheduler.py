@@ -54,6 +54,16 @@ def test_the_emptier_host_wins() -> None:
     assert best([]) is None
 
 
+def test_a_soft_group_weighs_as_much_as_what_is_free() -> None:
+    other = replace(EMPTY, id="o", memory_mib_used=2048)
+    for apart, chosen in ((True, EMPTY), (False, other)):
+        assert best([EMPTY, other], replace(SMALL, near=(("o", 1),), apart=apart)) is chosen
+    third = replace(EMPTY, id="t")
+    assert best([EMPTY, other, third], replace(SMALL, near=(("h", 2), ("t", 1)), apart=True)) is other
+    full = replace(EMPTY, id="o", memory_mib_used=8000, vcpus_used=120, disk_gib_used=90)
+    assert best([EMPTY, full], replace(SMALL, near=(("o", 1),))) is EMPTY
+
+
 def test_what_is_missing_is_said_in_numbers() -> None:
     assert lack(EMPTY, SMALL) is None
     assert lack(EMPTY, Need(1, 12288, 10)) == "lacks 4096 MiB of memory"
