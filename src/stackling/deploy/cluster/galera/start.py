@@ -34,6 +34,7 @@ log = logging.getLogger("stackling.database")
 SOON, LATER = 0.3, 2.0          # seconds between two looks: while there is something to decide, and when all is well
 GRANT = 10.0                    # seconds for which a node stays after it said so
 POLITE = 30.0                   # seconds that a polite stop may take
+ASKED = 10                      # times that others are asked to stay, SOON apart: longer than LATER
 
 
 @dataclass(slots=True)
@@ -282,12 +283,22 @@ class Node:
         with self._lock:
             whom, until = self._granted
             own = self._report()
-        grants = 0
-        if own.primary and self._machines > 1 and (not whom or self._clock() > until):
-            grants = sum(answer.granted for answer in self._peers.ask("leave"))
-        polite = rules.may_leave(own, grants, self._machines)
+        free = own.primary and self._machines > 1 and (not whom or self._clock() > until)
+        polite = rules.may_leave(own, self._grants(own) if free else 0, self._machines)
         self._say("stops politely" if polite else "stops at once: too few would be left")
         self._server.stop(POLITE if polite else 0)
+
+    def _grants(self, own: Report) -> int:
+        """How many others stay while this node leaves. One that runs may know of its own state only in a moment."""
+        grants = 0
+        for _ in range(ASKED):
+            answers = self._peers.ask("leave")
+            grants = sum(answer.granted for answer in answers)
+            may_come = any(answer.report.state is State.RUNNING and not answer.granted for answer in answers)
+            if rules.may_leave(own, grants, self._machines) or not may_come:
+                break
+            time.sleep(SOON)
+        return grants
 
     def _say(self, what: str) -> None:
         if what != self._said:
