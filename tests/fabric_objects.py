@@ -7,6 +7,7 @@ from typing import Any
 
 from stackling.core.ids import new_id
 from stackling.ports.fabric import (
+    FabricAddressGroup,
     FabricFloatingIP,
     FabricHealthCheck,
     FabricListener,
@@ -15,6 +16,7 @@ from stackling.ports.fabric import (
     FabricNetwork,
     FabricObject,
     FabricPort,
+    FabricPortForwarding,
     FabricRouter,
     FabricRule,
     FabricSecurityGroup,
@@ -88,19 +90,23 @@ def router(*networks: FabricNetwork, gateway: FabricNetwork | None = None, chass
 
 @dataclass
 class Cloud:
-    """Two networks, a router with a gateway, a port in one network, a floating IP, a group and a load balancer."""
+    """Two networks, a router with a gateway, a port in one network, a floating IP, groups, and balancers."""
 
     public: FabricNetwork = field(default_factory=external)
     one: FabricNetwork = field(default_factory=lambda: network(1))
     two: FabricNetwork = field(default_factory=lambda: network(2))
 
     def __post_init__(self) -> None:
-        self.group = FabricSecurityGroup(new_id(), 1, (*egress(), rule(protocol="tcp", port_range_min=22,
-                                                                       port_range_max=22)))
+        self.addresses = FabricAddressGroup(new_id(), 1, ("192.0.2.0/24", "fd00:9::/64"))
+        self.group = FabricSecurityGroup(new_id(), 1, (
+            *egress(), rule(protocol="tcp", port_range_min=22, port_range_max=22),
+            rule(protocol="icmp", remote_address_group_id=self.addresses.id)))
         self.port = port(self.one, last=10, security_groups=(self.group.id,))
         self.router = router(self.one, self.two, gateway=self.public)
         self.floating = FabricFloatingIP(new_id(), 1, f"{PUBLIC}.50", mac(0xff50), self.router.id, self.port.id,
                                          self.port.ips[0][1], distributed=True)
+        self.forwarding = FabricPortForwarding(new_id(), 1, self.router.id, "tcp", f"{PUBLIC}.51", "10.1.0.10",
+                                               ((2222, 22),))
         members = (FabricMember(new_id(), self.port.ips[0][1], 8080, self.port.id, "10.1.0.90"),
                    FabricMember(new_id(), "10.2.0.20", 8080))
         vip = FabricVip(new_id(), self.one.id, mac(0x1e9), "10.1.0.233/24", floating=(f"{PUBLIC}.70",),
@@ -113,5 +119,5 @@ class Cloud:
 
     def objects(self) -> list[FabricObject]:
         """In an order in which they can be put."""
-        return [self.public, self.one, self.two, self.group, self.port, self.router, self.floating,
-                self.balancer]
+        return [self.public, self.one, self.two, self.addresses, self.group, self.port, self.router, self.floating,
+                self.forwarding, self.balancer]

@@ -140,3 +140,22 @@ def test_who_may_forward(place: Place, other: Client, reader: Client, anonymous:
     refused(reader.post(f"{N}/{place.path}", place.body()), 403, "PolicyNotAuthorized")
     refused(reader.delete(one), 403, "PolicyNotAuthorized")
     ok(admin.delete(one), 204)
+
+
+def test_an_address_is_forwarded_or_translated_never_both(place: Place) -> None:
+    """What is no longer wanted leaves the fabric before what comes after it is put there."""
+    floating = place.mine.update("floatingips", "floatingip", place.floating["id"], port_id=place.port["id"])
+    place.engine.settle()
+    fabric, order = place.engine.fabric, []
+    put, remove = fabric.put, fabric.remove
+    fabric.put = lambda era, one: (order.append(("put", one.kind.value)), put(era, one))[1]
+    fabric.remove = lambda era, kind, *more: (order.append(("remove", kind.value)), remove(era, kind, *more))[1]
+    place.mine.update("floatingips", "floatingip", floating["id"], port_id=None)
+    made = place.forward()
+    place.engine.settle()
+    assert order.index(("remove", "floating_ip")) < order.index(("put", "port_forwarding"))
+    order.clear()
+    place.mine.delete(place.path, made["id"])
+    place.mine.update("floatingips", "floatingip", floating["id"], port_id=place.port["id"])
+    place.engine.settle()
+    assert order.index(("remove", "port_forwarding")) < order.index(("put", "floating_ip"))

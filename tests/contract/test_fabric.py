@@ -18,6 +18,7 @@ from stackling.drivers.simulated.fabric import SimulatedFabric
 from stackling.ports.fabric import (
     Fabric,
     FabricDown,
+    FabricFloatingIP,
     FabricKind,
     FabricObject,
     FabricPort,
@@ -78,9 +79,8 @@ class Ovn:
     def lose(self, of: FabricObject) -> None:
         if of.kind is FabricKind.PORT:
             self.real.nbctl("lsp-del", of.id)
-        elif of.kind is FabricKind.FLOATING_IP:
-            router = next(row for row in self.real.nbctl("--bare", "--columns=_uuid", "list", "Logical_Router").split())
-            self.real.nbctl("remove", "Logical_Router", router, "nat", of.id)
+        elif isinstance(of, FabricFloatingIP):
+            self.real.nbctl("remove", "Logical_Router", f"stackling-{of.router_id}", "nat", of.id)
         else:
             self.real.nbctl("destroy", ANCHOR[of.kind], of.id)
 
@@ -92,8 +92,8 @@ class Ovn:
             self.real.guests.remove(self._guests.pop(of.id))
 
     def close(self) -> None:
-        for kind in (FabricKind.LOAD_BALANCER, FabricKind.FLOATING_IP, FabricKind.ROUTER, FabricKind.PORT,
-                     FabricKind.SECURITY_GROUP, FabricKind.NETWORK):
+        for kind in (FabricKind.LOAD_BALANCER, FabricKind.PORT_FORWARDING, FabricKind.FLOATING_IP, FabricKind.ROUTER,
+                     FabricKind.PORT, FabricKind.SECURITY_GROUP, FabricKind.ADDRESS_GROUP, FabricKind.NETWORK):
             for id, generation in self.fabric.inventory(kind).items():
                 self.fabric.remove(1000, kind, id, generation)
         self.fabric.close()
@@ -175,7 +175,7 @@ def test_what_somebody_else_alters_is_found_and_repaired(backend: Backend, cloud
 
 
 def test_what_somebody_else_deletes_is_put_again(backend: Backend, cloud: Cloud) -> None:
-    for one in (cloud.floating, cloud.port, cloud.router, cloud.group):
+    for one in (cloud.floating, cloud.forwarding, cloud.port, cloud.router, cloud.group):
         backend.lose(one)
         eventually(lambda one=one: (found := backend.fabric.compare(one)).generation is None or found.drift)
         backend.fabric.put(1, one)

@@ -55,6 +55,9 @@ _HOLDERS = select(_p.c.id, _p.c.held, _p.c.role, _p.c.device_id).where(
     or_(_p.c.deleting.is_(True), _p.c.generation > 1))
 _FLOATING_HOLDERS = select(_f.c.id, _f.c.held).where(
     _f.c.settled.is_(False), or_(_f.c.deleting.is_(True), _f.c.generation > 1))
+_w = tables.port_forwardings
+_LEAVING = select(_w.c.id).where(_w.c.floating_ip_address == bindparam("address"), _w.c.deleting.is_(True),
+                                 _w.c.id != bindparam("own")).limit(1)
 _LEGS_SETTLED = update(_p).where(
     _p.c.device_id == bindparam("device"), _p.c.role == PortRole.ROUTER, _p.c.deleting.is_(False),
     or_(_p.c.settled.is_(False), _p.c.up.is_(False))).values(
@@ -253,8 +256,9 @@ class FloatingIpKind(FabricResource):
         wanted = realisation.floating_ip(record, _limits(tx, record), _gateway_port(tx, record))
         waits = None
         if wanted is not None and not record["settled"]:
+            waits = _forwarder(tx, wanted.address, record["id"])
             mine = {wanted.address, f"{wanted.port_id} {wanted.fixed_ip}"}
-            for row in tx.all(_FLOATING_HOLDERS):
+            for row in tx.all(_FLOATING_HOLDERS) if waits is None else ():
                 if row.id != record["id"] and mine & _floating_held(row.held):
                     waits = Key(self.name, row.id)
                     break
@@ -276,10 +280,17 @@ class FloatingIpKind(FabricResource):
 
 
 class PortForwardingKind(FabricResource):
-    """Port forwardings."""
+    """Port forwardings. The floating IP may have been associated, or its address somebody else's, a moment ago."""
 
     def desired(self, tx: Tx, record: Record) -> Desired:
-        return Desired(record["id"], record["generation"], realisation.port_forwarding(record), False)
+        waits = None
+        if not record["settled"]:
+            waits = _forwarder(tx, record["floating_ip_address"], record["id"])
+            for row in tx.all(_FLOATING_HOLDERS) if waits is None else ():
+                if record["floating_ip_address"] in _floating_held(row.held):
+                    waits = Key(FabricKind.FLOATING_IP, row.id)
+                    break
+        return Desired(record["id"], record["generation"], realisation.port_forwarding(record), False, waits)
 
 
 class AddressGroupKind(FabricResource):
@@ -323,6 +334,12 @@ def _limits(tx: Tx, record: Record) -> tuple[FabricLimit, ...]:
 def _gateway_port(tx: Tx, record: Record) -> str | None:
     router = ROUTERS.get(tx, record["router_id"]) if record["router_id"] else None
     return router["gateway_port_id"] if router is not None else None
+
+
+def _forwarder(tx: Tx, address: str, own: str) -> Key | None:
+    """Which forwarding of the address is on its way out."""
+    id = tx.scalar(_LEAVING, address=address, own=own)
+    return None if id is None else Key(FabricKind.PORT_FORWARDING, id)
 
 
 def _floating_held(held: list[Any] | None) -> set[str]:

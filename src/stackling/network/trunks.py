@@ -64,8 +64,7 @@ def _create(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
     store_tags(tx, record["id"], record["tags"], fresh=True)
     PORTS.update(tx, parent["id"], {"trunk_details": {"trunk_id": record["id"], "sub_ports": []}})
     announce(tx, ctx, "trunk", record, "create")
-    _add(tx, ctx, record, spec.get("sub_ports") or [])
-    return record
+    return _add(tx, ctx, record, spec.get("sub_ports") or [])
 
 
 def _port(tx: Tx, ctx: Context, id: str) -> Record:

@@ -11,7 +11,8 @@ from stackling.core.errors import NotFound
 Explain = Callable[..., dict[str, Any] | None]
 """(tx, kind, id) → the timeline, or None."""
 KINDS = frozenset({"server", "port", "network", "subnet", "router", "floating_ip", "security_group", "load_balancer",
-                   "image", "host", "machine", "keypair", "flavor", "project", "user"})
+                   "image", "host", "machine", "keypair", "flavor", "project", "user", "address_group",
+                   "port_forwarding", "trunk", "qos_policy", "rbac_policy"})
 
 
 def explain_handler(explain: Explain, owner: Callable[..., str | None], why: Callable[..., str | None],

@@ -275,6 +275,7 @@ port_forwardings = Table(
     Column("internal_port_id", Id, nullable=False),
     Column("internal_ip_address", Address, nullable=False),
     Index("ix_port_forwardings_floating_ip_id", "floating_ip_id"),
+    Index("ix_port_forwardings_floating_ip_address", "floating_ip_address"),
     Index("ix_port_forwardings_internal_port_id", "internal_port_id"),
     Index("ix_port_forwardings_router_id", "router_id"),
 )
@@ -334,7 +335,7 @@ rbac_policies = Table(
     Column("object_type", Short, nullable=False),
     Column("object_id", Id, nullable=False),
     Column("action", Short, nullable=False),
-    Column("target_project", Id, nullable=False),   # "*": every project
+    Column("target_project", Name, nullable=False),     # as it was written; "*": every project
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("object_type", "object_id", "action", "target_project", name="uq_rbac_policies_object"),
     Index("ix_rbac_policies_target_project", "target_project", "object_type"),

@@ -1132,6 +1132,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_port_forwardings")),
     )
     with op.batch_alter_table("port_forwardings", schema=None) as batch_op:
+        batch_op.create_index("ix_port_forwardings_floating_ip_address", ["floating_ip_address"], unique=False)
         batch_op.create_index("ix_port_forwardings_floating_ip_id", ["floating_ip_id"], unique=False)
         batch_op.create_index("ix_port_forwardings_internal_port_id", ["internal_port_id"], unique=False)
         batch_op.create_index("ix_port_forwardings_router_id", ["router_id"], unique=False)
@@ -1241,7 +1242,7 @@ def upgrade() -> None:
         sa.Column("object_type", sa.String(length=64), nullable=False),
         sa.Column("object_id", types.Id, nullable=False),
         sa.Column("action", sa.String(length=64), nullable=False),
-        sa.Column("target_project", types.Id, nullable=False),
+        sa.Column("target_project", types.Name, nullable=False),
         sa.Column("created_at", types.Instant, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rbac_policies")),
         sa.UniqueConstraint("object_type", "object_id", "action", "target_project", name="uq_rbac_policies_object"),
@@ -2066,6 +2067,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_port_forwardings_router_id")
         batch_op.drop_index("ix_port_forwardings_internal_port_id")
         batch_op.drop_index("ix_port_forwardings_floating_ip_id")
+        batch_op.drop_index("ix_port_forwardings_floating_ip_address")
 
     op.drop_table("port_forwardings")
     with op.batch_alter_table("networks", schema=None) as batch_op:
