@@ -43,6 +43,18 @@ RUNNING: dict[str, Any] = {
     ({"overdue": 1, "launched_at": None, "observed_power": None}, "ERROR", "error", None, 0),
     ({"observed_terminal": 1}, "ERROR", "error", None, 1),
     ({"forced_error": 1}, "ERROR", "error", None, 1),
+    ({"shelve": "shelved", "snapshot_id": "i", "power": "stopped"}, "ACTIVE", "active", "shelving", 1),
+    ({"shelve": "shelved", "power": "stopped", "observed_power": "stopped"}, "SHELVED", "shelved", None, 4),
+    ({"shelve": "offloaded", "power": "stopped", "observed_power": "stopped"}, "SHELVED", "shelved",
+     "shelving_offloading", 4),
+    ({"shelve": "offloaded", "power": "stopped", "observed_power": "stopped", "host": None}, "SHELVED_OFFLOADED",
+     "shelved_offloaded", None, 4),
+    ({"shelve": "back", "shelved_image_id": "i", "observed_power": None, "rebuilds": 1}, "SHELVED_OFFLOADED",
+     "shelved_offloaded", "spawning", 0),
+    ({"shelve": "back", "observed_power": "stopped"}, "SHELVED", "shelved", "powering-on", 4),
+    ({"rescue": {}, "rescues": 1}, "ACTIVE", "active", "rescuing", 1),
+    ({"rescue": {}, "rescues": 1, "observed_rescue": 1}, "RESCUE", "rescued", None, 1),
+    ({"rescues": 1, "observed_rescue": 1}, "RESCUE", "rescued", "unrescuing", 1),
     ({"deleted": 1}, "DELETED", "deleted", None, 0),
 ])
 def test_state(changes: dict[str, Any], status: str, vm_state: str, task: str | None, power: int) -> None:
