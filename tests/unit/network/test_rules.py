@@ -82,7 +82,9 @@ def test_port_status(given: dict[str, object], status: str) -> None:
     assert rules.port_status(given) == status
 
 
-@pytest.mark.parametrize(("port", "settled", "status"), [
-    (None, True, "DOWN"), ("p", False, "DOWN"), ("p", True, "ACTIVE")])
-def test_floating_ip_status(port: str | None, settled: bool, status: str) -> None:
-    assert rules.floating_ip_status({"port_id": port, "settled": settled}) == status
+@pytest.mark.parametrize(("port", "router", "settled", "status"), [
+    (None, None, True, "DOWN"), ("p", "r", False, "DOWN"), ("p", "r", True, "ACTIVE"), (None, "r", True, "ACTIVE"),
+])
+def test_floating_ip_status(port: str | None, router: str | None, settled: bool, status: str) -> None:
+    """With a router and no port its ports are forwarded."""
+    assert rules.floating_ip_status({"port_id": port, "router_id": router, "settled": settled}) == status
