@@ -32,11 +32,13 @@ from stackling.api.network.service import service as network_service
 from stackling.api.placement.service import service as placement_service
 from stackling.api.route import Route, Service
 from stackling.api.stackling.service import service as stackling_service
+from stackling.api.volume.service import service as volume_service
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.identity import facade as identity_facade
 from stackling.identity.facade import Identity
 from stackling.store import timeline
 from stackling.store.database import Database
+from stackling.volume import facade as volume_facade
 from tests.api import hostile_belongings
 from tests.api.compute_world import World
 from tests.api.conftest import ADMIN_PASSWORD, PUBLIC_URL, Client, CloudUnderTest
@@ -48,7 +50,7 @@ LEAKS = re.compile(
     r'|File "|\.py\b|/stackling\.db|object at 0x|msgspec|NoneType|TypeError|KeyError'
 )
 PLACE = re.compile(r"\{(\w+)\}")
-SERVICES = ("identity", "compute", "network", "image", "placement", "load-balancer", "stackling")
+SERVICES = ("identity", "compute", "network", "image", "placement", "load-balancer", "volumev3", "stackling")
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,12 @@ class HostileWorld(World):
             compute_service(),
             placement_service(),
             load_balancer_service(),
+            volume_service(),
             stackling_service(timeline.explain, timeline.owner),
             internal_service(wakeups),
         ]
         cloud.start(self.services)
+        cloud.database.write(volume_facade.bootstrap)
         self.by_name = {service.name: service for service in self.services}
         self._app = build_app(cloud.cloud, self.services)
         path = cloud.database.url.removeprefix("sqlite:///") if cloud.database.is_sqlite else ":memory:"
@@ -517,7 +521,7 @@ def check_refusal(service: str, answer: Answer, what: object) -> str:
         assert set(body) == {"NeutronError"}, (what, body)
         assert set(body["NeutronError"]) == {"type", "message", "detail"}, (what, body)
         message = body["NeutronError"]["message"]
-    elif service == "compute" and answer.status != 401:
+    elif service in ("compute", "volumev3") and answer.status != 401:
         (error,) = body.values()
         assert error["code"] == answer.status, (what, body)
         message = error["message"]

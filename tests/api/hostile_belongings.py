@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Make = Callable[..., Any]
 V3, N, V, I = "/identity/v3", "/network/v2.0", "/compute/v2.1", "/image/v2"     # noqa: E741
 TAGGED = ("networks", "subnets", "ports", "routers", "floatingips", "security-groups", "subnetpools")
+WITHOUT_BACKEND = "it wants a volume that is there, and this cloud has no backend"
 UNNAMED = {
     "network /v2.0/agents": "there are no agents of networks unless hosts report them",
     "network /v2.0/flavors": "there are no flavors of routers",
@@ -29,6 +30,14 @@ UNNAMED = {
         "v2.0/lbaas", "v2/lbaas") for path in (
         "flavors", "flavorprofiles", "availabilityzones", "availabilityzoneprofiles", "l7policies")},
     **{f"load-balancer /{root}/octavia/amphorae": "the provider has none" for root in ("v2.0", "v2")},
+    "volumev3 /v3/snapshots/": WITHOUT_BACKEND,
+    "volumev3 /v3/attachments/": WITHOUT_BACKEND,
+    "volumev3 /v3/os-volume-transfer/": WITHOUT_BACKEND,
+    "volumev3 /v3/volume-transfers/": WITHOUT_BACKEND,
+    "volumev3 /v3/backups/": WITHOUT_BACKEND,
+    "volumev3 /v3/groups/": WITHOUT_BACKEND,
+    "volumev3 /v3/group_snapshots/": WITHOUT_BACKEND,
+    "volumev3 /v3/messages/": "nothing has failed",
     "compute /v2.1/os-instance_usage_audit_log": "an instant, not an id",
     "compute /v2.1/os-console-auth-tokens": "nobody has asked for a console",
     "compute /v2.1/servers/{id}/consoles": "retired",
@@ -51,8 +60,10 @@ UNNAMED = {
 
 def add(world: HostileWorld, make: Make, mark: str) -> dict[str, str]:
     """Make them; ids as in ``Belongings``."""
-    return {**_identity(world, make), **_image(world, mark), **_network(world, make), **_compute(world, mark),
-            **_balancer(world, mark), **_others(world)}
+    return {
+        **_identity(world, make), **_image(world, mark), **_network(world, make), **_compute(world, mark),
+        **_volume(world, make, mark), **_balancer(world, mark), **_others(world),
+    }
 
 
 def _done(answer: Any) -> Any:
@@ -197,9 +208,31 @@ def _balancer(world: HostileWorld, mark: str) -> dict[str, str]:
         "load-balancer:quotas": world.victim.project_id}
 
 
+def _volume(world: HostileWorld, make: Make, mark: str) -> dict[str, str]:
+    victim, admin, v3 = world.victim, world.admin, "/volume/v3"
+    new = {"OpenStack-API-Version": "volume 3.70"}
+
+    def made(client: Any, path: str, body: Any) -> Any:
+        return next(iter(_done(client.post(f"{v3}/{path}", body, headers=new)).json().values()))
+
+    volume = made(victim, "volumes", {"volume": {"size": 1, "name": f"vol {mark}", "metadata": {"color": mark}}})
+    kind = made(admin, "types", {"volume_type": {"name": "hostile", "extra_specs": {"color": "blue"}}})
+    qos = made(admin, "qos-specs", {"qos_specs": {"name": "hostile"}})
+    groups = made(admin, "group_types", {"group_type": {"name": "hostile", "group_specs": {"color": "blue"}}})
+    return {
+        "volumev3:volumes": volume["id"], "volumev3:metadata": "color", "volumev3:types": kind["id"],
+        "volumev3:extra_specs": "color", "volumev3:qos-specs": qos["id"], "volumev3:group_types": groups["id"],
+        "volumev3:group_specs": "color", "volumev3:os-quota-sets": victim.project_id,
+        "volumev3:default-types": victim.project_id, "volumev3:os-quota-class-sets": "default",
+        "volumev3:os-services": "enable", "volumev3:encryption": "cipher", "volumev3:os-hosts": "h1",
+        "volumev3:capabilities": "h1",
+    }
+
+
 def _others(world: HostileWorld) -> dict[str, str]:
     (machine,) = json.loads(world.admin.get("/stackling/v1/machines").text)["machines"][:1] or [{"name": "h1"}]
     providers = world.admin.get("/placement/resource_providers", headers={"OpenStack-API-Version": "placement 1.39"})
     return {"stackling:machines": machine["name"],
             "placement:resource_providers": providers.json()["resource_providers"][0]["uuid"],
-            "placement:inventories": "VCPU"}
+            "placement:inventories": "VCPU", "placement:allocations": world.ids_so_far["compute:servers"],
+            "placement:resource_classes": "VCPU", "placement:traits": "COMPUTE_NODE"}

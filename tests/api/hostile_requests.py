@@ -26,7 +26,7 @@ def some(values: Sequence[T], seed: str, count: int) -> Sequence[T]:
 def version_of(route: Route) -> dict[str, str]:
     """The newest microversion that the route has, of services that have any."""
     minor = route.max[1] if route.max else 90
-    return {"OpenStack-API-Version": f"compute 2.{min(minor, 90)}, placement 1.39"}
+    return {"OpenStack-API-Version": f"compute 2.{min(minor, 90)}, placement 1.39, volume 3.70"}
 
 
 def send(world: HostileWorld, route: Route, path: str, token: str | None, body: Any = None) -> Answer:

@@ -36,3 +36,45 @@ def test_providers_inventories_and_usages(world: World, member: Client) -> None:
     assert missing.json()["errors"][0]["status"] == 404
     assert member.get("/placement/resource_providers", headers=V).status_code == 403
     assert admin.get("/placement/traits").status_code == 404
+
+
+def test_what_servers_take_and_who_could_take_more(world: World, member: Client) -> None:
+    server = world.active(member)
+    world.cloud.start([*world.services, service()])
+    admin, p = world.admin, "/placement"
+    host = admin.get(f"{p}/resource_providers", headers=V).json()["resource_providers"][0]["uuid"]
+    taken = {"VCPU": 1, "MEMORY_MB": 192, "DISK_GB": 1}
+    found = admin.get(f"{p}/resource_providers/{host}/allocations", headers=V).json()
+    assert found["allocations"] == {server["id"]: {"resources": taken, "consumer_generation": 1}}
+    mine = admin.get(f"{p}/allocations/{server['id']}", headers=V).json()
+    assert mine["allocations"][host]["resources"] == taken
+    assert (mine["project_id"], mine["user_id"], mine["consumer_type"]) == (
+        member.project_id, member.user_id, "INSTANCE")
+    assert admin.get(f"{p}/allocations/{host}", headers=V).json() == {"allocations": {}}
+    assert member.get(f"{p}/allocations/{server['id']}", headers=V).status_code == 403
+
+    def ask(query: str, version: str = "1.39") -> tuple[int, dict[str, object]]:
+        answer = admin.get(f"{p}/allocation_candidates?{query}", headers={
+            "OpenStack-API-Version": f"placement {version}"})
+        return answer.status_code, answer.json()
+
+    status, one = ask("resources=VCPU:2,MEMORY_MB:512&required=COMPUTE_NODE,!COMPUTE_STATUS_DISABLED")
+    assert (status, one["allocation_requests"]) == (200, [
+        {"allocations": {host: {"resources": {"VCPU": 2, "MEMORY_MB": 512}}}, "mappings": {"": [host]}}])
+    assert one["provider_summaries"][host]["resources"]["VCPU"] == {"capacity": 64, "used": 1}    # type: ignore[index]
+    assert ask("resources=VCPU:1", "1.10")[1]["allocation_requests"] == [
+        {"allocations": [{"resource_provider": {"uuid": host}, "resources": {"VCPU": 1}}]}]
+    for query in ("resources=MEMORY_MB:8001", "resources=VCPU:5", "resources=VGPU:1",
+                  "resources=VCPU:1&required=HW_CPU_X86_VMX", f"resources=VCPU:1&member_of={host}",
+                  "resources1=VCPU:1&resources2=VCPU:1&group_policy=isolate"):
+        assert ask(query)[1]["allocation_requests"] == [], query
+    assert len(ask("resources1=VCPU:1&resources2=VCPU:1&group_policy=none")[1]["allocation_requests"]) == 1     # type: ignore[arg-type]
+    for query in ("", "resources=x", "resources=VCPU:0", "resources=VCPU:1&limit=0", "resources=VCPU:1&x=1",
+                  "resources1=VCPU:1&resources2=VCPU:1", "resources=VCPU:1&in_tree=x"):
+        assert ask(query)[0] == 400, query
+    assert ask("resources=VCPU:1", "1.9")[0] == 404
+    assert admin.get(f"{p}/traits?associated=true", headers=V).json() == {"traits": ["COMPUTE_NODE"]}
+    assert admin.get(f"{p}/traits/COMPUTE_NODE", headers=V).status_code == 204
+    assert admin.get(f"{p}/traits/CUSTOM_X", headers=V).status_code == 404
+    assert len(admin.get(f"{p}/resource_classes", headers=V).json()["resource_classes"]) == 21
+    assert admin.get(f"{p}/resource_classes/VGPU", headers=V).json()["name"] == "VGPU"

@@ -38,7 +38,8 @@ PREFIXES: Mapping[str, tuple[tuple[str, str], ...]] = {
                       ("/volume/v3", "/v3/{project_id}"), ("/volume", "")),
     "object-store": (("/object-store", ""),),
 }
-NAMES = re.compile(r"^/(v2/schemas(/metadefs)?|os-(services|certificates|cloudpipe|floating-ips-bulk))/[\w-]+$")
+NAMES = re.compile(
+    r"^/(v2/schemas(/metadefs)?|(v3/\{\}/)?os-(services|certificates|cloudpipe|floating-ips-bulk))/[\w-]+$")
 """Paths of the reference that end in a name where we have a place for any."""
 PLACE = re.compile(r"\{[^}]*\}")
 AS_UPSTREAM = "as upstream: "

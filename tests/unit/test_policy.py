@@ -14,6 +14,7 @@ from stackling.api.policy import LOOK_EVERY, Policy
 from stackling.api.policy_file import PolicyFileError
 from stackling.core import clock
 from stackling.core.context import Context
+from tests.routes import public_services
 
 ROLES = ("admin", "manager", "member", "reader", "service", "other")
 IDS = ("a", "b")
@@ -152,3 +153,11 @@ def test_a_file_for_no_service_is_refused(tmp_path: Path) -> None:
     (tmp_path / "nova.yaml").write_text("")
     with pytest.raises(PolicyFileError, match="there is no service nova"):
         list(policies.effective(tmp_path))
+
+
+def test_every_service_that_clients_reach_has_a_file() -> None:
+    packages = policies.services()
+    for service in public_services():
+        assert policies.file_name(service.name).removesuffix(".yaml") in packages
+        assert policies.defaults(policies.file_name(service.name).removesuffix(".yaml")).keys() <= set(
+            service.policy.rules)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,8 @@ def services() -> list[str]:
 
 
 def file_name(service: str) -> str:
-    """The administrator's file for the service of that name: called like its package."""
-    return f"{service.replace('-', '')}.yaml"
+    """The administrator's file for the service of that name: called like its package, without a version."""
+    return re.sub(r"-|v\d+\Z", "", service) + ".yaml"
 
 
 def defaults(service: str) -> Mapping[str, str]:

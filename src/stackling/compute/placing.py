@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, func, select
 
@@ -16,6 +17,38 @@ _USE = select(
     servers.c.project_id, func.sum(servers.c.vcpus).label("vcpus"), func.sum(servers.c.memory_mib).label("memory"),
     func.sum(servers.c.root_gib + servers.c.ephemeral_gib).label("disk"),
 ).where(servers.c.host_id == bindparam("host"), servers.c.deleted == 0).group_by(servers.c.project_id)
+
+
+_TAKEN = select(
+    servers.c.id, servers.c.project_id, servers.c.user_id, servers.c.host_id, servers.c.vcpus, servers.c.memory_mib,
+    (servers.c.root_gib + servers.c.ephemeral_gib).label("disk_gib"),
+).where(servers.c.deleted == 0, servers.c.host_id.is_not(None))
+_TAKEN_ON = _TAKEN.where(servers.c.host_id == bindparam("host")).order_by(servers.c.created_at)
+_TAKEN_BY = _TAKEN.where(servers.c.id == bindparam("id"))
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a server takes of its host: vCPUs, MiB and GiB."""
+
+    server_id: str
+    project_id: str
+    user_id: str
+    host_id: str
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+
+
+def taken_on(tx: Tx, host_id: str) -> list[Taken]:
+    """What each server of the host takes of it."""
+    return [Taken(*row) for row in tx.all(_TAKEN_ON, host=host_id)]
+
+
+def taken_by(tx: Tx, server_id: str) -> Taken | None:
+    """What the server takes of its host; None where it is on none, or isn't there."""
+    row = tx.one(_TAKEN_BY, id=server_id)
+    return None if row is None else Taken(*row)
 
 
 def servers_on(tx: Tx, host_ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:

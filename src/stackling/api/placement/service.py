@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from stackling.api.call import Call, Reply
+from stackling.api.call import Call, Query, Reply
+from stackling.api.placement import candidates
+from stackling.api.placement.policy import RULES
 from stackling.api.policy import Policy
 from stackling.api.route import Microversions, Route, Service
 from stackling.compute import hosts, placing
@@ -18,17 +20,13 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST = (1, 0), (1, 39)
 VCPU, MEMORY, DISK = "VCPU", "MEMORY_MB", "DISK_GB"
 CLASSES = (VCPU, MEMORY, DISK)
-RULES = {
-    "admin_api": "role:admin", "service_api": "role:service", "admin_or_service": "role:admin or role:service",
-    "placement:resource_providers:list": "rule:admin_or_service",
-    "placement:resource_providers:show": "rule:admin_or_service",
-    "placement:resource_providers:inventories:list": "rule:admin_or_service",
-    "placement:resource_providers:inventories:show": "rule:admin_or_service",
-    "placement:resource_providers:usages": "rule:admin_or_service",
-    "placement:resource_classes:list": "rule:admin_or_service",
-    "placement:usages": "role:reader and project_id:%(project_id)s or rule:admin_or_service",
-    "placement:traits:list": "rule:admin_or_service",
-}
+STANDARD_CLASSES = (
+    *CLASSES, "PCI_DEVICE", "SRIOV_NET_VF", "NUMA_SOCKET", "NUMA_CORE", "NUMA_THREAD", "NUMA_MEMORY_MB", "IPV4_ADDRESS",
+    "VGPU", "VGPU_DISPLAY_HEAD", "NET_BW_EGR_KILOBIT_PER_SEC", "NET_BW_IGR_KILOBIT_PER_SEC", "PCPU",
+    "MEM_ENCRYPTION_CONTEXT", "FPGA", "PGPU", "NET_PACKET_RATE_KILOPACKET_PER_SEC",
+    "NET_PACKET_RATE_EGR_KILOPACKET_PER_SEC", "NET_PACKET_RATE_IGR_KILOPACKET_PER_SEC")
+"""Upstream's, in its order."""
+NODE, DISABLED = "COMPUTE_NODE", "COMPUTE_STATUS_DISABLED"
 Row = Mapping[str, Any]
 
 
@@ -86,27 +84,97 @@ def list_providers(tx: Tx, call: Call) -> Reply:
     name, uuid = call.query.last("name"), call.query.last("uuid") or call.query.last("in_tree")
     if uuid is not None and not is_id(uuid):
         raise Invalid(f"Invalid query string parameters: '{uuid}' is not a 'uuid'")
-    wanted = _resources(call.query.last("resources"))
+    wanted = Query({key: values for key, values in call.query.items() if key in ("required", "member_of")})
+    text = call.query.last("resources")
+    amounts = candidates.amounts(text) if text else {}
+    group = candidates.parse(Query({**wanted, "resources": ["VCPU:1"]}), call.version).groups[""]
     found = [row for row in hosts.list_hosts(tx)
-             if (name is None or row["name"] == name) and (uuid is None or row["id"] == uuid) and _has(row, wanted)]
+             if (name is None or row["name"] == name) and (uuid is None or row["id"] == uuid) and _has(row, amounts)
+             and candidates.fits(group, row, _traits(row))]
     return Reply({"resource_providers": [_provider(call, row) for row in found]})
-
-
-def _resources(text: str | None) -> dict[str, int]:
-    if not text:
-        return {}
-    try:
-        pairs = [part.split(":") for part in text.split(",")]
-        return {name: int(amount) for name, amount in pairs}
-    except ValueError:
-        raise Invalid(f"Badly formed resources parameter. Expected resources query string parameter in form: "
-                      f"?resources=VCPU:2,MEMORY_MB:1024. Got: {text}.") from None
 
 
 def _has(row: Row, wanted: dict[str, int]) -> bool:
     inventories, used = _inventories(row), _usages(row)
-    room = {name: inventory["total"] * inventory["allocation_ratio"] for name, inventory in inventories.items()}
-    return all(name in room and used[name] + amount <= room[name] for name, amount in wanted.items())
+    return all(name in inventories and used[name] + amount <= _capacity(inventories[name])
+               and amount <= inventories[name]["max_unit"] for name, amount in wanted.items())
+
+
+def _capacity(inventory: Mapping[str, Any]) -> int:
+    return int((inventory["total"] - inventory["reserved"]) * inventory["allocation_ratio"])
+
+
+def _traits(row: Row) -> list[str]:
+    """What upstream's Compute tells of a host, as far as it is so of every one of ours."""
+    return [NODE, DISABLED] if row["disabled"] else [NODE]
+
+
+def list_candidates(tx: Tx, call: Call) -> Reply:
+    """GET /allocation_candidates."""
+    request = candidates.parse(call.query, call.version)
+    wanted = candidates.total(request)
+    found = [] if request.isolate else [
+        row for row in hosts.list_hosts(tx) if _has(row, wanted)
+        and all(candidates.fits(group, row, _traits(row)) for group in request.groups.values())]
+    found = found[:request.limit]
+    return Reply({"allocation_requests": [_request(call, row["id"], wanted, list(request.groups)) for row in found],
+                  "provider_summaries": {row["id"]: _summary(call, row, wanted) for row in found}})
+
+
+def _request(call: Call, id: str, wanted: dict[str, int], groups: list[str]) -> dict[str, Any]:
+    if call.version < (1, 12):
+        return {"allocations": [{"resource_provider": {"uuid": id}, "resources": wanted}]}
+    made: dict[str, Any] = {"allocations": {id: {"resources": wanted}}}
+    return {**made, "mappings": {name: [id] for name in groups}} if call.version >= (1, 34) else made
+
+
+def _summary(call: Call, row: Row, wanted: dict[str, int]) -> dict[str, Any]:
+    inventories, used = _inventories(row), _usages(row)
+    shown: dict[str, Any] = {"resources": {
+        name: {"capacity": _capacity(inventory), "used": used[name]} for name, inventory in inventories.items()
+        if call.version >= (1, 27) or name in wanted}}
+    if call.version >= (1, 17):
+        shown["traits"] = _traits(row)
+    if call.version >= (1, 29):
+        shown.update(root_provider_uuid=row["id"], parent_provider_uuid=None)
+    return shown
+
+
+# -- allocations: what servers take
+
+def _amounts(one: placing.Taken) -> dict[str, int]:
+    found = {VCPU: one.vcpus, MEMORY: one.memory_mib, DISK: one.disk_gib}
+    return {name: amount for name, amount in found.items() if amount}
+
+
+def provider_allocations(tx: Tx, call: Call) -> Reply:
+    """GET /resource_providers/{uuid}/allocations: by consumer."""
+    row = _find(tx, call)
+    found: dict[str, Any] = {}
+    for one in placing.taken_on(tx, row["id"]):
+        found[one.server_id] = {"resources": _amounts(one)}
+        if call.version >= (1, 28):
+            found[one.server_id]["consumer_generation"] = 1
+    return Reply({"allocations": found, "resource_provider_generation": row["generation"]})
+
+
+def show_allocations(tx: Tx, call: Call) -> Reply:
+    """GET /allocations/{consumer}: a server's; nothing of what isn't there."""
+    consumer = call.params["consumer"]
+    if not is_id(consumer):
+        raise Invalid(f"Malformed consumer_uuid: {consumer}")
+    one = placing.taken_by(tx, consumer)
+    if one is None:
+        return Reply({"allocations": {}})
+    generation = next(row["generation"] for row in hosts.list_hosts(tx) if row["id"] == one.host_id)
+    shown: dict[str, Any] = {"allocations": {one.host_id: {"resources": _amounts(one), "generation": generation}}}
+    if call.version >= (1, 12):
+        shown.update(project_id=one.project_id, user_id=one.user_id)
+    if call.version >= (1, 28):
+        shown["consumer_generation"] = 1
+    if call.version >= (1, 38):
+        shown["consumer_type"] = "INSTANCE"
+    return Reply(shown)
 
 
 def show_provider(tx: Tx, call: Call) -> Reply:
@@ -135,12 +203,41 @@ def list_classes(tx: Tx, call: Call) -> Reply:
     """GET /resource_classes."""
     base = f"{call.service.prefix}/resource_classes"
     return Reply({"resource_classes": [{"name": name, "links": [{"rel": "self", "href": f"{base}/{name}"}]}
-                                       for name in CLASSES]})
+                                       for name in STANDARD_CLASSES]})
+
+
+def show_class(tx: Tx, call: Call) -> Reply:
+    """GET /resource_classes/{name}."""
+    name = call.params["name"]
+    if name not in STANDARD_CLASSES:
+        raise NotFound(f"No such resource class {name}")
+    return Reply({"name": name, "links": [{"rel": "self", "href": f"{call.service.prefix}/resource_classes/{name}"}]})
 
 
 def list_traits(tx: Tx, call: Call) -> Reply:
-    """GET /traits: no host has any."""
-    return Reply({"traits": []})
+    """GET /traits?name=in:A,B or startswith:A, ?associated=true."""
+    if unknown := set(call.query) - {"name", "associated"}:
+        raise Invalid(f"Invalid query string parameters: {', '.join(sorted(unknown))}")
+    way, colon, value = (call.query.last("name") or "startswith:").partition(":")
+    if not colon or way not in ("in", "startswith"):
+        raise Invalid('Badly formatted name parameter. Expected name query string parameter in form: '
+                      f'?name=[in|startswith]:[name1,name2|prefix]. Got: "{call.query.last("name")}"')
+    used = (call.query.last("associated") or "").lower()
+    if used not in ("", "true", "false"):
+        raise Invalid('The query parameter "associated" only accepts "true" or "false"')
+    associated = {trait for row in hosts.list_hosts(tx) for trait in _traits(row)} if used else set[str]()
+    return Reply({"traits": [
+        name for name in (NODE, DISABLED)
+        if (name in value.split(",") if way == "in" else name.startswith(value))
+        and (not used or (name in associated) == (used == "true"))]})
+
+
+def show_trait(tx: Tx, call: Call) -> Reply:
+    """GET /traits/{name}: whether there is such a trait."""
+    name = call.params["name"]
+    if name not in (NODE, DISABLED):
+        raise NotFound(f"No such trait: {name}.")
+    return Reply(status=204)
 
 
 def show_usages(tx: Tx, call: Call) -> Reply:
@@ -166,10 +263,16 @@ ROUTES = [
     Route("GET", f"{_P}/{{uuid}}/inventories/{{name}}", show_inventory,
           "placement:resource_providers:inventories:show"),
     Route("GET", f"{_P}/{{uuid}}/usages", _of_provider("usages", _usages), "placement:resource_providers:usages"),
-    Route("GET", f"{_P}/{{uuid}}/traits", _of_provider("traits", lambda row: []), "placement:traits:list", min=(1, 6)),
+    Route("GET", f"{_P}/{{uuid}}/traits", _of_provider("traits", _traits), "placement:resource_providers:traits:list",
+          min=(1, 6)),
     Route("GET", f"{_P}/{{uuid}}/aggregates", _of_provider("aggregates", lambda row: []),
-          "placement:resource_providers:show", min=(1, 1)),
+          "placement:resource_providers:aggregates:list", min=(1, 1)),
+    Route("GET", f"{_P}/{{uuid}}/allocations", provider_allocations, "placement:resource_providers:allocations:list"),
+    Route("GET", "/allocations/{consumer}", show_allocations, "placement:allocations:list"),
+    Route("GET", "/allocation_candidates", list_candidates, "placement:allocation_candidates:list", min=(1, 10)),
     Route("GET", "/resource_classes", list_classes, "placement:resource_classes:list", min=(1, 2)),
+    Route("GET", "/resource_classes/{name}", show_class, "placement:resource_classes:show", min=(1, 2)),
+    Route("GET", "/traits/{name}", show_trait, "placement:traits:show", min=(1, 6)),
     Route("GET", "/traits", list_traits, "placement:traits:list", min=(1, 6)),
     Route("GET", "/usages", show_usages, "placement:usages", min=(1, 9)),
 ]
