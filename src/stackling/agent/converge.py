@@ -275,6 +275,10 @@ class Converger:
                     await run(hypervisor.attach, desired, nic)
                 case p.Unplug(port_id):
                     await run(hypervisor.detach, server_id, port_id)
+                case p.PlugVolume(volume):
+                    await run(hypervisor.attach_volume, desired, volume)
+                case p.UnplugVolume(attachment_id):
+                    await run(hypervisor.detach_volume, server_id, attachment_id)
                 case p.Forget():
                     await run(hypervisor.undefine, server_id)
                 case p.Wipe():
@@ -358,6 +362,7 @@ _WORDS: dict[type, str] = {
     p.FetchDisks: "copying disks",
     p.MakeDisks: "making disks", p.Define: "defining", p.Start: "starting", p.SwitchOff: "switching off",
     p.Suspend: "saving memory", p.Plug: "attaching an interface", p.Unplug: "detaching an interface",
+    p.PlugVolume: "attaching a volume", p.UnplugVolume: "detaching a volume",
     p.MakeRescue: "making the rescue disk",
     p.ResizeDisks: "resizing disks", p.Export: "copying the root disk", p.HandOver: "saving the image",
     p.Forget: "removing", p.Wipe: "deleting disks", p.AskShutdown: "shutting down",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from stackling.ports.document import LiveMove, MoveReport, MoveState, Nic, Power, ServerDesired
+from stackling.ports.document import LiveMove, MoveReport, MoveState, Nic, Power, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import Guest, Migration
 
 PRESS_AGAIN = 10.0          # seconds between two requests to a guest to shut down
@@ -136,6 +136,20 @@ class Unplug:
 
 
 @dataclass(frozen=True, slots=True)
+class PlugVolume:
+    """Attach a volume."""
+
+    volume: VolumeDisk
+
+
+@dataclass(frozen=True, slots=True)
+class UnplugVolume:
+    """Detach a volume."""
+
+    attachment_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """Switch off and drop the definition."""
 
@@ -220,7 +234,8 @@ class Refuse:
 
 
 Step = (MakeDisks | FetchDisks | Define | Start | AskShutdown | Wait | SwitchOff | Pause | Unpause | Suspend | Plug
-        | Unplug | Forget | Wipe | ResizeDisks | ForgetKept | MakeRescue | DropRescue | Export | HandOver | Expect
+        | Unplug | PlugVolume | UnplugVolume
+        | Forget | Wipe | ResizeDisks | ForgetKept | MakeRescue | DropRescue | Export | HandOver | Expect
         | Migrate | AbortMigration | HurryMigration | Hold | Note | Refuse)
 OFF = (None, Power.STOPPED, Power.CRASHED, Power.ABSENT)
 
@@ -271,7 +286,7 @@ def plan(desired: ServerDesired, seen: Observed, done: Done, boot_id: str,
     if steps:
         return steps
     steps = _defined(desired, seen, done) if wanted is None else _power(desired, seen, done, wanted, asked)
-    steps = steps or _nics(desired, seen)
+    steps = steps or _nics(desired, seen) or _volumes(desired, seen)
     if steps:
         return steps
     if desired.snapshot is not None and done.snapshot != desired.snapshot:
@@ -467,3 +482,13 @@ def _nics(desired: ServerDesired, seen: Observed) -> tuple[Step, ...]:
     wanted = {nic.port_id for nic in desired.nics}
     unplug = tuple(Unplug(port) for port in guest.nics if port not in wanted)
     return unplug + tuple(Plug(nic) for nic in desired.nics if nic.port_id not in guest.nics)
+
+
+def _volumes(desired: ServerDesired, seen: Observed) -> tuple[Step, ...]:
+    """The same for volumes."""
+    guest = seen.guest
+    if guest is None or guest.power is Power.SUSPENDED:
+        return ()
+    wanted = {volume.id for volume in desired.volumes}
+    unplug = tuple(UnplugVolume(id) for id in guest.volumes if id not in wanted)
+    return unplug + tuple(PlugVolume(volume) for volume in desired.volumes if volume.id not in guest.volumes)

@@ -256,7 +256,7 @@ def _base(tx: Tx, ctx: Context, new: NewServers, flavor: Flavor, image: BootImag
         "observed_power": None, "observed_generation": 0, "observed_converged": 0, "observed_soft_reboots": 0,
         "observed_hard_reboots": 0, "observed_rebuilds": 0, "observed_step": None, "observed_error": None,
         "observed_terminal": 0, "observed_at": None, "started_at": None, "overdue": 0, "forced_error": 0,
-        "fault_code": None, "fault_message": None, "fault_details": None, "fault_at": None,
+        "fault_code": None, "fault_message": None, "fault_details": None, "fault_at": None, "volumes": "[]",
     }
 
 

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.engine import Row
 
-from stackling.compute import departures, live_migration
+from stackling.compute import departures, live_migration, volumes
 from stackling.compute import migrations as known
 from stackling.compute.migrations import Type
 from stackling.compute.model import Shelve
@@ -38,6 +38,7 @@ _COLUMNS = (
     servers.c.id, servers.c.generation, servers.c.deleting, servers.c.name, servers.c.project_id, servers.c.power,
     servers.c.power_generation, servers.c.vcpus, servers.c.memory_mib, servers.c.root_gib, servers.c.ephemeral_gib,
     servers.c.swap_mib, servers.c.image_id, servers.c.image, servers.c.flavor, servers.c.nics, servers.c.config_drive,
+    servers.c.volumes,
     servers.c.document, servers.c.soft_reboots, servers.c.hard_reboots, servers.c.rebuilds,
     servers.c.resizes, servers.c.kept_resize, servers.c.restored_resize, servers.c.snapshot_id,
     servers.c.move, servers.c.held, servers.c.migration_id, servers.c.shelve, servers.c.shelved_image_id,
@@ -149,6 +150,7 @@ def desired(row: Row[Any], source: str = "", live: LiveMove | None = None) -> Se
         id=row.id, generation=row.generation, name=row.name, project_id=row.project_id, power=Power(row.power),
         power_generation=row.power_generation, vcpus=row.vcpus, memory_mib=row.memory_mib, root=_root(row),
         ephemeral_gib=row.ephemeral_gib, swap_mib=row.swap_mib, nics=_nics.decode(row.nics),
+        volumes=volumes.disks(row.volumes),
         config_drive=bool(row.config_drive), metadata=_metadata.decode(row.document),
         machine_type=properties.get("hw_machine_type"), hardware=_hardware(properties, row.flavor["extra_specs"]),
         soft_reboots=row.soft_reboots, hard_reboots=row.hard_reboots, rebuilds=row.rebuilds,

@@ -27,13 +27,33 @@ from stackling.compute.quotas import DEFAULT_CLASS, DEFAULTS
 from stackling.compute.quotas import set_limits as _set_limits
 from stackling.compute.reports import accept_report
 from stackling.compute.shelving import OFFLOAD_AFTER
+from stackling.compute.volumes import detach_by_force
+from stackling.compute.volumes import extended as volume_extended
 from stackling.store.transaction import Tx
 
 __all__ = [
-    "OFFLOAD_AFTER", "Moving", "accept_report", "bootstrap", "check_machine", "credential_hash", "documents",
-    "evacuate", "host_back",
-    "host_id", "host_lost", "kinds", "lift_quotas", "machine_of", "move_lease", "names_image", "register_machine",
-    "saves_image", "servers_to_move", "to_give_up",
+    "OFFLOAD_AFTER",
+    "Moving",
+    "accept_report",
+    "bootstrap",
+    "check_machine",
+    "credential_hash",
+    "detach_by_force",
+    "documents",
+    "evacuate",
+    "host_back",
+    "host_id",
+    "host_lost",
+    "kinds",
+    "lift_quotas",
+    "machine_of",
+    "move_lease",
+    "names_image",
+    "register_machine",
+    "saves_image",
+    "servers_to_move",
+    "to_give_up",
+    "volume_extended",
 ]
 
 

@@ -23,7 +23,7 @@ _SHOWN = (
     "updated_at", "launched_at", "terminated_at", "deleted", "flavor_id", "image_id", "key_name", "user_data",
     "config_drive", "access_ip_v4", "access_ip_v6", "disk_config", "availability_zone", "pinned_availability_zone",
     "server_group_id", "locked", "locked_reason", "host_id", "host", "fault_code", "fault_message", "fault_details",
-    "fault_at", "status", "vm_state", "task_state", "power_state", "addresses", "security_groups",
+    "fault_at", "status", "vm_state", "task_state", "power_state", "addresses", "security_groups", "volumes",
 )
 _TEXTS = ("flavor", "image", "metadata", "tags", "scheduler_hints")
 DETAIL = select(*(servers.c[name] for name in _SHOWN),

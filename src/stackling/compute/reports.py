@@ -25,6 +25,7 @@ from stackling.compute import (
     rows,
     servers,
     shelving,
+    volumes,
 )
 from stackling.compute.migrations import Status, Type
 from stackling.compute.model import ServerRow, Shelve
@@ -116,7 +117,7 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
     current = guest.generation >= server["generation"]
     settled = current and guest.converged
     if settled:
-        values.update(overdue=0)
+        values.update(overdue=0, **volumes.settled(tx, server))
         if server["launched_at"] is None and guest.power is not Power.ABSENT:
             values["launched_at"] = tx.now
             tx.event(None, "server", server["id"], "launched", source="agent", project_id=server["project_id"])

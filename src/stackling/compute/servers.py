@@ -93,10 +93,13 @@ def delete_server(tx: Tx, ctx: Context, id: str, action: str = "delete") -> None
 
 def finish_deletion(tx: Tx, server: ServerRow) -> None:
     """Nothing of the guest is left: release what it had; the row becomes history."""
+    from stackling.compute import volumes
+
     if server["snapshot_id"] is not None:
         images.drop_empty(tx, server["snapshot_id"])
     network.release_auto_floating_ips(tx, server["id"])
     network.unplug_server(tx, server["id"])
+    volumes.server_gone(tx, server)
     shares.release_here(tx, server)
     shares.release_elsewhere(tx, server)
     migrations.ended_with_server(tx, server)
@@ -106,7 +109,8 @@ def finish_deletion(tx: Tx, server: ServerRow) -> None:
     tx.event(None, "server", server["id"], "deleted", source="engine", project_id=server["project_id"])
     before = {**server, "task_state": "deleting"}
     changes.apply(tx, before, {"deleted": 1, "deleted_at": tx.now, "terminated_at": tx.now, "observed_power": None,
-                               "deleting": 1, "addresses": "{}", "nics": "[]", "user_data": None, "document": "{}"})
+                               "deleting": 1, "volumes": "[]", "addresses": "{}", "nics": "[]", "user_data": None,
+                               "document": "{}"})
     tx.forget(changes.KIND, server["id"], server["generation"])
 
 

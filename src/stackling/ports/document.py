@@ -63,6 +63,18 @@ class RootDisk(Struct, frozen=True):
     flat: bool = False                      # made whole: it must not need its image later on
 
 
+class VolumeDisk(Struct, frozen=True):
+    """A volume of a server. ``id`` is its attachment's, by which the host knows it."""
+
+    id: str
+    volume_id: str
+    location: str                           # ports.volumes.VolumeStore.location
+    size_gib: int
+    device: str
+    readonly: bool = False
+    shared: bool = False                    # other servers may have it as well
+
+
 class RescueDisk(Struct, frozen=True):
     """A disk made of an image that the guest boots from, with its own disks beside it.
 
@@ -154,6 +166,7 @@ class ServerDesired(Struct, frozen=True):
     ephemeral_gib: int = 0
     swap_mib: int = 0
     nics: tuple[Nic, ...] = ()
+    volumes: tuple[VolumeDisk, ...] = ()
     config_drive: bool = False
     metadata: MetadataDocument = MetadataDocument()
     machine_type: str | None = None         # hw_machine_type

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from stackling.ports.document import Inventory, Nic, Power, ServerDesired
+from stackling.ports.document import Inventory, Nic, Power, ServerDesired, VolumeDisk
 
 
 def instance_name(server_id: str) -> str:
@@ -28,6 +28,7 @@ class Guest:
     nics: tuple[str, ...] = ()          # port ids plugged in
     ours: bool = True                   # carries our mark
     incoming: bool = False              # it is coming from another machine, and doesn't run here yet
+    volumes: tuple[str, ...] = ()       # ids of attachments plugged in
 
     @property
     def on(self) -> bool:
@@ -136,6 +137,14 @@ class Hypervisor(Protocol):
         ...
 
     def detach(self, server_id: str, port_id: str) -> None:
+        """Unplug; ``HypervisorError`` when the guest hasn't let go of it yet (nothing when it isn't there)."""
+        ...
+
+    def attach_volume(self, server: ServerDesired, volume: VolumeDisk) -> None:
+        """Plug in a volume, in the running guest and in the definition (nothing when it is there)."""
+        ...
+
+    def detach_volume(self, server_id: str, attachment_id: str) -> None:
         """Unplug; ``HypervisorError`` when the guest hasn't let go of it yet (nothing when it isn't there)."""
         ...
 

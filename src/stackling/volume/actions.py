@@ -34,11 +34,21 @@ def extend(tx: Tx, ctx: Context, volume: VolumeRow, size_gib: int, *, attached: 
     type = types.names(tx, [volume["type_id"]]).get(volume["type_id"]) if volume["type_id"] else None
     quotas.claim(tx, volume["project_id"], {"gigabytes": size_gib - volume["size_gib"]}, type.name if type else None,
                  volume_gib=size_gib)
-    room = services.backend(tx, volume["backend"])["free_gib"]
+    backend = services.backend(tx, volume["backend"])
+    if attached and not backend["live"]:
+        raise Invalid(f"Invalid volume: Volume {volume['id']} can't be extended while a guest uses it, since its "
+                      "backend is a directory; detach it first.")
+    room = backend["free_gib"]
     if room < size_gib - volume["size_gib"]:
         raise Invalid(f"Invalid input received: the backend has {room:.0f} GiB left.")
     tx.event(ctx, changes.VOLUME, volume["id"], "extend", f"to {size_gib} GiB", project_id=volume["project_id"])
     changes.volume(tx, volume, {"size_gib": size_gib}, desired=True)
+    if attached:
+        from stackling.compute import facade as compute
+
+        for one in attachments.of(tx, volume):
+            if one["by_compute"]:
+                compute.volume_extended(tx, ctx, one["server_id"], one["id"], size_gib)
 
 
 def upload(tx: Tx, ctx: Context, volume: VolumeRow, image_id: str, name: str, *, disk_format: str,
@@ -219,11 +229,10 @@ def _chosen(tx: Tx, volume: VolumeRow, id: str | None) -> str | None:
 
 
 def detach(tx: Tx, ctx: Context, volume: VolumeRow, id: str | None) -> None:
-    """Say that it isn't used any more. Raises ``Conflict`` where compute uses it."""
+    """Say that it isn't used any more (nothing where it isn't). Raises ``Conflict`` where compute uses it."""
     chosen = _chosen(tx, volume, id)
     if chosen is None:
-        raise Invalid(f"Invalid volume: Unable to detach volume. Volume status must be 'in-use' and attach_status must "
-                      f"be 'attached' to detach (it is {volume['status']}).")
+        return
     for one in attachments.of(tx, volume):
         if one["id"] == chosen:
             attachments.check_not_computes(ctx, one)
@@ -231,13 +240,16 @@ def detach(tx: Tx, ctx: Context, volume: VolumeRow, id: str | None) -> None:
 
 
 def force_detach(tx: Tx, ctx: Context, volume: VolumeRow, id: str | None) -> None:
-    """The same for administrators, whatever the state. Raises ``Conflict`` where compute uses it."""
+    """The same for administrators, whatever the state; a guest's disk is taken from it by its host."""
     chosen = _chosen(tx, volume, id)
     if volume["forced_status"] is not None:
         volume = changes.volume(tx, volume, {"forced_status": None})
     if chosen is None:
         return
-    for one in attachments.of(tx, volume):
-        if one["id"] == chosen:
-            attachments.check_not_computes(ctx, one)
-    attachments.remove(tx, chosen)
+    found = next(one for one in attachments.of(tx, volume) if one["id"] == chosen)
+    if not found["by_compute"]:
+        attachments.remove(tx, chosen)
+        return
+    from stackling.compute import facade as compute
+
+    compute.detach_by_force(tx, found["server_id"], chosen)

@@ -62,7 +62,8 @@ def create_backup(tx: Tx, ctx: Context, id: str, volume: VolumeRow, *, name: str
         "project_id": ctx.project_id, "user_id": ctx.user_id, "name": name, "description": description,
         "size_gib": volume["size_gib"], "metadata": dict(metadata or {}),
         "availability_zone": availability_zone or volume["availability_zone"], "container": container or CONTAINER,
-        "source": {"volume_id": volume["id"], "snapshot_id": snapshot["id"], "own": own},
+        "source": {"volume_id": volume["id"], "snapshot_id": snapshot["id"], "own": own,
+                   "metadata": dict(volume["metadata"])},
         "backend": volume["backend"], "data_timestamp": snapshot["created_at"], "restore": None, "restore_done": 0,
         "record": None, "deleting": 0, "generation": 1, "observed_generation": 0, "object_count": 0, "failed": 0,
         "last_error": None, "forced_status": None, "created_at": tx.now, "updated_at": None}
@@ -112,6 +113,11 @@ def _parent(tx: Tx, volume: VolumeRow) -> BackupRow:
     return whole[-1]
 
 
+def data_of(backup: BackupRow) -> str:
+    """The name of its data: an imported one's is another backup's."""
+    return str(backup["source"].get("data") or backup["id"])
+
+
 def dependents(tx: Tx, ids: Sequence[str]) -> set[str]:
     """Which of these have incremental backups after them."""
     if not ids:
@@ -144,9 +150,9 @@ def restore(tx: Tx, ctx: Context, backup: BackupRow, volume_id: str | None, name
             id=new_id(), size_gib=backup["size_gib"], name=name or f"restore_backup_{backup['id']}",
             description="auto-created_from_restore_from_backup"))
         changes.backup(tx, backup, {"restore": {"number": number, "volume_id": made["id"]}})
-        fresh = rows.volume(tx, made["id"])
-        assert fresh is not None
-        return changes.volume(tx, fresh, next_task(fresh, Task.RESTORE, backup_id=backup["id"], restore=number))
+        fresh = volumes.update_volume(tx, made, {"metadata": backup["source"].get("metadata", {})})
+        return changes.volume(tx, fresh, next_task(fresh, Task.RESTORE, backup_id=backup["id"], restore=number,
+                                                   data=data_of(backup)))
     volume = volumes.get_volume(tx, ctx, volume_id)
     if volume["status"] != "available":
         raise Invalid("Invalid volume: Volume to be restored to must be available")
@@ -154,8 +160,8 @@ def restore(tx: Tx, ctx: Context, backup: BackupRow, volume_id: str | None, name
         raise Invalid(f"Invalid volume: volume size {volume['size_gib']} is too small to restore backup of size "
                       f"{backup['size_gib']}.")
     changes.backup(tx, backup, {"restore": {"number": number, "volume_id": volume_id}})
-    return changes.volume(tx, volume, next_task(volume, Task.RESTORE, backup_id=backup["id"], restore=number),
-                          desired=True)
+    return changes.volume(tx, volume, next_task(volume, Task.RESTORE, backup_id=backup["id"], restore=number,
+                                                data=data_of(backup)), desired=True)
 
 
 def restored(tx: Tx, backup_id: str, number: int) -> None:
@@ -187,7 +193,7 @@ class BackupKind:
         return None if row is None else int(row["generation"])
 
     def observe(self, desired: DesiredVolume) -> int | None:
-        path = self._store().find(desired.row["id"])
+        path = self._store().find(data_of(desired.row))
         return path.stat().st_size if path is not None else None
 
     def plan(self, desired: DesiredVolume, observed: int | None) -> Sequence[Step]:
@@ -201,7 +207,7 @@ class BackupKind:
     def apply(self, fence: Fence, desired: DesiredVolume, step: Step) -> None:
         row, store = desired.row, self._store()
         if isinstance(step, Delete):
-            store.delete(row["id"])
+            store.delete(data_of(row))
             return
         if isinstance(step, Lost):
             raise Terminal("the backup's data is missing")
@@ -270,9 +276,10 @@ def import_backup(tx: Tx, ctx: Context, facts: Mapping[str, Any]) -> BackupRow:
     """Know of a backup whose data is there. Raises ``Invalid`` where it is known already."""
     if rows.get(tx, volume_backups, facts["id"]) is not None:
         raise Invalid(f"Invalid backup: Backup {facts['id']} already exists.")
+    facts, data = {key: value for key, value in facts.items() if key != "data"}, facts["data"]
     row: dict[str, Any] = {
         **facts, "snapshot_id": None, "parent_id": None, "project_id": ctx.project_id, "user_id": ctx.user_id,
-        "source": {}, "backend": None, "restore": None, "restore_done": 0, "record": dict(facts), "deleting": 0,
+        "source": {"data": data}, "backend": None, "restore": None, "restore_done": 0, "record": None, "deleting": 0,
         "generation": 1, "observed_generation": 0, "object_count": 1, "failed": 0, "last_error": None,
         "forced_status": None, "created_at": tx.now, "updated_at": None}
     row["status"] = rules.backup_status(row)

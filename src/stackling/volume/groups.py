@@ -44,12 +44,6 @@ def get_type(tx: Tx, ctx: Context, ref: str) -> AnyRow:
     return mapping(row)
 
 
-def list_types(tx: Tx, ctx: Context) -> list[AnyRow]:
-    """All that *ctx* may see."""
-    found = tx.all(select(volume_group_types).order_by(volume_group_types.c.created_at.desc()))
-    return [mapping(row) for row in found if row.is_public or ctx.is_admin]
-
-
 def create_type(tx: Tx, name: str, description: str | None, is_public: bool, specs: Mapping[str, str]) -> AnyRow:
     """Raises ``Conflict`` for a name that is taken."""
     tx.guard("volume.group_types")

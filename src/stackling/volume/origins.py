@@ -96,4 +96,4 @@ def _backup(tx: Tx, ctx: Context, id: str) -> Chosen:
         raise NotFound(f"Backup {id} could not be found.", type="BackupNotFound")
     if row["status"] not in ("available", "restoring"):
         raise Invalid(f"Invalid backup: Backup status must be available or restoring (it is {row['status']}).")
-    return Chosen({"kind": "backup", "id": id}, "backup", row["size_gib"])
+    return Chosen({"kind": "backup", "id": row["source"].get("data") or id}, "backup", row["size_gib"])

@@ -43,7 +43,7 @@ def perform(backends: Backends, desired: DesiredVolume, task: Task) -> None:
                 with store.read(row["id"], facts["disk_format"]) as path:
                     desired.results["uploaded"] = upload(backends.images, facts, desired.upload, path)
         case Task.RESTORE:
-            store.replace(row["id"], row["size_gib"], FromFile(*backup_file(backends, facts["backup_id"])))
+            store.replace(row["id"], row["size_gib"], FromFile(*backup_file(backends, facts["data"])))
         case Task.REIMAGE:
             location = str(facts["location"])
             store.replace(row["id"], row["size_gib"], FromImage(location, facts["format"],

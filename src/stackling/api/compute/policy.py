@@ -78,7 +78,8 @@ _OTHERS = {
     "os-shelve:shelve_offload": _M, "os-simple-tenant-usage:show": _R, "os-simple-tenant-usage:list": _A,
     "os-suspend-server:resume": _M, "os-suspend-server:suspend": _M, "os-tenant-networks:list": _R,
     "os-tenant-networks:show": _R, "os-volumes-attachments:index": _R, "os-volumes-attachments:create": _M,
-    "os-volumes-attachments:show": _R, "os-volumes-attachments:update": _M, "os-volumes-attachments:delete": _M,
+    "os-volumes-attachments:show": _R, "os-volumes-attachments:update": _M, "os-volumes-attachments:swap": _SERVICE,
+    "os-volumes-attachments:delete": _M,
     "flavors": _ANY, "images": _ANY, "images:change": _M,
 }
 RULES: dict[str, str] = {

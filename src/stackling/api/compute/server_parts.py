@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from stackling.api.call import Call, Reply
 from stackling.api.compute import security_groups
 from stackling.api.compute.parts import (
-    BOOLEAN,
     COUNT,
     IP,
     METADATA,
@@ -22,7 +21,6 @@ from stackling.api.compute.parts import (
     query,
     route,
     single_query,
-    strict_from,
 )
 from stackling.api.schema import Schemas, always
 from stackling.compute import addresses, hosts, rows, servers, timeline
@@ -286,24 +284,6 @@ def show_action(tx: Tx, call: Call) -> Reply:
 
 # -- shown empty, or not offered
 
-def list_volume_attachments(tx: Tx, call: Call) -> Reply:
-    """GET …/os-volume_attachments: no server has volumes yet."""
-    _server(tx, call)
-    return Reply({"volumeAttachments": []})
-
-
-def no_volumes(tx: Tx, call: Call) -> Reply:
-    """The other calls on volume attachments."""
-    _server(tx, call)
-    raise NotFound(f"volume_id not found: {call.params.get('volume')}")
-
-
-def attach_volume(tx: Tx, call: Call) -> Reply:
-    """POST …/os-volume_attachments."""
-    _server(tx, call)
-    raise NotFound(f"Volume {call.body['volumeAttachment']['volumeId']} could not be found.")
-
-
 def show_password(tx: Tx, call: Call) -> Reply:
     """GET …/os-server-password: what the guest has posted; none does."""
     _server(tx, call)
@@ -346,10 +326,8 @@ def topology(tx: Tx, call: Call) -> Reply:
 
 _INTERFACE = {"net_id": UUID, "port_id": UUID, "fixed_ips": array(obj({"ip_address": IP}, "ip_address"), minItems=1,
                                                                    maxItems=1)}
-_DEVICE = {"type": ["string", "null"], "pattern": "(^/dev/x{0,1}[a-z]{0,1}d{0,1})([a-z]+)[0-9]*$"}
 _PAGE = {"limit": COUNT, "marker": TEXT, "changes-since": _DATE}
 _S = "/servers/{id}"
-_NO_VOLUMES = {"limit": COUNT, "offset": COUNT}
 
 
 ROUTES = [
@@ -380,15 +358,6 @@ ROUTES = [
     route("GET", f"{_S}/os-instance-actions", list_actions, "os-instance-actions:list", query=Schemas({
         (2, 0): query({}), (2, 58): single_query(_PAGE), (2, 66): single_query({**_PAGE, "changes-before": _DATE})})),
     route("GET", f"{_S}/os-instance-actions/{{request}}", show_action, "os-instance-actions:show"),
-    route("GET", f"{_S}/os-volume_attachments", list_volume_attachments, "os-volumes-attachments:index",
-          query=strict_from((2, 75), _NO_VOLUMES)),
-    route("POST", f"{_S}/os-volume_attachments", attach_volume, "os-volumes-attachments:create", body=Schemas({
-        (2, 0): only("volumeAttachment", obj({"volumeId": UUID, "device": _DEVICE}, "volumeId")),
-        (2, 49): only("volumeAttachment", obj({"volumeId": UUID, "device": _DEVICE, "tag": TAG}, "volumeId")),
-        (2, 79): only("volumeAttachment", obj({"volumeId": UUID, "device": _DEVICE, "tag": TAG,
-                                               "delete_on_termination": BOOLEAN}, "volumeId"))})),
-    route("GET", f"{_S}/os-volume_attachments/{{volume}}", no_volumes, "os-volumes-attachments:show"),
-    route("DELETE", f"{_S}/os-volume_attachments/{{volume}}", no_volumes, "os-volumes-attachments:delete"),
     route("GET", f"{_S}/os-server-password", show_password, "os-server-password:show"),
     route("DELETE", f"{_S}/os-server-password", clear_password, "os-server-password:clear"),
     route("GET", f"{_S}/diagnostics", diagnostics, "os-server-diagnostics"),

@@ -21,6 +21,7 @@ from stackling.api.compute import (
     server_parts,
     servers,
     usage,
+    volume_attachments,
 )
 from stackling.api.compute.errors import error_body
 from stackling.api.compute.policy import RULES
@@ -28,7 +29,8 @@ from stackling.api.policy import Policy
 from stackling.api.route import Microversions, Service
 
 RESOURCES = (others, servers, server_actions, server_parts, consoles, flavors, keypairs, quotas, hosts, aggregates,
-             usage, proxies, security_groups, networks, images, migrations)
+             usage, proxies, security_groups, networks, images, migrations,
+             volume_attachments)
 
 
 def service(overrides: Mapping[str, str] | None = None) -> Service:

@@ -102,7 +102,7 @@ class ServerView:
             "OS-EXT-STS:task_state": row.task_state,
             "OS-EXT-STS:vm_state": row.vm_state,
             "OS-EXT-STS:power_state": row.power_state,
-            "os-extended-volumes:volumes_attached": [],
+            "os-extended-volumes:volumes_attached": self._volumes(row),
         }
         if row.security_groups != "[]":
             shown["security_groups"] = _raw(row.security_groups)
@@ -148,6 +148,14 @@ class ServerView:
             shown["OS-EXT-SRV-ATTR:reservation_id"] = row.reservation_id
             shown["OS-EXT-SRV-ATTR:root_device_name"] = "/dev/vda"
             shown["OS-EXT-SRV-ATTR:user_data"] = row.user_data
+
+    def _volumes(self, row: Any) -> list[Json]:
+        if row.volumes == "[]":
+            return []
+        found = [one for one in msgspec.json.decode(row.volumes) if not one.get("detaching")]
+        more = self._version >= 3
+        return [{"id": one["disk"]["volume_id"], **(
+            {"delete_on_termination": one.get("delete_on_termination", False)} if more else {})} for one in found]
 
     def _add_versioned(self, shown: Json, row: Any, version: int) -> None:
         shown["locked"] = bool(row.locked)

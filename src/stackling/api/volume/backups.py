@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 _SORT_KEYS = {"id": "id", "name": "name", "created_at": "created_at", "updated_at": "updated_at", "status": "status",
               "volume_id": "volume_id", "size": "size_gib", "display_name": "name", "container": "container"}
-SERVICE = "stackling.drivers.local.backups"
+SERVICE = "cinder.backup.drivers.posix.PosixBackupDriver"
+"""Cinder's name of the driver that keeps backups in a directory, which clients know."""
 
 
 def _find(tx: Tx, call: Call, rule: str) -> BackupRow:
@@ -155,7 +156,8 @@ def export_record(tx: Tx, call: Call) -> Reply:
     row = _find(tx, call, "backup:backup-export")
     if row["status"] != "available":
         raise Invalid(f"Invalid backup: Backup status must be available and not {row['status']}.")
-    text = base64.b64encode(msgspec.json.encode({key: row[key] for key in _RECORD})).decode()
+    facts = {**{key: row[key] for key in _RECORD}, "data": backups.data_of(row)}
+    text = base64.b64encode(msgspec.json.encode(facts)).decode()
     return Reply({"backup-record": {"backup_service": SERVICE, "backup_url": text}})
 
 
@@ -167,7 +169,7 @@ def import_record(tx: Tx, call: Call) -> Reply:
         raise Invalid(f"Invalid backup service {body['backup_service']}; this one is {SERVICE}.")
     try:
         record = msgspec.json.decode(base64.b64decode(body["backup_url"], validate=True), type=dict[str, Any])
-        facts = {key: record[key] for key in _RECORD}
+        facts = {key: record[key] for key in (*_RECORD, "data")}
     except (binascii.Error, msgspec.MsgspecError, KeyError, ValueError):
         raise Invalid("Invalid input received: Can't parse backup record.") from None
     row = backups.import_backup(tx, call.ctx, facts)

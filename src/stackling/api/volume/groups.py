@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call, Reply
@@ -25,6 +26,7 @@ from stackling.api.volume.parts import (
     only,
     paged,
     route,
+    truth,
     value_of,
 )
 from stackling.core.errors import Invalid, NotFound
@@ -53,7 +55,13 @@ def _type(call: Call, row: AnyRow) -> Json:
 
 def list_types(tx: Tx, call: Call) -> Reply:
     """GET /group_types."""
-    return Reply({"group_types": [_type(call, row) for row in groups.list_types(tx, call.ctx)]})
+    keys = {"id": "id", "name": "name", "created_at": "created_at"}
+    asked = replace(listing(call, keys, [], everybodys=False), project_id=None)
+    if not call.ctx.is_admin:
+        asked = replace(asked, conditions=(Condition("is_public", "eq", True),))
+    elif (text := call.query.last("is_public")) is not None and text.lower() != "none":
+        asked = replace(asked, conditions=(Condition("is_public", "eq", truth("is_public", text)),))
+    return Reply({"group_types": [_type(call, row) for row in lists.page(tx, facade.GROUP_TYPES, asked)]})
 
 
 def show_type(tx: Tx, call: Call) -> Reply:
@@ -182,8 +190,7 @@ def perform_any(tx: Tx, call: Call) -> Reply:
         description=value_of(body, "description", (str, type(None)), None),
         group_snapshot_id=value_of(body, "group_snapshot_id", (str, type(None)), None),
         source_group_id=value_of(body, "source_group_id", (str, type(None)), None))
-    shown = {**_summary(row), "group_snapshot_id": row["group_snapshot_id"], "source_group_id": row["source_group_id"]}
-    return Reply({"group": shown}, 202)
+    return Reply({"group": _summary(row)}, 202)
 
 
 def _list(tx: Tx, call: Call, *, detail: bool) -> Reply:

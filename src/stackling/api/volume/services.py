@@ -53,7 +53,10 @@ def change_service(tx: Tx, call: Call) -> Reply:
     """PUT /os-services/{action}."""
     action, body = call.params["action"], call.body
     if action in ("freeze", "thaw"):
-        services.set_frozen(tx, value_of(body, "host", str), action == "freeze")
+        try:
+            services.set_frozen(tx, value_of(body, "host", str), action == "freeze")
+        except NotFound as error:
+            raise Invalid(error.message) from None
         return Reply(status=202)
     if action == "failover_host" or (action == "failover" and call.version >= (3, 26)):
         services.backend(tx, value_of(body, "host", str))

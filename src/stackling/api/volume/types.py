@@ -119,7 +119,12 @@ def create(tx: Tx, call: Call) -> Reply:
         raise Invalid("Volume type name can not be empty.")
     public = boolean("is_public", body.get("os-volume-type-access:is_public", True))
     made = types.create_type(tx, name, body.get("description"), public, body.get("extra_specs") or {}, new_id())
-    return Reply({"volume_type": shown(call, made)})
+    return Reply({"volume_type": _without_qos(shown(call, made))})
+
+
+def _without_qos(found: Json) -> Json:
+    """Cinder shows a type's QoS specs only where it is asked for."""
+    return {key: value for key, value in found.items() if key != "qos_specs_id"}
 
 
 def update(tx: Tx, call: Call) -> Reply:
@@ -136,7 +141,7 @@ def update(tx: Tx, call: Call) -> Reply:
         values["is_public"] = boolean("is_public", body["is_public"])
     if not values:
         raise Invalid("Specify volume type name, description, is_public or a combination thereof.")
-    return Reply({"volume_type": shown(call, types.update_type(tx, type, values))})
+    return Reply({"volume_type": _without_qos(shown(call, types.update_type(tx, type, values), brief=True))})
 
 
 def delete(tx: Tx, call: Call) -> Reply:

@@ -8,10 +8,11 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from stackling.drivers.libvirt.hardware import Hardware, choose
-from stackling.ports.document import Nic, ServerDesired
+from stackling.ports.document import Nic, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import GuestDisks, GuestRefused, RbdDisk, instance_name
 
 NAMESPACE = "https://stackling.dev/xmlns/server/1"
+VOLUME_ALIAS = "ua-"       # before an attachment's id; libvirt asks for it in names that aren't its own
 SPARE_PORTS = 12        # PCI Express ports free for devices that are plugged in while the guest runs
 TAP_DIGITS = 11         # of the port's id, after "tap": an interface's name has at most 15 characters
 _X86_64_V2 = ("ssse3", "sse4.1", "sse4.2", "popcnt")
@@ -75,6 +76,8 @@ def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Pl
         _disks(devices, disks, hardware, platform)
     if server.rescue is not None and server.rescue.stable and disks.rescue is not None:
         _rescue(devices, disks.rescue, hardware, platform)
+    for volume in server.volumes:
+        devices.append(_volume(volume, platform))
     for nic in server.nics:
         devices.append(_interface(nic, server.vcpus, hardware, platform))
     _consoles(devices, server.id, log, hardware, platform)
@@ -86,6 +89,11 @@ def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Pl
 def interface_xml(server: ServerDesired, nic: Nic, platform: Platform) -> str:
     """One interface, for hot-plugging. Raises ``GuestRefused``."""
     return ElementTree.tostring(_interface(nic, server.vcpus, choose(server), platform), encoding="unicode")
+
+
+def volume_xml(volume: VolumeDisk, platform: Platform) -> str:
+    """One volume, for hot-plugging. Raises ``GuestRefused``."""
+    return ElementTree.tostring(_volume(volume, platform), encoding="unicode")
 
 
 # -- parts
@@ -180,6 +188,24 @@ def _disks(devices: Element, disks: GuestDisks, hardware: Hardware, platform: Pl
         letter = "z" if bus in ("virtio", "scsi") else "d"
         SubElement(disk, "target", dev=f"{names[bus]}{letter}", bus=bus)
         SubElement(disk, "readonly")
+
+
+def _volume(volume: VolumeDisk, platform: Platform) -> Element:
+    """A volume's disk: its alias says which attachment it is, its serial number which volume, as Nova does it."""
+    scheme, _, rest = volume.location.partition("://")
+    if scheme != "file":
+        raise GuestRefused(f"This host can't reach the volume at {volume.location}.")
+    path, _, query = rest.partition("?")
+    parent = Element("devices")
+    disk = _disk(parent, Path(path), "disk", query.removeprefix("format="), platform, discard="unmap")
+    SubElement(disk, "target", dev=volume.device.removeprefix("/dev/"), bus="virtio")
+    if volume.readonly:
+        SubElement(disk, "readonly")
+    if volume.shared:
+        SubElement(disk, "shareable")
+    _text(disk, "serial", volume.volume_id)
+    SubElement(disk, "alias", name=f"{VOLUME_ALIAS}{volume.id}")
+    return disk
 
 
 def _disk(devices: Element, where: Path | RbdDisk, device: str, format: str, platform: Platform,

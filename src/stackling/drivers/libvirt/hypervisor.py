@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from stackling.drivers.libvirt.client import WorkerClient
-from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml
-from stackling.ports.document import Inventory, Nic, Power, ServerDesired
+from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml, volume_xml
+from stackling.ports.document import Inventory, Nic, Power, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import ConsoleKind, Guest, GuestDisks, GuestRefused, HypervisorError, Migration
 
 log = logging.getLogger(__name__)
@@ -102,6 +102,13 @@ class LibvirtHypervisor:
     def detach(self, server_id: str, port_id: str) -> None:
         self.client.call("detach", id=server_id, port=port_id)
 
+    def attach_volume(self, server: ServerDesired, volume: VolumeDisk) -> None:
+        self._give_secret()
+        self.client.call("attach_volume", id=server.id, volume=volume.id, xml=volume_xml(volume, self._platform))
+
+    def detach_volume(self, server_id: str, attachment_id: str) -> None:
+        self.client.call("detach_volume", id=server_id, volume=attachment_id)
+
     def undefine(self, server_id: str) -> None:
         self.client.call("undefine", id=server_id)
         if self._consoles:
@@ -183,4 +190,4 @@ class LibvirtHypervisor:
 
 def _guest(found: dict[str, Any]) -> Guest:
     return Guest(found["id"], Power(found["power"]), found["generation"], tuple(found["nics"]), found["ours"],
-                 found["incoming"])
+                 found["incoming"], tuple(found.get("volumes", ())))

@@ -159,7 +159,8 @@ def describe(domain: Any) -> dict[str, Any]:
     return {"id": domain.UUIDString(), "power": power(domain, state, reason), "ours": mark is not None,
             "incoming": state == libvirt.VIR_DOMAIN_PAUSED and not domain.isPersistent(),
             "generation": int(mark.get("generation", "0")) if mark is not None else 0,
-            "era": int(mark.get("era", "1")) if mark is not None else 0, "nics": ports(tree)}
+            "era": int(mark.get("era", "1")) if mark is not None else 0, "nics": ports(tree),
+            "volumes": volumes(tree)}
 
 
 def power(domain: Any, state: int, reason: int) -> str:
@@ -177,6 +178,11 @@ def power(domain: Any, state: int, reason: int) -> str:
 def ports(tree: Any) -> list[str]:
     return [element.get("interfaceid") for element in tree.findall("devices/interface/virtualport/parameters")
             if element.get("interfaceid")]
+
+
+def volumes(tree: Any) -> list[str]:
+    names = [element.get("name") or "" for element in tree.findall("devices/disk/alias")]
+    return [name.removeprefix("ua-") for name in names if name.startswith("ua-")]
 
 
 def inventory(connection: Any) -> dict[str, Any]:
@@ -300,6 +306,45 @@ def interface(domain: Any, port: str, which: int) -> Any:
     return None
 
 
+def attach_volume(connection: Any, id: str, volume: str, xml: str) -> None:
+    domain = connection.lookupByUUIDString(id)
+    flags = 0
+    if volume not in volumes(ElementTree.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))):
+        flags |= CONFIG
+    if domain.isActive() and volume not in volumes(ElementTree.fromstring(domain.XMLDesc())):
+        flags |= LIVE
+    if flags:
+        domain.attachDeviceFlags(xml, flags)
+
+
+def detach_volume(connection: Any, id: str, volume: str) -> None:
+    """The definition keeps it until the guest has let go: a guest that is started anew meanwhile must find it."""
+    domain = connection.lookupByUUIDString(id)
+    if domain.isActive():
+        _detach_volume(domain, volume, 0, LIVE)
+        if disk(domain, volume, 0) is not None:
+            raise Failure("failed", "the guest hasn't let go of the volume yet")
+    _detach_volume(domain, volume, libvirt.VIR_DOMAIN_XML_INACTIVE, CONFIG)
+
+
+def _detach_volume(domain: Any, volume: str, which: int, flags: int) -> None:
+    element = disk(domain, volume, which)
+    if element is not None:
+        try:
+            domain.detachDeviceFlags(ElementTree.tostring(element, encoding="unicode"), flags)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in (libvirt.VIR_ERR_DEVICE_MISSING, libvirt.VIR_ERR_OPERATION_FAILED):
+                raise
+
+
+def disk(domain: Any, volume: str, which: int) -> Any:
+    for element in ElementTree.fromstring(domain.XMLDesc(which)).findall("devices/disk"):
+        alias = element.find("alias")
+        if alias is not None and alias.get("name") == f"ua-{volume}":
+            return element
+    return None
+
+
 def undefine(connection: Any, id: str) -> None:
     try:
         domain = connection.lookupByUUIDString(id)
@@ -383,6 +428,7 @@ def hurry_migration(connection: Any, id: str) -> None:
 
 
 CALLS = {call.__name__: call for call in (
+    attach_volume, detach_volume,
     guests, guest, inventory, define, secret, start, shutdown, destroy, pause, unpause, suspend, attach, detach,
     undefine, migrate, migration, abort_migration,
     hurry_migration)}

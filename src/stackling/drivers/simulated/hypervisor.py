@@ -16,7 +16,7 @@ import msgspec
 from stackling.core import clock
 from stackling.core.journal import Journal
 from stackling.drivers.simulated import console
-from stackling.ports.document import Inventory, Nic, Power, ServerDesired
+from stackling.ports.document import Inventory, Nic, Power, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import ConsoleKind, Guest, GuestDisks, GuestRefused, HypervisorError, Migration
 
 DEFAULT = Inventory(vcpus=64, memory_mib=262_144, disk_gib=10_000, hypervisor_type="QEMU", hypervisor_version=7_002_000,
@@ -34,6 +34,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     power: Power
     generation: int
     nics: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
     ours: bool = True
     incoming: bool = False
     log: tuple[str, ...] = ()
@@ -95,7 +96,8 @@ class SimulatedHypervisor:
         if old is not None and (there := (old.era, old.generation)) > (era, server.generation):
             raise HypervisorError(f"the definition in place is newer {there} than {(era, server.generation)}")
         self._put(State(server.id, old.power if old else Power.STOPPED, server.generation,
-                        tuple(nic.port_id for nic in server.nics), log=old.log if old else (), era=era))
+                        tuple(nic.port_id for nic in server.nics), tuple(volume.id for volume in server.volumes),
+                        log=old.log if old else (), era=era))
 
     def start(self, server_id: str) -> None:
         self._may_fail("start")
@@ -148,6 +150,19 @@ class SimulatedHypervisor:
         state = self._state(server_id)
         if port_id in state.nics:
             self._put(msgspec.structs.replace(state, nics=tuple(nic for nic in state.nics if nic != port_id)))
+
+    def attach_volume(self, server: ServerDesired, volume: VolumeDisk) -> None:
+        self._may_fail("attach_volume")
+        state = self._state(server.id)
+        if volume.id not in state.volumes:
+            self._put(msgspec.structs.replace(state, volumes=(*state.volumes, volume.id)))
+
+    def detach_volume(self, server_id: str, attachment_id: str) -> None:
+        self._may_fail("detach_volume")
+        state = self._state(server_id)
+        if attachment_id in state.volumes:
+            left = tuple(id for id in state.volumes if id != attachment_id)
+            self._put(msgspec.structs.replace(state, volumes=left))
 
     def undefine(self, server_id: str) -> None:
         self._may_fail("undefine")
@@ -333,4 +348,4 @@ class SimulatedHypervisor:
 
 
 def _guest(state: State) -> Guest:
-    return Guest(state.id, state.power, state.generation, state.nics, state.ours, state.incoming)
+    return Guest(state.id, state.power, state.generation, state.nics, state.ours, state.incoming, state.volumes)

@@ -140,6 +140,7 @@ servers = Table(
     Column("security_groups", Long, nullable=False, default="[]"),
     Column("nics", Long, nullable=False, default="[]"),
     Column("document", Long, nullable=False, default="{}"),       # a MetadataDocument
+    Column("volumes", Long, nullable=False, default="[]"),        # what it shall have: compute.volumes.ServerVolume
     Index("ix_servers_list", "project_id", "deleted", "created_at", "id"),
     Index("ix_servers_all", "deleted", "created_at", "id"),
     Index("ix_servers_usage", "project_id", "deleted", "vcpus", "memory_mib"),

@@ -1483,6 +1483,7 @@ def upgrade() -> None:
         sa.Column("security_groups", types.Long, nullable=False),
         sa.Column("nics", types.Long, nullable=False),
         sa.Column("document", types.Long, nullable=False),
+        sa.Column("volumes", types.Long, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_servers")),
     )
     with op.batch_alter_table("servers", schema=None) as batch_op:

@@ -1,0 +1,183 @@
+"""Volumes of servers: asked for here, plugged in by the host, told to the volume service.
+
+Theory of operation. A server's row says which volumes it shall have (``servers.volumes``); each entry carries the id of
+its attachment, which the volume service keeps for it from the same transaction on. The host's document has those that
+aren't leaving. A report that the server is as it shall be, of the present generation, means that every one of them is
+plugged in and no other is: only then an attachment counts as attached, or ends. A detach that comes late names an
+attachment that is gone, and ends nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from stackling.compute import changes, rows, servers, timeline
+from stackling.compute.model import ServerRow
+from stackling.core.context import Context
+from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound
+from stackling.ports.document import VolumeDisk
+from stackling.store.transaction import Tx
+from stackling.volume import facade as volumes
+
+MOST = 24
+_STATES = ("active", "paused", "stopped", "resized", "shelved", "shelved_offloaded")
+_LETTERS = "abcdefghijklmnopqrstuvwxy"
+
+
+class ServerVolume(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One entry of ``servers.volumes``."""
+
+    disk: VolumeDisk
+    delete_on_termination: bool = False
+    tag: str | None = None
+    detaching: bool = False
+
+
+_decode = msgspec.json.Decoder(tuple[ServerVolume, ...]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A volume that a server shall have."""
+
+    volume_id: str
+    device: str | None = None
+    tag: str | None = None
+    delete_on_termination: bool = False
+
+
+def of(server: ServerRow) -> tuple[ServerVolume, ...]:
+    """The server's volumes, those that are leaving too."""
+    return _decode(server["volumes"])
+
+
+def disks(text: str) -> tuple[VolumeDisk, ...]:
+    """What a host is to plug in, of the column's text."""
+    return () if text == "[]" else tuple(one.disk for one in _decode(text) if not one.detaching)
+
+
+def shown(server: ServerRow) -> list[ServerVolume]:
+    """What the API shows."""
+    return [one for one in of(server) if not one.detaching]
+
+
+def _text(found: Sequence[ServerVolume]) -> str:
+    return msgspec.json.encode(found).decode()
+
+
+def find(server: ServerRow, volume_id: str) -> ServerVolume:
+    """Raises ``NotFound``."""
+    for one in shown(server):
+        if one.disk.volume_id == volume_id:
+            return one
+    raise NotFound(f"Instance {server['id']} is not attached to volume {volume_id}")
+
+
+def attach(tx: Tx, ctx: Context, server: ServerRow, wanted: Wanted, id: str) -> ServerVolume:
+    """Give the server a volume; *id* is the attachment's. Raises ``NotFound``, ``Invalid``, ``Conflict``."""
+    servers.check_unlocked(ctx, server)
+    servers.check_state(server, "attach_volume", _STATES)
+    if server["host_id"] is None and server["vm_state"] != "shelved_offloaded":
+        raise Conflict(f"Cannot 'attach_volume' instance {server['id']}: it is on no host")
+    there = of(server)
+    if any(one.disk.volume_id == wanted.volume_id for one in there):
+        raise Invalid(f"volume {wanted.volume_id} already attached")
+    if len(there) >= MOST:
+        raise Forbidden(f"The maximum allowed number of volumes ({MOST}) to attach to a single instance exceeded.")
+    device = _device(server, there, wanted.device)
+    disk = volumes.attach(tx, ctx, wanted.volume_id, server["id"], id, device, server["host"])
+    made = ServerVolume(disk=disk, delete_on_termination=wanted.delete_on_termination, tag=wanted.tag)
+    timeline.begin(tx, ctx, server, "attach_volume", done=True)
+    changes.apply(tx, server, {"volumes": _text([*there, made])}, desired=True)
+    return made
+
+
+def _device(server: ServerRow, there: Sequence[ServerVolume], asked: str | None) -> str:
+    """The first name that is free after the server's own disks; the guest may see another one, as with Nova."""
+    own = 1 + bool(server["ephemeral_gib"]) + bool(server["swap_mib"])
+    taken = {one.disk.device for one in there} | {f"/dev/vd{letter}" for letter in _LETTERS[:own]}
+    if asked is not None and asked in taken:
+        raise Conflict(f"The supplied device path ({asked}) is in use.")
+    if asked is not None and asked.startswith("/dev/vd") and asked[7:] in _LETTERS and len(asked) == 8:
+        return asked
+    return next(f"/dev/vd{letter}" for letter in _LETTERS if f"/dev/vd{letter}" not in taken)
+
+
+def detach(tx: Tx, ctx: Context, server: ServerRow, volume_id: str) -> None:
+    """Take a volume from the server. Raises ``NotFound``, ``Conflict``."""
+    found = find(server, volume_id)
+    servers.check_unlocked(ctx, server)
+    servers.check_state(server, "detach_volume", _STATES)
+    timeline.begin(tx, ctx, server, "detach_volume", done=True)
+    leave(tx, server, found.disk.id)
+
+
+def leave(tx: Tx, server: ServerRow, attachment_id: str) -> None:
+    """Have the host let go of it; with no host it is gone at once. Nothing where it is leaving or gone."""
+    there = of(server)
+    if not any(one.disk.id == attachment_id and not one.detaching for one in there):
+        return
+    if server["host_id"] is None:
+        volumes.detached(tx, attachment_id)
+        left = [one for one in there if one.disk.id != attachment_id]
+        changes.apply(tx, server, {"volumes": _text(left)})
+        return
+    volumes.detaching(tx, attachment_id)
+    marked = [msgspec.structs.replace(one, detaching=one.detaching or one.disk.id == attachment_id) for one in there]
+    changes.apply(tx, server, {"volumes": _text(marked)}, desired=True)
+
+
+def update(tx: Tx, server: ServerRow, volume_id: str, *, delete_on_termination: bool) -> None:
+    """Whether it goes with the server. Raises ``NotFound``."""
+    find(server, volume_id)
+    changed = [msgspec.structs.replace(one, delete_on_termination=delete_on_termination)
+               if one.disk.volume_id == volume_id else one for one in of(server)]
+    changes.apply(tx, server, {"volumes": _text(changed)})
+
+
+def settled(tx: Tx, server: ServerRow) -> dict[str, Any]:
+    """The host has the server as it shall be, of this generation: what that means for its volumes."""
+    if server["volumes"] == "[]":
+        return {}
+    kept: list[ServerVolume] = []
+    for one in of(server):
+        if one.detaching:
+            volumes.detached(tx, one.disk.id)
+        else:
+            volumes.attached(tx, one.disk.id, server["host"])
+            kept.append(one)
+    text = _text(kept)
+    return {} if text == server["volumes"] else {"volumes": text}
+
+
+def extended(tx: Tx, ctx: Context, server_id: str, attachment_id: str, size_gib: int) -> None:
+    """A volume of the server has become larger beneath it."""
+    server = rows.get(tx, server_id)
+    if server is None or server["deleted"]:
+        return
+    changed = [msgspec.structs.replace(one, disk=msgspec.structs.replace(one.disk, size_gib=size_gib))
+               if one.disk.id == attachment_id else one for one in of(server)]
+    timeline.begin(tx, ctx, server, "extend_volume", done=True)
+    changes.apply(tx, server, {"volumes": _text(changed)})
+
+
+def server_gone(tx: Tx, server: ServerRow) -> None:
+    """Nothing of the server is left: its volumes are free, and those that go with it are deleted."""
+    for one in of(server):
+        volumes.detached(tx, one.disk.id)
+        if one.delete_on_termination:
+            volumes.delete(tx, one.disk.volume_id)
+
+
+def detach_by_force(tx: Tx, server_id: str, attachment_id: str) -> None:
+    """For administrators of volumes: the host takes it from the guest, whatever the server's state. An attachment whose
+    server is gone, or doesn't know of it, ends at once."""
+    server = rows.get(tx, server_id)
+    if server is None or server["deleted"] or not any(one.disk.id == attachment_id for one in of(server)):
+        volumes.detached(tx, attachment_id)
+    else:
+        leave(tx, server, attachment_id)
