@@ -76,4 +76,4 @@ tempest: setup-tempest ## OpenStack's own tests that a cloud should pass, agains
 	$(BIN)/python -m tests.tempest.run $(addprefix --list ,$(TEMPEST_TARGETS)) $(TEMPEST_ARGS)
 
 tempest-full: setup-tempest ## all of OpenStack's own API tests of the services that exist
-	$(BIN)/python -m tests.tempest.run --regex '^tempest\.api\.(compute|identity|image|network)\.' $(TEMPEST_ARGS)
+	$(BIN)/python -m tests.tempest.run --regex '^tempest\.api\.(compute|identity|image|network|volume)\.' $(TEMPEST_ARGS)

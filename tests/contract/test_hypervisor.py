@@ -18,7 +18,7 @@ from stackling.core.ids import new_id
 from stackling.drivers.libvirt.domain import Platform
 from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
 from stackling.drivers.simulated.hypervisor import SimulatedHypervisor
-from stackling.ports.document import Nic, Power, RescueDisk, RootDisk, ServerDesired
+from stackling.ports.document import Nic, Power, RescueDisk, RootDisk, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import ConsoleKind, GuestDisks, GuestRefused, Hypervisor, HypervisorError
 from tests.libvirt import Libvirtd, libvirtd
 from tests.ovn import eventually
@@ -147,6 +147,41 @@ def test_interfaces_of_a_guest_that_is_off(place: Place) -> None:
     for _ in range(2):
         place.hypervisor.detach(desired.id, nic.port_id)
         assert place.hypervisor.guests()[desired.id].nics == ()
+
+
+def volume(place: Place) -> VolumeDisk:
+    id = new_id()
+    path = Path("/nowhere")
+    if isinstance(place, Real):
+        path = place.server.paths.instances / f"{id}.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "1G"], check=True)
+    return VolumeDisk(id=new_id(), volume_id=id, location=f"file://{path}?format=qcow2", size_gib=1, device="/dev/vdb")
+
+
+def test_volumes_of_a_guest_that_is_off(place: Place) -> None:
+    desired = defined(place)
+    disk = volume(place)
+    for _ in range(2):
+        place.hypervisor.attach_volume(desired, disk)
+        assert place.hypervisor.guests()[desired.id].volumes == (disk.id,)
+    place.hypervisor.start(desired.id)
+    for _ in range(2):
+        place.hypervisor.detach_volume(desired.id, new_id())
+        assert place.hypervisor.guests()[desired.id].volumes == (disk.id,)
+    place.hypervisor.destroy(desired.id)
+    for _ in range(2):
+        place.hypervisor.detach_volume(desired.id, disk.id)
+        assert place.hypervisor.guests()[desired.id].volumes == ()
+
+
+def test_a_volume_is_plugged_into_a_running_guest(place: Place) -> None:
+    desired = defined(place)
+    disk = volume(place)
+    place.hypervisor.start(desired.id)
+    place.hypervisor.attach_volume(desired, disk)
+    guest = place.hypervisor.guests()[desired.id]
+    assert guest.volumes == (disk.id,)
+    assert guest.on
 
 
 def test_a_change_is_told(place: Place) -> None:

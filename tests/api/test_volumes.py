@@ -1,0 +1,198 @@
+"""Volumes as clients see them, on a simulated backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from stackling.api.volume.service import service as volume_service
+from stackling.core.ids import new_id
+from stackling.drivers.simulated.volumes import SimulatedVolumes
+from stackling.engine.worker import Worker
+from stackling.ports.volumes import StoreDown, StoreFull
+from stackling.store.work import SqlWorkQueue
+from stackling.volume import facade as volume
+from tests.api.compute_world import V as COMPUTE
+from tests.api.compute_world import World
+from tests.api.compute_world import world as world
+from tests.api.conftest import Client
+
+V = "/volume/v3"
+NEWEST = {"OpenStack-API-Version": "volume 3.71"}
+
+
+@dataclass
+class Volumes:
+    world: World
+    store: SimulatedVolumes
+    engine: Worker
+    client: Client
+
+    def create(self, **values: Any) -> dict[str, Any]:
+        answer = self.client.post(f"{V}/volumes", {"volume": {"size": 1, **values}})
+        assert answer.status_code == 202, answer.text
+        return answer.json()["volume"]
+
+    def show(self, id: str) -> dict[str, Any]:
+        answer = self.client.get(f"{V}/volumes/{id}", headers=NEWEST)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["volume"]
+
+    def settle(self) -> None:
+        for _ in range(20):
+            self.world.settle()
+            if not self.engine.step(10):
+                return
+        raise AssertionError("the engine finds no end")
+
+    def available(self, **values: Any) -> str:
+        made = self.create(**values)
+        self.settle()
+        assert self.show(made["id"])["status"] == "available"
+        return made["id"]
+
+
+@pytest.fixture
+def volumes(world: World) -> Iterator[Volumes]:
+    store = SimulatedVolumes(total_gib=100)
+    assert world.cloud.cloud.image_store is not None
+    backends = volume.Backends({"stackling@simulated": store}, None, world.cloud.cloud.image_store)
+    world.cloud.start([*world.services, volume_service()])
+    world.cloud.database.write(volume.bootstrap)
+    world.cloud.database.write(volume.start, backends)
+    engine = Worker(SqlWorkQueue(world.cloud.database), volume.kinds(backends))
+    engine.step(10)
+    yield Volumes(world, store, engine, world.cloud.actor("demo", "member"))
+    store.close()
+
+
+def test_a_volume_lives(volumes: Volumes) -> None:
+    made = volumes.create(name="data", metadata={"a": "b"})
+    assert made["status"] == "creating"
+    volumes.settle()
+    shown = volumes.show(made["id"])
+    assert (shown["status"], shown["size"], shown["metadata"]) == ("available", 1, {"a": "b"})
+    assert volumes.client.delete(f"{V}/volumes/{made['id']}").status_code == 202
+    volumes.settle()
+    assert volumes.client.get(f"{V}/volumes/{made['id']}").status_code == 404
+    assert not volumes.store.inventory()
+
+
+def test_others_dont_see_it(volumes: Volumes) -> None:
+    id = volumes.available()
+    other = volumes.world.cloud.actor("elsewhere", "member")
+    assert other.get(f"{V}/volumes/{id}").status_code == 404
+    assert other.get(f"{V}/volumes").json() == {"volumes": []}
+    wrong = volumes.client.get(f"{V}/{other.project_id}/volumes")
+    assert wrong.status_code == 400
+
+
+def test_a_full_backend_is_an_error_that_says_so(volumes: Volumes) -> None:
+    volumes.store.fail("create", StoreFull("the pool is full"))
+    made = volumes.create()
+    volumes.settle()
+    assert volumes.show(made["id"])["status"] == "error"
+    found = volumes.client.get(f"{V}/messages", headers=NEWEST).json()["messages"]
+    assert "the pool is full" in found[0]["user_message"]
+    assert volumes.client.delete(f"{V}/volumes/{made['id']}").status_code == 202
+
+
+def test_a_backend_that_is_away_is_waited_for(volumes: Volumes) -> None:
+    volumes.store.fail("create", StoreDown("no answer"))
+    made = volumes.create()
+    volumes.engine.step(10)
+    assert volumes.show(made["id"])["status"] == "creating"
+
+
+def test_too_large_for_every_backend(volumes: Volumes) -> None:
+    made = volumes.create(size=900)
+    assert made["status"] == "error"
+    assert volumes.client.get(f"{V}/messages", headers=NEWEST).json()["messages"][0]["resource_uuid"] == made["id"]
+
+
+def test_a_volume_is_attached_and_detached(volumes: Volumes) -> None:
+    id, client = volumes.available(), volumes.client
+    server = volumes.world.active(client)
+    path = f"{COMPUTE}/servers/{server['id']}/os-volume_attachments"
+    made = client.post(path, {"volumeAttachment": {"volumeId": id}})
+    assert made.json()["volumeAttachment"]["device"] == "/dev/vdb"
+    assert volumes.show(id)["status"] == "attaching"
+    again = client.post(path, {"volumeAttachment": {"volumeId": id}})
+    assert again.status_code == 400
+    volumes.settle()
+    shown = volumes.show(id)
+    assert (shown["status"], shown["attachments"][0]["server_id"]) == ("in-use", server["id"])
+    assert volumes.world.agents[0].wanted[server["id"]].volumes[0].volume_id == id
+    attachment = shown["attachments"][0]["attachment_id"]
+    assert client.delete(f"{V}/attachments/{attachment}", headers=NEWEST).status_code == 409
+    assert client.delete(f"{V}/volumes/{id}").status_code == 400
+    assert client.delete(f"{path}/{id}").status_code == 202
+    assert volumes.show(id)["status"] == "detaching"
+    volumes.settle()
+    assert volumes.show(id)["status"] == "available"
+    assert volumes.world.agents[0].wanted[server["id"]].volumes == ()
+
+
+def test_a_late_detach_ends_no_newer_attachment(volumes: Volumes) -> None:
+    id, client = volumes.available(), volumes.client
+    server = volumes.world.active(client)
+    path = f"{COMPUTE}/servers/{server['id']}/os-volume_attachments"
+    client.post(path, {"volumeAttachment": {"volumeId": id}})
+    volumes.settle()
+    old = volumes.show(id)["attachments"][0]["attachment_id"]
+    client.delete(f"{path}/{id}")
+    volumes.settle()
+    client.post(path, {"volumeAttachment": {"volumeId": id}})
+    volumes.settle()
+    volumes.world.cloud.database.write(volume.detached, old)
+    assert volumes.show(id)["status"] == "in-use"
+
+
+def test_a_volume_goes_with_its_server(volumes: Volumes) -> None:
+    kept, going, client = volumes.available(), volumes.available(), volumes.client
+    server = volumes.world.active(client)
+    path = f"{COMPUTE}/servers/{server['id']}/os-volume_attachments"
+    newest = {"OpenStack-API-Version": "compute 2.79"}
+    client.post(path, {"volumeAttachment": {"volumeId": kept}}, headers=newest)
+    volumes.settle()
+    client.post(path, {"volumeAttachment": {"volumeId": going, "delete_on_termination": True}}, headers=newest)
+    volumes.settle()
+    client.delete(f"{COMPUTE}/servers/{server['id']}")
+    volumes.settle()
+    assert volumes.show(kept)["status"] == "available"
+    assert client.get(f"{V}/volumes/{going}").status_code == 404
+
+
+def test_quotas_hold(volumes: Volumes) -> None:
+    admin, client = volumes.world.admin, volumes.client
+    admin.put(f"{V}/os-quota-sets/{client.project_id}", {"quota_set": {"volumes": 1}})
+    volumes.available()
+    refused = client.post(f"{V}/volumes", {"volume": {"size": 1}})
+    assert refused.status_code == 413
+    assert "overLimit" in refused.json()
+
+
+def test_a_snapshot_and_a_volume_of_it(volumes: Volumes) -> None:
+    id, client = volumes.available(), volumes.client
+    made = client.post(f"{V}/snapshots", {"snapshot": {"volume_id": id}}).json()["snapshot"]
+    volumes.settle()
+    assert client.get(f"{V}/snapshots/{made['id']}").json()["snapshot"]["status"] == "available"
+    assert client.delete(f"{V}/volumes/{id}").status_code == 400
+    volumes.available(snapshot_id=made["id"], size=2)
+    client.delete(f"{V}/snapshots/{made['id']}")
+    volumes.settle()
+    assert client.get(f"{V}/snapshots/{made['id']}").status_code == 404
+
+
+@pytest.mark.parametrize(("body", "status"), [
+    ({"size": 0}, 400), ({"size": -1}, 400), ({"size": "#"}, 400), ({}, 400),
+    ({"size": 1, "source_volid": new_id()}, 404), ({"size": 1, "snapshot_id": new_id()}, 404),
+    ({"size": 1, "volume_type": "nothing"}, 404), ({"size": 1, "imageRef": new_id()}, 400),
+    ({"size": 1, "availability_zone": "nowhere"}, 400)])
+def test_what_cant_be_made(volumes: Volumes, body: dict[str, Any], status: int) -> None:
+    answer = volumes.client.post(f"{V}/volumes", {"volume": body})
+    assert answer.status_code == status, answer.text
+    assert volumes.client.get(f"{V}/volumes").json() == {"volumes": []}
