@@ -43,12 +43,14 @@ def bootstrap(tx: Tx) -> None:
 
 def attach(tx: Tx, ctx: Context, volume_id: str, server_id: str, id: str, device: str,
            host: str | None) -> VolumeDisk:
-    """Keep a volume for a server that the host will plug it into (None: whichever it will be on). Raises ``NotFound``,
-    ``Invalid``."""
+    """Keep a volume for a server that the host will plug it into. A shelved server has no host (None): its volumes
+    count as attached, as with Nova. Raises ``NotFound``, ``Invalid``."""
     volume = volumes_.get_volume(tx, ctx, volume_id)
     status = Attached.RESERVED if host is None else Attached.ATTACHING
-    attachments.reserve(tx, volume, server_id, id=id, status=status, by_compute=True, mountpoint=device,
-                        host_name=host)
+    row = attachments.reserve(tx, volume, server_id, id=id, status=status, by_compute=True, mountpoint=device,
+                              host_name=host)
+    if host is None:
+        attachments.attached(tx, row)
     return VolumeDisk(id=id, volume_id=volume_id, location=volume["location"] or "", size_gib=volume["size_gib"],
                       device=device, readonly=bool(volume["readonly"]), shared=bool(volume["multiattach"]))
 
