@@ -133,7 +133,7 @@ def _statement(shape: _Shape) -> Executable:
     if shape.marker:
         where.append(_after(table, shape.sort))
     order = [getattr(_sortable(table, key), direction)() for key, direction in shape.sort]
-    return select(table).where(and_(*where)).order_by(*order).limit(bindparam("p_limit")).offset(bindparam("p_offset"))
+    return select(table).where(*where).order_by(*order).limit(bindparam("p_limit")).offset(bindparam("p_offset"))
 
 
 def _where(table: Table, shape: _Shape) -> list[ColumnElement[bool]]:
