@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -67,6 +68,8 @@ async def wire(wiring: Wiring) -> Run:
 
     def measure() -> Inventory:
         found = inventory.measure(hypervisor.inventory(), libvirt.instances, reserved_mib=libvirt.reserved_memory_mib)
+        if address := urlsplit(settings.listen).hostname:
+            found = msgspec.structs.replace(found, facts={**found.facts, "address": address})
         if settings.ceph is None or not isinstance(disks, RbdDisks):
             return found
         return msgspec.structs.replace(found, storage=f"rbd:{settings.ceph.disk_pool}",

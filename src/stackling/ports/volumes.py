@@ -85,11 +85,13 @@ class VolumeStore(Protocol):
     """One backend. Calls block, are idempotent and safe from several threads (of one volume: one at a time).
 
     Any of them may raise ``StoreDown``; those that write, ``StoreFull`` and ``StoreRefused``. ``live``: volumes that a
-    guest writes to are snapshotted and extended here; otherwise their guest's host does it.
+    guest writes to are snapshotted and extended here; otherwise their guest's host does it. ``encrypts``: what lies in
+    volumes of an encrypted type can't be read without its key.
     """
 
     driver: str
     live: bool
+    encrypts: bool
 
     def capacity(self) -> Capacity:
         """How much there is."""

@@ -50,6 +50,7 @@ from stackling.volume.plan import (
 
 log = logging.getLogger(__name__)
 BACKEND = "volume_backend"
+UNENCRYPTED = "its type asks for encryption, which its backend can't do; take another type"
 LOST = "the volume's data is missing from its backend"
 
 
@@ -114,6 +115,8 @@ class VolumeKind:
         row, store = desired.row, self._backends.of(desired.row)
         match step:
             case Create():
+                if row["encryption"] and not store.encrypts:
+                    raise Terminal(UNENCRYPTED)
                 if row["source"] is not None and row["source"]["kind"] == "stray":
                     store.adopt(row["source"]["name"], row["id"])
                 else:

@@ -54,6 +54,7 @@ class LocalVolumes:
 
     driver = "local"
     live = False
+    encrypts = False
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

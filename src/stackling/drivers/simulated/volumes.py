@@ -34,6 +34,7 @@ class SimulatedVolumes:
 
     driver = "simulated"
     live = True
+    encrypts = True         # it keeps no data that could be read
 
     def __init__(self, state_dir: Path | None = None, *, total_gib: float = 100_000.0, live: bool = True) -> None:
         self._total, self.live = total_gib, live
