@@ -294,7 +294,7 @@ def test_a_cluster_that_hangs_is_told_in_five_seconds(ceph: RealCeph) -> None:
             assert time.monotonic() - begun < 5.5
     finally:
         ceph.ceph.signal("*", signal.SIGCONT)
-    eventually(lambda: _answers(store, location))
+    eventually(lambda: _answers(store, location), 120)
     store.delete(location)
     eventually(lambda: ceph.left() == [])
     store.close()
