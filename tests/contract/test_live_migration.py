@@ -18,9 +18,11 @@ from stackling.ports.hypervisor import GuestDisks, GuestRefused, Hypervisor
 from tests.libvirt import Libvirtd, libvirtd
 from tests.ovn import eventually
 
-RESTLESS = bytes.fromhex("baf803 b040 ee 43 ba0010 8ec2 31ff b90080 89d8 f3ab 81c20010 81fa0090 75eb ebe5")
-"""A boot sector that says @ to the serial port, and then writes half a megabyte of memory again and again, with another
-word each time."""
+RESTLESS = bytes.fromhex(
+    "fabaf803b040ee31c08ed80f01163b7c0f20c00c010f22c0eb00bb08008ec324fe0f22c0664566bf0000100066b90000"
+    "60006689e86766f3abebe90f00417c00000000000000000000ffff00000092cf00")
+"""A boot sector that says @ to the serial port, reaches for all memory (by a segment of 4 GiB, kept from protected
+mode), and then writes its 24 MiB from the second one on again and again, with another word each time."""
 
 
 class Pair(Protocol):
