@@ -72,11 +72,11 @@ class RealCeph:
 
 
 @contextlib.contextmanager
-def bare_ceph(address: str = "127.0.0.1", netns: str | None = None, osds: int = 1) -> Iterator[RealCeph]:
-    """A cluster in memory; several at once have ports of their own."""
+def bare_ceph(address: str = "127.0.0.1", netns: str | None = None, osds: int = 1, gib: int = 2) -> Iterator[RealCeph]:
+    """A cluster in memory, of which it takes what is written; several at once have ports of their own."""
     port = 13000 + os.getpid() % 40 * 400
     directory = Path(tempfile.mkdtemp(prefix="stk-ceph-", dir="/dev/shm"))
-    found = RealCeph(Ceph(directory, address, netns, osds=osds, port=port))
+    found = RealCeph(Ceph(directory, address, netns, osds=osds, port=port, memory=gib << 30))
     try:
         found.ceph.start()
         yield found

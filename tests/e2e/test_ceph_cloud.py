@@ -73,7 +73,7 @@ def world(machine: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) ->
     key, image = folder / "key", folder / "tiny.qcow2"
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
     build.build(image)
-    with bare_ceph(CEPH, machine[1]) as ceph, cloud("--isolated", netns=machine[0]) as made:
+    with bare_ceph(CEPH, machine[1], gib=8) as ceph, cloud("--isolated", netns=machine[0]) as made:
         made.run("down")
         made.run("storage", "add", "ceph", "--conf", str(ceph.ceph.conf), "--keyring", str(ceph.ceph.admin_keyring))
         made.run("up")
