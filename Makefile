@@ -44,6 +44,7 @@ test: lint ## everything that this machine can run
 	$(PYTEST) -n 2 -m "not root and not e2e and not crash" $(PYTEST_ARGS)
 	$(PYTEST) -m "(root or e2e or crash) and not survival" $(PYTEST_ARGS)
 	$(PYTEST) tests/lab/test_survival.py -m quick -rP $(PYTEST_ARGS)
+	$(MAKE) tempest
 
 test-ha: setup-test ## everything that a cluster has to survive, in a lab of three machines
 	$(PYTEST) tests/lab/test_survival.py tests/lab/test_pacemaker.py -rP $(PYTEST_ARGS)
