@@ -7,7 +7,8 @@ daemon is found again by its pid file; ``stop`` ends them all, also after a cras
 Facts that the configuration rests on: a ``keyring`` in ``[global]`` silently breaks cephx between monitors, so each
 section has its own; each OSD is a CRUSH host of its own, so that one machine can hold several copies; the manager
 runs without its modules (they cost memory), which is a warning that is muted; ``mon osd min down reporters`` is one,
-or two OSDs would never find each other dead.
+or two OSDs would never find each other dead; a lone OSD that slept longer than its read lease may stay "laggy" for
+ever, since only another copy's answer has it look again, so that its lease is a long one.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ osd op num threads per shard = 1
 osd max pg log entries = 500
 osd min pg log entries = 100
 osd class update on start = false
+osd pool default read lease ratio = {lease}
 """
 
 
@@ -200,7 +202,8 @@ class Ceph:
         conf.write_text(_CONF.format(
             fsid=fsid, address=self.address, directory=self.directory, run=self.directory / "run", store=self.store,
             monitors=",".join(f"[{self._address_of(name)}]" for name in self._monitors()), memory=self.memory,
-            port_min=self.port + 100, port_max=self.port + 300, copies=min(2, self.osds), modules=_MODULES))
+            port_min=self.port + 100, port_max=self.port + 300, copies=min(2, self.osds), modules=_MODULES,
+            lease=0.8 if self.osds > 1 else 100))
         keys = self._keys()
         monmap = self.directory / "monmap"
         addresses = [word for name in self._monitors() for word in ("--addv", name, f"[{self._address_of(name)}]")]
