@@ -35,12 +35,13 @@ _HOST = select(
     hosts.c.id, hosts.c.name, hosts.c.availability_zone, hosts.c.vcpus, hosts.c.memory_mib, hosts.c.disk_gib,
     hosts.c.vcpus_used, hosts.c.memory_mib_used, hosts.c.disk_gib_used, hosts.c.cpu_ratio, hosts.c.memory_ratio,
     hosts.c.disk_ratio, hosts.c.disabled, hosts.c.fenced, hosts.c.servers, hosts.c.forced_down, hosts.c.storage,
-    hosts.c.suspect, machines.c.last_seen,
+    hosts.c.suspect, hosts.c.vcpus_reserved, hosts.c.memory_mib_reserved, hosts.c.disk_gib_reserved,
+    machines.c.last_seen,
 ).select_from(_JOINED)
 _ROOM = (
     hosts.c.memory_mib_free >= bindparam("memory"),
-    hosts.c.vcpus * hosts.c.cpu_ratio - hosts.c.vcpus_used >= bindparam("cpus"),
-    hosts.c.disk_gib * hosts.c.disk_ratio - hosts.c.disk_gib_used >= bindparam("disk"),
+    (hosts.c.vcpus - hosts.c.vcpus_reserved) * hosts.c.cpu_ratio - hosts.c.vcpus_used >= bindparam("cpus"),
+    (hosts.c.disk_gib - hosts.c.disk_gib_reserved) * hosts.c.disk_ratio - hosts.c.disk_gib_used >= bindparam("disk"),
 )
 _CANDIDATES = _HOST.where(
     *_ROOM, hosts.c.disabled == false(), hosts.c.fenced == false(), _UP,
@@ -69,7 +70,8 @@ _GENERATION = select(hosts.c.generation).where(hosts.c.id == bindparam("id_"))
 
 
 def _host(row: Row[Any], seen: float) -> Host:
-    return Host(row.id, row.name, row.availability_zone, row.vcpus, row.memory_mib, row.disk_gib, row.vcpus_used,
+    return Host(row.id, row.name, row.availability_zone, row.vcpus - row.vcpus_reserved,
+                row.memory_mib - row.memory_mib_reserved, row.disk_gib - row.disk_gib_reserved, row.vcpus_used,
                 row.memory_mib_used, row.disk_gib_used, row.cpu_ratio, row.memory_ratio, row.disk_ratio,
                 bool(row.disabled), bool(row.fenced),
                 is_up(rows.mapping(row), seen + UP_WITHIN), row.servers, row.storage)
@@ -229,7 +231,8 @@ def set_inventory(tx: Tx, host: Mapping[str, Any], inventory: Inventory) -> None
         return
     tx.execute(update(hosts).where(hosts.c.id == host["id"]).values(
         **values, updated_at=tx.now,
-        memory_mib_free=int(inventory.memory_mib * host["memory_ratio"]) - hosts.c.memory_mib_used))
+        memory_mib_free=int((inventory.memory_mib - host["memory_mib_reserved"]) * host["memory_ratio"])
+        - hosts.c.memory_mib_used))
 
 
 # -- showing

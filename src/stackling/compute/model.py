@@ -82,7 +82,7 @@ class NewServers:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host as the scheduler sees it; ``up`` from the machine's last report."""
+    """A host as the scheduler sees it, without what is reserved; ``up`` from the machine's last report."""
 
     id: str
     name: str

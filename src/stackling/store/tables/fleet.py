@@ -30,9 +30,12 @@ hosts = Table(
     Column("vcpus", Integer, nullable=False, default=0, server_default="0"),
     Column("memory_mib", Integer, nullable=False, default=0, server_default="0"),
     Column("disk_gib", Integer, nullable=False, default=0, server_default="0"),
+    Column("vcpus_reserved", Integer, nullable=False, default=0, server_default="0"),         # kept from servers
+    Column("memory_mib_reserved", Integer, nullable=False, default=0, server_default="0"),
+    Column("disk_gib_reserved", Integer, nullable=False, default=0, server_default="0"),
     Column("vcpus_used", Integer, nullable=False, default=0, server_default="0"),
     Column("memory_mib_used", Integer, nullable=False, default=0, server_default="0"),
-    Column("memory_mib_free", BigInteger, nullable=False, default=0, server_default="0"),  # memory * ratio - used
+    Column("memory_mib_free", BigInteger, nullable=False, default=0, server_default="0"),  # (memory - reserved) * ratio - used
     Column("disk_gib_used", Integer, nullable=False, default=0, server_default="0"),
     Column("servers", Integer, nullable=False, default=0, server_default="0"),
     Column("cpu_ratio", Double, nullable=False, default=16.0, server_default="16.0"),

@@ -64,6 +64,17 @@ def upgrade() -> None:
         sa.UniqueConstraint("uuid", name=op.f("uq_aggregates_uuid")),
     )
     op.create_table(
+        "allocations",
+        sa.Column("consumer_id", types.Id, nullable=False),
+        sa.Column("provider_id", types.Id, nullable=False),
+        sa.Column("resource_class", types.Name, nullable=False),
+        sa.Column("used", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("consumer_id", "provider_id", "resource_class", name=op.f("pk_allocations")),
+    )
+    with op.batch_alter_table("allocations", schema=None) as batch_op:
+        batch_op.create_index("ix_allocations_provider_id", ["provider_id"], unique=False)
+
+    op.create_table(
         "auto_topologies",
         sa.Column("project_id", types.Id, nullable=False),
         sa.Column("network_id", types.Id, nullable=False),
@@ -90,6 +101,28 @@ def upgrade() -> None:
         batch_op.create_index("ix_console_tokens_expires_at", ["expires_at"], unique=False)
         batch_op.create_index("ix_console_tokens_server_id", ["server_id"], unique=False)
 
+    op.create_table(
+        "consumers",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Name, nullable=False),
+        sa.Column("user_id", types.Name, nullable=False),
+        sa.Column("type", types.Name, nullable=True),
+        sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_consumers")),
+    )
+    with op.batch_alter_table("consumers", schema=None) as batch_op:
+        batch_op.create_index("ix_consumers_project_id", ["project_id"], unique=False)
+
+    op.create_table(
+        "custom_resource_classes",
+        sa.Column("name", types.Name, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_custom_resource_classes")),
+    )
+    op.create_table(
+        "custom_traits",
+        sa.Column("name", types.Name, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_custom_traits")),
+    )
     op.create_table(
         "default_security_group_rules",
         sa.Column("id", types.Id, nullable=False),
@@ -299,6 +332,9 @@ def upgrade() -> None:
         sa.Column("vcpus", sa.Integer(), server_default="0", nullable=False),
         sa.Column("memory_mib", sa.Integer(), server_default="0", nullable=False),
         sa.Column("disk_gib", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("vcpus_reserved", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("memory_mib_reserved", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("disk_gib_reserved", sa.Integer(), server_default="0", nullable=False),
         sa.Column("vcpus_used", sa.Integer(), server_default="0", nullable=False),
         sa.Column("memory_mib_used", sa.Integer(), server_default="0", nullable=False),
         sa.Column("memory_mib_free", sa.BigInteger(), server_default="0", nullable=False),
@@ -1206,6 +1242,36 @@ def upgrade() -> None:
         batch_op.create_index("ix_ports_server_id", ["server_id"], unique=False)
 
     op.create_table(
+        "provider_aggregates",
+        sa.Column("provider_id", types.Id, nullable=False),
+        sa.Column("aggregate_id", types.Id, nullable=False),
+        sa.PrimaryKeyConstraint("provider_id", "aggregate_id", name=op.f("pk_provider_aggregates")),
+    )
+    op.create_table(
+        "provider_inventories",
+        sa.Column("provider_id", types.Id, nullable=False),
+        sa.Column("resource_class", types.Name, nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("reserved", sa.Integer(), nullable=False),
+        sa.Column("min_unit", sa.Integer(), nullable=False),
+        sa.Column("max_unit", sa.Integer(), nullable=False),
+        sa.Column("step_size", sa.Integer(), nullable=False),
+        sa.Column("allocation_ratio", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("provider_id", "resource_class", name=op.f("pk_provider_inventories")),
+    )
+    with op.batch_alter_table("provider_inventories", schema=None) as batch_op:
+        batch_op.create_index("ix_provider_inventories_resource_class", ["resource_class"], unique=False)
+
+    op.create_table(
+        "provider_traits",
+        sa.Column("provider_id", types.Id, nullable=False),
+        sa.Column("trait", types.Name, nullable=False),
+        sa.PrimaryKeyConstraint("provider_id", "trait", name=op.f("pk_provider_traits")),
+    )
+    with op.batch_alter_table("provider_traits", schema=None) as batch_op:
+        batch_op.create_index("ix_provider_traits_trait", ["trait"], unique=False)
+
+    op.create_table(
         "qos_policies",
         sa.Column("id", types.Id, nullable=False),
         sa.Column("project_id", types.Id, nullable=False),
@@ -1259,6 +1325,20 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("requests", schema=None) as batch_op:
         batch_op.create_index("ix_requests_at", ["at"], unique=False)
+
+    op.create_table(
+        "resource_providers",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("name", types.Name, nullable=False),
+        sa.Column("parent_id", types.Id, nullable=True),
+        sa.Column("root_id", types.Id, nullable=False),
+        sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_resource_providers")),
+        sa.UniqueConstraint("name", name=op.f("uq_resource_providers_name")),
+    )
+    with op.batch_alter_table("resource_providers", schema=None) as batch_op:
+        batch_op.create_index("ix_resource_providers_root_id", ["root_id"], unique=False)
 
     op.create_table(
         "routers",
@@ -2036,6 +2116,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_routers_gateway_network_id")
 
     op.drop_table("routers")
+    with op.batch_alter_table("resource_providers", schema=None) as batch_op:
+        batch_op.drop_index("ix_resource_providers_root_id")
+
+    op.drop_table("resource_providers")
     with op.batch_alter_table("requests", schema=None) as batch_op:
         batch_op.drop_index("ix_requests_at")
 
@@ -2050,6 +2134,15 @@ def downgrade() -> None:
         batch_op.drop_index("ix_qos_policies_project_id")
 
     op.drop_table("qos_policies")
+    with op.batch_alter_table("provider_traits", schema=None) as batch_op:
+        batch_op.drop_index("ix_provider_traits_trait")
+
+    op.drop_table("provider_traits")
+    with op.batch_alter_table("provider_inventories", schema=None) as batch_op:
+        batch_op.drop_index("ix_provider_inventories_resource_class")
+
+    op.drop_table("provider_inventories")
+    op.drop_table("provider_aggregates")
     with op.batch_alter_table("ports", schema=None) as batch_op:
         batch_op.drop_index("ix_ports_server_id")
         batch_op.drop_index("ix_ports_qos_policy_id")
@@ -2288,6 +2381,12 @@ def downgrade() -> None:
 
     op.drop_table("departures")
     op.drop_table("default_security_group_rules")
+    op.drop_table("custom_traits")
+    op.drop_table("custom_resource_classes")
+    with op.batch_alter_table("consumers", schema=None) as batch_op:
+        batch_op.drop_index("ix_consumers_project_id")
+
+    op.drop_table("consumers")
     with op.batch_alter_table("console_tokens", schema=None) as batch_op:
         batch_op.drop_index("ix_console_tokens_server_id")
         batch_op.drop_index("ix_console_tokens_expires_at")
@@ -2295,6 +2394,10 @@ def downgrade() -> None:
     op.drop_table("console_tokens")
     op.drop_table("compute_quotas")
     op.drop_table("auto_topologies")
+    with op.batch_alter_table("allocations", schema=None) as batch_op:
+        batch_op.drop_index("ix_allocations_provider_id")
+
+    op.drop_table("allocations")
     op.drop_table("aggregates")
     op.drop_table("aggregate_hosts")
     with op.batch_alter_table("address_scopes", schema=None) as batch_op:
