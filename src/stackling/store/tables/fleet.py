@@ -35,7 +35,7 @@ hosts = Table(
     Column("disk_gib_reserved", Integer, nullable=False, default=0, server_default="0"),
     Column("vcpus_used", Integer, nullable=False, default=0, server_default="0"),
     Column("memory_mib_used", Integer, nullable=False, default=0, server_default="0"),
-    Column("memory_mib_free", BigInteger, nullable=False, default=0, server_default="0"),  # (memory - reserved) * ratio - used
+    Column("memory_mib_free", BigInteger, nullable=False, default=0, server_default="0"),  # of what isn't reserved
     Column("disk_gib_used", Integer, nullable=False, default=0, server_default="0"),
     Column("servers", Integer, nullable=False, default=0, server_default="0"),
     Column("cpu_ratio", Double, nullable=False, default=16.0, server_default="16.0"),
