@@ -163,9 +163,11 @@ def test_federation_resources(admin: Client) -> None:
     rules = [{"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "UserName"}]}]
     assert admin.put(f"{FED}/mappings/m", {"mapping": {"rules": rules}}).json()["mapping"]["schema_version"] == "1.0"
     assert admin.put(f"{FED}/mappings/n", {"mapping": {"rules": [{"local": []}]}}).status_code == 400
+    unversioned = {"mapping": {"rules": rules, "schema_version": None}}       # what `openstack mapping create` sends
+    assert admin.put(f"{FED}/mappings/n", unversioned).json()["mapping"]["schema_version"] == "1.0"
     protocol = f"{FED}/identity_providers/acme/protocols/openid"
-    assert admin.put(protocol, {"protocol": {"mapping_id": "none"}}).status_code == 404
-    assert admin.put(protocol, {"protocol": {"mapping_id": "m"}}).status_code == 201
+    assert admin.put(protocol, {"protocol": {"mapping_id": "none"}}).status_code == 400
+    assert admin.put(protocol, {"protocol": {"mapping_id": "m", "remote_id_attribute": None}}).status_code == 201
     listed = admin.get(f"{FED}/identity_providers/acme/protocols").json()["protocols"]
     assert [(one["id"], one["mapping_id"]) for one in listed] == [("openid", "m")]
     sp = {"auth_url": "https://sp.test/auth", "sp_url": "https://sp.test/sp"}

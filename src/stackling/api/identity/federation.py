@@ -22,7 +22,7 @@ _MAPPING_ID = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": _SA
 _PROVIDER = {
     "enabled": BOOLEAN, "description": DESCRIPTION, "authorization_ttl": {"type": ["integer", "null"], "minimum": 0},
     "remote_ids": {"type": ["array", "null"], "items": {"type": "string", "maxLength": 64}, "uniqueItems": True}}
-_PROTOCOL = {"mapping_id": _MAPPING_ID, "remote_id_attribute": {"type": "string", "maxLength": 64}}
+_PROTOCOL = {"mapping_id": _MAPPING_ID, "remote_id_attribute": {"type": ["string", "null"], "maxLength": 64}}
 _SERVICE = {"auth_url": URL, "sp_url": URL, "description": DESCRIPTION, "enabled": BOOLEAN,
             "relay_state_prefix": {"type": ["string", "null"], "maxLength": 255}}
 _RULE = {"type": "object", "required": ["local", "remote"], "additionalProperties": False, "properties": {
@@ -33,7 +33,7 @@ _RULE = {"type": "object", "required": ["local", "remote"], "additionalPropertie
 _MAPPING = Body({"type": "object", "required": ["mapping"], "properties": {"mapping": {
     "type": "object", "required": ["rules"], "properties": {
         "rules": {"type": "array", "minItems": 1, "items": _RULE},
-        "schema_version": {"type": "string", "enum": ["1.0", "2.0", "3.0"]}}}}})
+        "schema_version": {"enum": ["1.0", "2.0", "3.0", None]}}}}})     # the client sends null for its default
 
 
 def _new_id(call: Call, name: str) -> str:
@@ -131,7 +131,7 @@ def _show_mapping(call: Call, one: FederationMapping) -> dict[str, Any]:
 
 def _mapping_values(call: Call) -> dict[str, Any]:
     body = call.body["mapping"]
-    return {"rules": body["rules"], "schema_version": body.get("schema_version", "1.0")}
+    return {"rules": body["rules"], "schema_version": body.get("schema_version") or "1.0"}
 
 
 def list_mappings(tx: Tx, call: Call) -> Any:
