@@ -53,6 +53,10 @@ def internal(app: App, joining: Joining, returning: Returning) -> App:
                 from stackling.main.returning import Booted
 
                 return await _json(returning.booted, machine, await _body(receive, Booted))
+            case "POST", "/internal/cluster/leaving":
+                return await _json(returning.leaving, machine)
+            case "POST", "/internal/cluster/present":
+                return await _json(returning.present, machine)
             case "PUT", "/internal/cluster/followed":
                 from stackling.main.joining import Follows
 

@@ -1,4 +1,5 @@
-"""``POST /internal/cluster/booted``: a machine that has just booted asks whether it may join the cluster.
+"""``POST /internal/cluster/booted``: a machine that has just booted asks whether it may join the cluster. A member by
+pacemaker_remote says ``…/leaving`` before that stops, and ``…/present`` after it has started.
 
 It must work without a database, and is asked while there is none: the certificate says who asks, which is enough,
 since nobody can say it of another machine. That it lives is written down when the database can take it.
@@ -12,6 +13,7 @@ import threading
 import msgspec
 
 from stackling.core.errors import StacklingError
+from stackling.drivers.pacemaker import connection
 from stackling.drivers.pacemaker.returning import admit
 from stackling.ha import facade as ha
 from stackling.store.database import Database
@@ -44,6 +46,16 @@ class Returning:
         wait = admit(machine)
         log.info("%s has booted: %s", machine, wait or "it may join")
         return Answer(wait)
+
+    def leaving(self, machine: str) -> Answer:
+        """End Pacemaker's connection to *machine*, which asks again until there is nothing to wait for."""
+        wait = connection.leave(machine)
+        log.info("%s leaves: %s", machine, wait or "it may go")
+        return Answer(wait)
+
+    def present(self, machine: str) -> Answer:
+        """Have Pacemaker connect to *machine* again, where it had said that it leaves."""
+        return Answer(connection.take_in(machine))
 
     def _note(self, machine: str, boot_id: str) -> None:
         if not self._writing.acquire(blocking=False):

@@ -40,7 +40,7 @@ def test_a_machine_without_control_has_no_engine_of_it() -> None:
     assert rabbitmq.files(described, "m4", known, PATHS) == []
     names = {file.path.name for file in corosync.files(described, "m4", known, PATHS)}
     assert "corosync.conf" not in names
-    assert corosync.units(described.machine("m4")) == ("pacemaker_remote.service",)
+    assert corosync.units(described.machine("m4")) == ("pacemaker_remote.service", "stackling-connection.service")
     assert not any("ovn-nb" in str(file.path) for file in ovn.files(described, "m4", PATHS))
 
 

@@ -14,10 +14,13 @@ from stackling.deploy.cluster.description import Cluster, Machine
 from stackling.deploy.cluster.paths import ConfigFile, Paths
 from stackling.deploy.cluster.secrets import Secrets
 from stackling.deploy.cluster.unit import unit
+from stackling.deploy.pacemaker.files import LIBRARY
 
 TOKEN = 2000                # milliseconds of silence, after which a machine counts as lost
-UNITS, REMOTE_UNITS = ("corosync.service", "pacemaker.service"), ("pacemaker_remote.service",)
+UNITS = ("corosync.service", "pacemaker.service")
+REMOTE_UNITS = ("pacemaker_remote.service", "stackling-connection.service")
 REMOTE_PORT = 3121
+_PYTHON = "/usr/bin/python3 -IS"
 
 _CONF = """\
 # Written by Stackling.
@@ -62,7 +65,7 @@ def files(cluster: Cluster, name: str, secrets: Secrets, paths: Paths) -> list[C
     remote = ConfigFile(paths.root / "etc/pacemaker/authkey", secrets.pacemaker_key, 0o400, "hacluster:haclient")
     settings = ConfigFile(paths.root / "etc/default/pacemaker", _pacemaker(machine).encode())
     if not machine.control:
-        return [remote, settings, _remote(paths)]
+        return [remote, settings, _remote(paths), _connection(paths)]
     etc = paths.root / "etc/corosync"
     return [remote, settings, ConfigFile(etc / "corosync.conf", _corosync(cluster).encode()),
             ConfigFile(etc / "authkey", secrets.corosync_key, 0o400)]
@@ -90,11 +93,26 @@ def _remote(paths: Paths) -> ConfigFile:
                  "After": "network-online.target dbus.service", "Wants": "network-online.target",
                  "StartLimitIntervalSec": "0"},
         "Service": {"EnvironmentFile": "-/etc/default/pacemaker",
+                    "ExecStartPre": f"-{_PYTHON} /{LIBRARY}/before-joining",
                     "ExecStart": "/bin/sh -c 'exec \"$$(command -v pacemaker-remoted || echo "
                                  "/usr/lib/stackling/pacemaker-remoted)\"'",
                     "KillMode": "process", "TasksMax": "infinity", "SuccessExitStatus": "100",
-                    "TimeoutStopSec": "120s", "Restart": "on-failure", "RestartSec": "2s"},
+                    "TimeoutStartSec": "infinity", "TimeoutStopSec": "120s", "Restart": "on-failure",
+                    "RestartSec": "2s"},
         "Install": {"WantedBy": "multi-user.target"},
+    })
+
+
+def _connection(paths: Paths) -> ConfigFile:
+    """Stopped before pacemaker_remote is, whoever stops that: then the connection to it is ended first."""
+    return unit(paths, REMOTE_UNITS[1], {
+        "Unit": {"Description": "Have the cluster connect to this machine, and end that before it stops",
+                 "After": f"network-online.target {REMOTE_UNITS[0]}", "Wants": "network-online.target",
+                 "PartOf": REMOTE_UNITS[0]},
+        "Service": {"Type": "exec", "RemainAfterExit": "yes", "ExecStart": f"{_PYTHON} /{LIBRARY}/connect",
+                    "ExecStop": f"-{_PYTHON} /{LIBRARY}/disconnect", "TimeoutStopSec": "60s", "Restart": "on-failure",
+                    "RestartSec": "2s"},
+        "Install": {"WantedBy": REMOTE_UNITS[0]},
     })
 
 

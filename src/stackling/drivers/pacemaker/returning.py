@@ -7,7 +7,7 @@ quorum, too, since it takes nothing from anybody.
 
 from __future__ import annotations
 
-from stackling.drivers.pacemaker.membership import CRM_MON
+from stackling.drivers.pacemaker.membership import CRM_MON, present_remotes
 from stackling.drivers.pacemaker.programs import Run, ask_xml, run
 from stackling.ports.membership import MembershipUnknown
 
@@ -22,7 +22,8 @@ def admit(machine: str, execute: Run = run) -> str:
         if node.get("unclean") == "true":
             done = execute(("stonith_admin", "--confirm", machine))
             return f"it counted as lost; {'that is over now' if done.code == 0 else done.reason}"
-        if node.get("online") == "true":
+        remote = node.get("type") == "remote"       # of those crm_mon says online whoever should be
+        if machine in present_remotes(monitor, execute) if remote else node.get("online") == "true":
             return "its former life still counts as a member"
     except MembershipUnknown:
         pass

@@ -1,4 +1,5 @@
-"""Before Corosync starts for the first time in a boot: let the others know that this machine's former life is over.
+"""Before Corosync, or pacemaker_remote, starts for the first time in a boot: let the others know that this machine's
+former life is over.
 
 Theory of operation. A machine that was lost is switched off by the others as soon as they may, and must be: nobody
 knows what runs there. When it boots again before that (it lost power only for a moment; the others had no quorum, or
