@@ -135,9 +135,11 @@ class MachineKind:
             if not rules.success(history, since):
                 return replace(sense, history=history, fencer_problem=problem)
             off = _is_off(fencer, record.name)
-            return replace(sense, history=history, power_off=off, fencer_problem=problem,
-                           answers_at=None if off is False or self._answering is None
-                           else self._answering(record.name))
+            sense = replace(sense, history=history, power_off=off, fencer_problem=problem)
+            if off is False or self._answering is None:
+                return sense
+            at = self._answering(record.name)
+            return replace(sense, answers_at=at, silent=at is None)
         if record.state is State.FENCED and record.strength is Strength.POWER:
             return replace(sense, power_off=_is_off(fencer, record.name))
         return sense

@@ -185,6 +185,8 @@ class Sense:
     """What the power device reads; None: it wasn't or can't be asked."""
     answers_at: str | None = None
     """An address at which the machine answers although it should be off; None: it is silent, or wasn't asked."""
+    silent: bool = False
+    """Whether its kernel was asked at all of its addresses and didn't answer."""
     storage: bool = False
     """Whether there is a shared storage, that answers, from which it can be shut out."""
     blocked_since: float | None = None

@@ -6,6 +6,11 @@ more likely we who are cut off. (Who is seen to be off counts as fenced even the
 its own quorum, may have fenced it.) *Unknown is not dead*: where the membership, the heartbeat or the fencer's history
 can't be known, nothing is concluded and nothing that was concluded is taken back.
 
+*Pacemaker's own fencing*. Pacemaker switches off by its membership alone, usually before a heartbeat counts as lost.
+What it has switched off by itself, and what reads off, isn't waited for: it needs to have been silent for two
+heartbeats only, or, when nobody could take heartbeats in (the database stood still, because it lost a member, too), its
+kernel must be silent at all of its addresses.
+
 A proof of fencing is a success in the fencer's history that is younger than the machine's last sign of life, and that
 nothing contradicts: the power device, where it can be asked, reads off; the machine is no member; no heartbeat came
 after it. A device that says "done" while the machine lives raises an alarm and proves nothing.
@@ -111,6 +116,8 @@ def _present(record: Record, sense: Sense, settings: Settings) -> Verdict | None
                        home=record.planned_until is not None and sense.beat is Beat.ALIVE)
     if sense.standing is Standing.LEAVING:
         return Verdict(State.LEAVING, "it is leaving the cluster", steps=_waiting(True, "it is leaving"))
+    if _is_off_already(record, sense, settings):
+        return None
     if sense.beat is Beat.ALIVE:
         reason = (f"it isn't a member of the cluster, but its agent reported {_age(sense)} ago: a living machine is "
                   "not fenced")
@@ -119,6 +126,17 @@ def _present(record: Record, sense: Sense, settings: Settings) -> Verdict | None
         reason = "it isn't a member of the cluster; its heartbeat can't be judged yet"
         return Verdict(record.state, reason, record.alarm, _waiting(True, reason), lost_at=record.lost_at)
     return None
+
+
+def _is_off_already(record: Record, sense: Sense, settings: Settings) -> bool:
+    """Whether the membership has switched it off by itself, so surely that its heartbeat says nothing any more."""
+    if sense.standing is not Standing.ABSENT or sense.power_off is not True:
+        return False
+    age = sense.beat_age
+    if (age is not None and age < 2 * settings.heartbeat) or (sense.beat is Beat.UNKNOWN and not sense.silent):
+        return False
+    event = _switched_off(record, sense, _lost_at(record, sense), settings)
+    return event is not None and event.device != BY_HAND and _refutation(record, sense, event, settings) is None
 
 
 def _contradiction(record: Record, sense: Sense) -> str | None:
@@ -155,18 +173,28 @@ def _planned_stop(record: Record, sense: Sense) -> Verdict:
 
 # -- lost
 
+def _lost_at(record: Record, sense: Sense) -> float:
+    """Since when it is lost: its last sign of life."""
+    if record.lost_at is not None:
+        return record.lost_at
+    signs = (sense.member_at, record.planned_until, record.last_seen, record.returned_at)
+    return min(max((at for at in signs if at is not None), default=sense.now), sense.now)
+
+
+def _switched_off(record: Record, sense: Sense, lost_at: float, settings: Settings) -> FenceEvent | None:
+    """The fencer's success that is of this loss."""
+    return success(sense.history, max(lost_at - settings.clock_margin, record.returned_at or 0.0))
+
+
 def _missing(record: Record, sense: Sense, settings: Settings) -> Verdict:
     """Neither a member nor heard of."""
-    lost_at = record.lost_at
-    if lost_at is None:
-        signs = (sense.member_at, record.planned_until, record.last_seen, record.returned_at)
-        lost_at = min(max((at for at in signs if at is not None), default=sense.now), sense.now)
+    lost_at = _lost_at(record, sense)
 
     def wait(reason: str, alarm: str | None = None) -> Verdict:
         return Verdict(State.LOST, reason, alarm, (Wait(reason),), lost_at=lost_at)
 
     refused: str | None = None
-    event = success(sense.history, max(lost_at - settings.clock_margin, record.returned_at or 0.0))
+    event = _switched_off(record, sense, lost_at, settings)
     if event is not None:
         refused = _refutation(record, sense, event, settings)
         certain = sense.power_off is True or event.device == BY_HAND

@@ -45,19 +45,21 @@ class Watch:
         self._member_boot: dict[str, str] = {}
         self._boots: dict[str, str] = {}
         self._told: dict[str, tuple[Standing | None, Beat]] = {}
-        self._stopping = threading.Event()
+        self._stopping, self._changed = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Look from now on."""
-        for name, look in (("ha-heartbeats", self.listen), ("ha-membership", self.view)):
-            thread = threading.Thread(target=self._loop, args=(look,), name=name, daemon=True)
+        for name, look, early in (("ha-heartbeats", self.listen, self._changed),
+                                  ("ha-membership", self.view, self._stopping)):
+            thread = threading.Thread(target=self._loop, args=(look, early), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
         """Look no more."""
         self._stopping.set()
+        self._changed.set()
         for thread in self._threads:
             thread.join(timeout)
 
@@ -91,7 +93,10 @@ class Watch:
                 self._member_at[name] = at
                 if name in self._boots:
                     self._member_boot[name] = self._boots[name]
+        changed = standings != self._standings
         self._standings, self._viewed = standings, began
+        if changed:
+            self._changed.set()
 
     def listen(self) -> None:
         """Look at the heartbeats once, and nudge the machines of which something new is to be said."""
@@ -113,13 +118,15 @@ class Watch:
         if changed:
             self._database.write(_nudge, changed)
 
-    def _loop(self, look: Callable[[], None]) -> None:
+    def _loop(self, look: Callable[[], None], early: threading.Event) -> None:
+        """*look* again and again, at once when *early* is set."""
         while not self._stopping.is_set():
             try:
                 look()
             except Exception as error:
                 log.warning("looking at the machines failed: %s", error)
-            self._stopping.wait(self._interval)
+            if early.wait(self._interval) and not self._stopping.is_set():
+                early.clear()
 
 
 def _nudge(tx: Tx, machine_ids: list[str]) -> None:

@@ -187,6 +187,37 @@ def test_who_is_switched_off_is_shut_out_of_shared_storage_before_its_servers_mo
     assert judge(fenced_one, seen).steps == (BlockStorage(),)       # it ran out
 
 
+SWITCHED_OFF = replace(GONE, standing=Standing.ABSENT, beat=Beat.ALIVE, beat_age=5.0, member_at=NOW - 4, silent=True)
+
+
+def test_what_pacemaker_has_switched_off_by_itself_is_not_waited_for() -> None:
+    record = replace(MACHINE, last_seen=NOW - 5)
+    verdict = fenced(SWITCHED_OFF, record)
+    assert (verdict.state, verdict.proof is not None) == (State.FENCED, True)
+    nobody_listened = replace(SWITCHED_OFF, beat=Beat.UNKNOWN, beat_age=None)
+    assert fenced(nobody_listened, record).state is State.FENCED
+
+
+@pytest.mark.parametrize("sense", [
+    replace(SWITCHED_OFF, beat_age=3.9),                                            # a heartbeat may be on its way
+    replace(SWITCHED_OFF, standing=Standing.LOST),                                  # somebody doesn't believe it yet
+    replace(SWITCHED_OFF, answers_at="10.0.1.2", silent=False),
+    replace(SWITCHED_OFF, beat=Beat.UNKNOWN, beat_age=None, silent=False),          # nobody has asked its kernel
+])
+def test_it_is_waited_for_where_anything_is_in_doubt(sense: Sense) -> None:
+    verdict = fenced(sense, replace(MACHINE, last_seen=NOW - 5))
+    assert verdict.state is not State.FENCED
+    assert verdict.proof is None
+
+
+@pytest.mark.parametrize(("power", "event"), [
+    (None, OFF), (False, OFF), (True, replace(OFF, completed_at=NOW - 20)), (True, replace(OFF, device=BY_HAND)),
+    (True, replace(OFF, status="failed"))])
+def test_only_power_that_reads_off_after_this_loss_makes_the_heartbeat_say_nothing(
+        power: bool | None, event: FenceEvent) -> None:
+    assert fenced(SWITCHED_OFF, replace(MACHINE, last_seen=NOW - 5), power=power, event=event).state is State.APART
+
+
 def test_a_device_that_cannot_be_asked_proves_less() -> None:
     proof = fenced(power=None).proof
     assert proof is not None
