@@ -60,8 +60,8 @@ export default defineConfig({
       },
     },
   },
-  server: { proxy: Object.fromEntries(["identity", "compute", "network", "image", "placement", "stackling"].map(
-    (path) => [`/${path}`, process.env.STACKLING_URL ?? "http://127.0.0.1:8700"])) },
+  server: { proxy: Object.fromEntries(["identity", "compute", "network", "image", "volume", "load-balancer", "placement", "stackling", "console"].map(
+    (path) => [`/${path}`, { target: process.env.STACKLING_URL ?? "http://127.0.0.1:8700", ws: path === "console" }])) },
   test: {
     projects: [
       { test: { name: "unit", include: ["src/**/*.test.ts"] } },

@@ -14,7 +14,7 @@ export interface Visit { page: Page; problems: string[] }
 /** A fresh window, whose console errors and refused requests are collected in `problems`. */
 export async function visit(browser: Browser, url: string, dark = false): Promise<Visit> {
   const context = await browser.newContext({ baseURL: url, viewport: { width: 1280, height: 800 }, colorScheme: dark ? "dark" : "light", locale: "en-GB", reducedMotion: "reduce" });
-  context.setDefaultTimeout(30_000);
+  context.setDefaultTimeout(Number(process.env.PATIENCE ?? 30_000));
   const page = await context.newPage();
   const problems: string[] = [];
   page.on("pageerror", (error) => problems.push(`error: ${error.message}`));

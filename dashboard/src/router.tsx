@@ -11,6 +11,8 @@ const Overview = page(() => import("./overview/OverviewPage"), "OverviewPage");
 const Servers = page(() => import("./servers/ServersPage"), "ServersPage");
 const Launch = page(() => import("./servers/LaunchPage"), "LaunchPage");
 const Server = page(() => import("./servers/ServerPage"), "ServerPage");
+const Volumes = page(() => import("./volumes/VolumesPage"), "VolumesPage");
+const Volume = page(() => import("./volumes/VolumePage"), "VolumePage");
 const Images = page(() => import("./images/ImagesPage"), "ImagesPage");
 const KeyPairs = page(() => import("./keypairs/KeyPairsPage"), "KeyPairsPage");
 const Networks = page(() => import("./network/NetworksPage"), "NetworksPage");
@@ -38,6 +40,8 @@ export const router = createBrowserRouter([
           { path: "/servers", element: <Servers /> },
           { path: "/servers/launch", element: <Launch /> },
           { path: "/servers/:id", element: <Server /> },
+          { path: "/volumes", element: <Volumes /> },
+          { path: "/volumes/:id", element: <Volume /> },
           { path: "/images", element: <Images /> },
           { path: "/key-pairs", element: <KeyPairs /> },
           { path: "/networks", element: <Networks /> },

@@ -76,6 +76,8 @@ function client(service: ServiceName, fixed: Record<string, string> = {}) {
 
 export const compute = client("compute", { "X-OpenStack-Nova-API-Version": COMPUTE_VERSION, "OpenStack-API-Version": `compute ${COMPUTE_VERSION}` });
 export const network = client("network");
+/** In 3.59 a volume in use can be extended, and every cloud since Train has it. */
+export const volume = client("volume", { "OpenStack-API-Version": "volume 3.59" });
 export const image = client("image");
 export const identity = client("identity");
 export const stackling = client("stackling");

@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
-import { compute, image, network, type Query } from "./http";
+import { compute, image, network, type Query, volume } from "./http";
+import { moving } from "./moving";
 import { session } from "./session";
-import type { Flavor, FloatingIp, Image, KeyPair, Network, Port, Router, SecurityGroup, Subnet } from "./types";
+import type { Flavor, FloatingIp, Image, KeyPair, Network, Port, Router, SecurityGroup, Subnet, Volume, VolumeBackup, VolumeSnapshot, VolumeType } from "./types";
 
 /** What belongs to the project: an administrator's list would show everybody's. */
 function own(): Query {
@@ -44,3 +45,35 @@ export const useFlavors = list("flavors", () =>
   compute.get<{ flavors: Flavor[] }>("/flavors/detail").then((body) => body.flavors.sort((a, b) => a.ram - b.ram || a.vcpus - b.vcpus)), 60_000);
 export const useKeyPairs = list("key-pairs", () =>
   compute.get<{ keypairs: { keypair: KeyPair }[] }>("/os-keypairs").then((body) => body.keypairs.map((entry) => entry.keypair)));
+
+/** What changes by itself is asked for again soon; what rests, seldom. */
+function settling<T extends { status: string }>(key: string, path: string, field: string) {
+  return function useList(enabled = true) {
+    return useQuery({
+      queryKey: [key, "list"], enabled,
+      queryFn: () => pages<T>(path, field),
+      refetchInterval: (query) => (query.state.data?.some((one) => moving(one.status)) ? 1500 : 10_000),
+    });
+  };
+}
+
+const PAGE = 500;
+
+async function pages<T>(path: string, field: string): Promise<T[]> {
+  const found: T[] = [];
+  for (let marker: string | undefined = ""; marker !== undefined;) {
+    const body: Record<string, T[]> = await volume.get(path, { limit: PAGE, marker });
+    const page = body[field] ?? [];
+    found.push(...page);
+    marker = page.length < PAGE ? undefined : (page.at(-1) as { id: string }).id;
+  }
+  return found;
+}
+
+export const useVolumes = settling<Volume>("volumes", "/volumes/detail", "volumes");
+export const useVolumeSnapshots = settling<VolumeSnapshot>("volume-snapshots", "/snapshots/detail", "snapshots");
+export const useVolumeBackups = settling<VolumeBackup>("volume-backups", "/backups/detail", "backups");
+export const useVolumeTypes = list("volume-types", () => volume.get<{ volume_types: VolumeType[] }>("/types").then((body) => body.volume_types), 60_000);
+/** Names of the project's servers by id; a name says more than an id. */
+export const useServerNames = list("servers-names", () =>
+  compute.get<{ servers: { id: string; name: string }[] }>("/servers", { limit: 1000 }).then((body) => body.servers));

@@ -132,3 +132,51 @@ export interface SecurityRule {
 }
 
 export interface SecurityGroup { id: string; name: string; description: string; security_group_rules: SecurityRule[] }
+
+export interface VolumeAttachment { server_id: string; attachment_id: string; device: string | null; attached_at?: string }
+
+export interface Volume {
+  id: string;
+  name: string | null;
+  description: string | null;
+  status: string;
+  size: number;
+  bootable: string;
+  encrypted: boolean;
+  multiattach: boolean;
+  volume_type: string | null;
+  availability_zone: string;
+  snapshot_id: string | null;
+  source_volid: string | null;
+  created_at: string;
+  updated_at: string | null;
+  attachments: VolumeAttachment[];
+  metadata: Record<string, string>;
+  volume_image_metadata?: Record<string, string>;
+}
+
+export interface VolumeSnapshot {
+  id: string;
+  name: string | null;
+  description: string | null;
+  status: string;
+  size: number;
+  volume_id: string;
+  created_at: string;
+  "os-extended-snapshot-attributes:progress"?: string;
+}
+
+export interface VolumeBackup {
+  id: string;
+  name: string | null;
+  description: string | null;
+  status: string;
+  size: number;
+  volume_id: string;
+  is_incremental: boolean;
+  has_dependent_backups: boolean;
+  fail_reason: string | null;
+  created_at: string;
+}
+
+export interface VolumeType { id: string; name: string; description: string | null; is_public?: boolean }

@@ -26,11 +26,16 @@ export function OverviewPage() {
   });
   const c = usage.data?.compute;
   const n = usage.data?.network;
+  const v = usage.data?.volume;
   const gauges: Gauge[] = [
     ...(c ? [
       { title: t("Servers"), used: c.totalInstancesUsed ?? 0, limit: c.maxTotalInstances ?? -1, to: "/servers" },
       { title: t("vCPUs"), used: c.totalCoresUsed ?? 0, limit: c.maxTotalCores ?? -1 },
       { title: t("Memory"), used: c.totalRAMUsed ?? 0, limit: c.maxTotalRAMSize ?? -1, unit: memory },
+    ] : []),
+    ...(v ? [
+      { title: t("Volumes"), used: v.totalVolumesUsed ?? 0, limit: v.maxTotalVolumes ?? -1, to: "/volumes" },
+      { title: t("Volumes' size"), used: v.totalGigabytesUsed ?? 0, limit: v.maxTotalVolumeGigabytes ?? -1, unit: (gib: number) => memory(gib * 1024) },
     ] : []),
     ...(n ? [
       { title: t("Floating IPs"), key: "floatingip", to: "/floating-ips" }, { title: t("Networks"), key: "network", to: "/networks" },

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { has } from "../api/catalog";
-import { compute, network } from "../api/http";
+import { compute, network, volume } from "../api/http";
 import { useSession } from "../api/session";
 
 export type Limits = Record<string, number>;
@@ -12,11 +12,12 @@ export function useUsage() {
   return useQuery({
     queryKey: ["usage", project.id],
     queryFn: async () => {
-      const [limits, quota] = await Promise.all([
+      const [limits, quota, storage] = await Promise.all([
         has(catalog, "compute") ? compute.get<{ limits: { absolute: Limits } }>("/limits").then((body) => body.limits.absolute) : null,
         has(catalog, "network") ? network.get<{ quota: NetworkQuota }>(`/quotas/${project.id}/details.json`).then((body) => body.quota) : null,
+        has(catalog, "volume") ? volume.get<{ limits: { absolute: Limits } }>("/limits").then((body) => body.limits.absolute) : null,
       ]);
-      return { compute: limits, network: quota };
+      return { compute: limits, network: quota, volume: storage };
     },
     refetchInterval: 15_000,
   });

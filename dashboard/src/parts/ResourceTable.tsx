@@ -1,5 +1,5 @@
 import {
-  Bullseye, Button, EmptyState, EmptyStateActions, EmptyStateBody, EmptyStateFooter, Pagination, SearchInput, Skeleton, Toolbar,
+  Bullseye, Button, Dropdown, DropdownItem, DropdownList, EmptyState, EmptyStateActions, EmptyStateBody, EmptyStateFooter, MenuToggle, Pagination, SearchInput, Skeleton, Toolbar,
   ToolbarContent, ToolbarItem,
 } from "@patternfly/react-core";
 import { ActionsColumn, type IAction, Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table";
@@ -13,6 +13,14 @@ export interface Column<T> {
   /** What rows are sorted by; a column without it can't be sorted. */
   sort?: (row: T) => string | number;
   nowrap?: boolean;
+}
+
+/** Something that can be done with many rows at once. */
+export interface Bulk<T> {
+  title: string;
+  isDanger?: boolean;
+  fits?: (row: T) => boolean;
+  run: (rows: T[]) => void;
 }
 
 export interface Empty {
@@ -32,6 +40,7 @@ interface Props<T> {
   /** What the search box looks in. */
   text?: (row: T) => string;
   actions?: (row: T) => IAction[];
+  bulk?: Bulk<T>[];
   empty: Empty;
   toolbar?: ReactNode;
 }
@@ -60,7 +69,8 @@ export function LoadingRows({ columns, rows = 5 }: { columns: number; rows?: num
 }
 
 /** Rows that were all fetched: searched, sorted and paged here. */
-export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, text, actions, empty, toolbar }: Props<T>) {
+export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, text, actions, bulk, empty, toolbar }: Props<T>) {
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [search, setSearch] = useState("");
   const [page, setPage] = useState(1);
   const [perPage, setPerPage] = useState(20);
@@ -92,6 +102,7 @@ export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, t
                 onChange={(_event, value) => { setSearch(value); setPage(1); }} onClear={() => setSearch("")} />
             </ToolbarItem>
           )}
+          {bulk && <ToolbarItem><BulkMenu rows={(rows ?? []).filter((row) => chosen.has(rowKey(row)))} bulk={bulk} /></ToolbarItem>}
           {toolbar && <ToolbarItem>{toolbar}</ToolbarItem>}
           {found.length > perPage && (
             <ToolbarItem variant="pagination">
@@ -105,6 +116,9 @@ export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, t
       <Table aria-label={label} variant="compact">
         <Thead>
           <Tr>
+            {bulk && <Th aria-label={t("Choose all of this page")} select={{
+              isSelected: shown.length > 0 && shown.every((row) => chosen.has(rowKey(row))),
+              onSelect: (_event, on) => setChosen(new Set(on ? shown.map(rowKey) : [])) }} />}
             {columns.map((column, index) => (
               <Th key={column.title} modifier="nowrap" sort={column.sort && {
                 columnIndex: index, sortBy: { index: sort.index, direction: sort.direction },
@@ -115,12 +129,18 @@ export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, t
             {actions && <Th screenReaderText={t("Actions")} />}
           </Tr>
         </Thead>
-        {rows === undefined ? <LoadingRows columns={columns.length + (actions ? 1 : 0)} /> : (
+        {rows === undefined ? <LoadingRows columns={columns.length + (actions ? 1 : 0) + (bulk ? 1 : 0)} /> : (
           <Tbody>
-            {shown.map((row) => {
+            {shown.map((row, index) => {
               const possible = actions?.(row) ?? [];
               return (
                 <Tr key={rowKey(row)}>
+                  {bulk && <Td select={{ rowIndex: index, isSelected: chosen.has(rowKey(row)), onSelect: (_event, on) => setChosen((before) => {
+                    const next = new Set(before);
+                    if (on) next.add(rowKey(row));
+                    else next.delete(rowKey(row));
+                    return next;
+                  }) }} />}
                   {columns.map((column) => (
                     <Td key={column.title} dataLabel={column.title} modifier={column.nowrap ? "nowrap" : "breakWord"}>{column.cell(row)}</Td>
                   ))}
@@ -139,5 +159,28 @@ export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, t
         </Bullseye>
       )}
     </>
+  );
+}
+
+function BulkMenu<T>({ rows, bulk }: { rows: T[]; bulk: Bulk<T>[] }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <Dropdown isOpen={open} onOpenChange={setOpen} toggle={(ref) => (
+      <MenuToggle ref={ref} isExpanded={open} isDisabled={rows.length === 0} onClick={() => setOpen(!open)}>
+        {rows.length > 0 ? t("With {{number}} chosen", { number: rows.length }) : t("With those chosen")}
+      </MenuToggle>
+    )}>
+      <DropdownList>
+        {bulk.map((one) => {
+          const fitting = rows.filter((row) => one.fits?.(row) ?? true);
+          return (
+            <DropdownItem key={one.title} isDanger={one.isDanger} isDisabled={fitting.length === 0} onClick={() => { setOpen(false); one.run(fitting); }}
+              description={fitting.length < rows.length ? t("Fits {{number}} of them", { number: fitting.length }) : undefined}>
+              {one.title}
+            </DropdownItem>
+          );
+        })}
+      </DropdownList>
+    </Dropdown>
   );
 }

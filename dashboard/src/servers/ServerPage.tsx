@@ -1,12 +1,12 @@
 import {
-  Alert, Button, Card, CardBody, CardTitle, ClipboardCopy, DescriptionList, DescriptionListDescription, DescriptionListGroup,
-  DescriptionListTerm, Dropdown, DropdownItem, DropdownList, Flex, FlexItem, Grid, GridItem, Label, MenuToggle, Tab, Tabs, TabTitleText,
+  Alert, Button, Card, CardBody, CardTitle, ClipboardCopy, DescriptionList, Dropdown, DropdownItem, DropdownList, Flex, FlexItem, Grid, GridItem, Label, MenuToggle, Tab, Tabs, TabTitleText,
 } from "@patternfly/react-core";
 import { ClockIcon, GlobeIcon } from "@patternfly/react-icons";
 import { Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table";
 import { useQuery } from "@tanstack/react-query";
-import { type ReactNode, useState } from "react";
+import { useState } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
+import { has } from "../api/catalog";
 import { ApiError } from "../api/errors";
 import { compute } from "../api/http";
 import { useImages, useFlavors } from "../api/lists";
@@ -21,15 +21,19 @@ import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { Nothing } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
+import { Term } from "../parts/Term";
 import { perform } from "../parts/work";
 import { Loading } from "../shell/Shell";
 import { addresses, busy, possible } from "./actions";
 import { useServer } from "./queries";
+import { VolumesTab } from "./VolumesTab";
 import { act, remove, STALE } from "./work";
 
 export function ServerPage() {
   const { id = "" } = useParams();
-  const write = mayWrite(useSession());
+  const session = useSession();
+  const write = mayWrite(session);
+  const volumes = has(session.catalog, "volume");
   const [params, setParams] = useSearchParams();
   const query = useServer(id);
   const parents = [{ title: t("Servers"), to: "/servers" }];
@@ -60,6 +64,11 @@ export function ServerPage() {
         <Tab eventKey="overview" title={<TabTitleText>{t("Overview")}</TabTitleText>}>
           <div className="st-tab">{tab === "overview" && <Overview server={server} write={write} />}</div>
         </Tab>
+        {volumes && (
+          <Tab eventKey="volumes" title={<TabTitleText>{t("Volumes")}</TabTitleText>}>
+            <div className="st-tab">{tab === "volumes" && <VolumesTab server={server} write={write} />}</div>
+          </Tab>
+        )}
         <Tab eventKey="log" title={<TabTitleText>{t("Log")}</TabTitleText>}>
           <div className="st-tab">{tab === "log" && <Log server={server} />}</div>
         </Tab>
@@ -154,15 +163,6 @@ function SaveImage({ server, close }: { server: Server; close: () => void }) {
       }}>
       <TextField label={t("Name of the image")} value={name} set={setName} required autoFocus />
     </FormDialog>
-  );
-}
-
-function Term({ name, children }: { name: string; children: ReactNode }) {
-  return (
-    <DescriptionListGroup>
-      <DescriptionListTerm>{name}</DescriptionListTerm>
-      <DescriptionListDescription>{children}</DescriptionListDescription>
-    </DescriptionListGroup>
   );
 }
 

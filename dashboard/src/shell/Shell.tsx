@@ -24,6 +24,7 @@ function places(): { title: string; places: Place[]; shown?: (session: Session) 
     { title: t("Project"), places: [
       { to: "/", title: t("Overview") },
       { to: "/servers", title: t("Servers"), shown: compute },
+      { to: "/volumes", title: t("Volumes"), shown: (s) => has(s.catalog, "volume") },
       { to: "/images", title: t("Images"), shown: (s) => has(s.catalog, "image") },
       { to: "/key-pairs", title: t("Key pairs"), shown: compute },
     ] },
