@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from stackling.agent.control import ControlSocket, Remote
 from stackling.cli.main import run
 from stackling.compute import facade as compute
 from stackling.core import clock
 from stackling.deploy.cluster import description, member, remote, secrets, setup, token
 from stackling.deploy.cluster.description import Cluster, ClusterError, Machine
 from stackling.deploy.cluster.paths import Paths
-from stackling.main import entrance, peers
+from stackling.main import entrance, peers, tls
 from stackling.main.first_start import FLEET
 from stackling.main.joining import Joining
 from stackling.main.returning import Returning
@@ -124,6 +129,54 @@ def test_who_changes_the_description_learns_who_follows(world: World) -> None:
     assert setup.await_followers(world.m1, 60.0, follow) == ()
     assert said == ["c2"]
     assert remote.described(world.m1).followed == {"m1": 2, "c2": 2}
+
+
+@contextmanager
+def agent(world: World, name: str, address: str, callers: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+    """The remote socket of the agent on *name*: its port, and what was said when it was told to look."""
+    paths, ready, over = world.paths(name), threading.Event(), threading.Event()
+    said: list[str] = []
+    own = Tls(paths.pki / "machine.crt", paths.pki / "machine.key", paths.pki / "ca.crt")
+    with socket.create_server((address, 0)) as free:
+        port = free.getsockname()[1]
+
+    def look() -> None:
+        said.extend(str(path) for path in setup.sync(paths))
+
+    async def serve() -> None:
+        control = ControlSocket(paths.root / "agent.sock", name, lambda _: None, asyncio.to_thread,
+                                Remote(address, port, tls.server(own, mutual=True), callers), look=look)
+        await control.open()
+        ready.set()
+        await asyncio.to_thread(over.wait)
+        await control.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield port, said
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_an_update_has_the_others_look_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = world.tmp_path / "new.toml"
+    new.write_text(description.write(msgspec.structs.replace(CLUSTER, log_level="debug")))
+    with agent(world, "c2", "127.0.0.2", ("m1",)) as (port, said):
+        monkeypatch.setattr(remote, "AGENT_PORT", port)
+        code, told, _ = world.command("cluster", "update", str(new))
+        assert (code, told) == (0, "the description is at generation 2")
+        assert str(world.paths("c2").cluster) in said
+
+
+def test_only_control_machines_have_others_look(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with agent(world, "c2", "127.0.0.2", ()) as (port, said):
+        monkeypatch.setattr(remote, "AGENT_PORT", port)
+        remote.replace(world.m1, remote.Described(2, CLUSTER))
+        remote.ask_to_look(world.m1, CLUSTER.machines[1:])
+        assert said == []
 
 
 def test_a_token_is_for_one_machine_which_may_ask_again(world: World) -> None:

@@ -40,15 +40,17 @@ class Remote:
 class ControlSocket:
     """``GET /servers/{id}/console-output?lines=N`` → ``{"output": text}``; ``GET /`` → ``{"machine": name}``;
     ``GET /servers/{id}/consoles/vnc`` (or ``serial``), upgraded → the console's own bytes;
-    ``GET /hosts`` → ``{"machine": name, "hosts": {host: mode}}``, also while control is away (``identities.Mode``).
+    ``GET /hosts`` → ``{"machine": name, "hosts": {host: mode}}``, also while control is away (``identities.Mode``);
+    ``POST /look`` has the machine look for a new description of the cluster now, by *look* (None: there is none).
 
     *find* gives the hypervisor that runs a server of this machine's documents, or None; *hosts* the hosts' modes.
     """
 
     def __init__(self, path: Path, machine: str, find: Callable[[str], Hypervisor | None], run: Run,
-                 remote: Remote | None = None, hosts: Callable[[], dict[str, str]] = dict) -> None:
+                 remote: Remote | None = None, hosts: Callable[[], dict[str, str]] = dict,
+                 look: Callable[[], None] | None = None) -> None:
         self._path, self._machine, self._find, self._run, self._remote = path, machine, find, run, remote
-        self._hosts = hosts
+        self._hosts, self._look = hosts, look
         self._servers: list[asyncio.Server] = []
 
     async def open(self) -> None:
@@ -75,6 +77,9 @@ class ControlSocket:
 
     async def _answer(self, request: Request) -> Response:
         parts = urlsplit(request.target)
+        if (request.method, parts.path) == ("POST", "/look") and self._look is not None:
+            await self._run(self._look)
+            return _json(202, {"machine": self._machine})
         if request.method != "GET":
             return _json(405, {"error": "only GET"})
         if parts.path == "/":

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import ssl
+import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
@@ -151,7 +152,7 @@ async def _run(settings: AgentSettings, credential: str) -> None:
             from stackling.main import agent_libvirt
             run = await agent_libvirt.wire(wiring)
         control = ControlSocket(wiring.socket, settings.machine, wiring.find, run, _remote(settings),
-                                wiring.modes)
+                                wiring.modes, _look)
         await control.open()
         stack.push_async_callback(control.close)
         tasks = [asyncio.create_task(work) for work in (
@@ -181,6 +182,14 @@ async def _tell_ready(file: Path | None, agents: list[HostAgent]) -> None:
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
+
+
+def _look() -> None:
+    """Have systemd run what its timer runs every minute (``deploy.cluster.services``); doesn't wait for it."""
+    done = subprocess.run(["systemctl", "start", "--no-block", "stackling-sync.service"], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=10, check=False)
+    if done.returncode:
+        log.warning("a look for a new description can't be started: %s", done.stderr.strip())
 
 
 def _tls(settings: AgentSettings) -> ssl.SSLContext:

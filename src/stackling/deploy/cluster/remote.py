@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import http.client
 import json
 import ssl
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -15,9 +18,10 @@ from stackling.deploy.cluster import bundle, description, pki, secrets
 from stackling.deploy.cluster.bundle import Bundle
 from stackling.deploy.cluster.description import INTERNAL_PORT, PUBLIC_PORT, Cluster, ClusterError, Machine
 from stackling.deploy.cluster.paths import Paths
+from stackling.deploy.cluster.services import AGENT_PORT
 from stackling.deploy.cluster.token import Token, new
 
-TIMEOUT = 20.0
+TIMEOUT, SOON = 20.0, 3.0
 _LARGEST = 4 << 20
 
 
@@ -73,6 +77,20 @@ def follow(paths: Paths, generation: int) -> None:
     _member(paths, "PUT", "/internal/cluster/followed", {"generation": generation})
 
 
+def ask_to_look(paths: Paths, machines: Iterable[Machine]) -> None:
+    """Have *machines* look for a new description now, by their agents; who can't be asked looks within a minute."""
+    asked = [machine for machine in machines if machine.compute]
+    context = _context(paths)
+
+    def ask(machine: Machine) -> None:
+        with contextlib.suppress(OSError, ClusterError):
+            _ask(machine.address, AGENT_PORT, context, "POST", "/look", timeout=SOON)
+
+    if asked:
+        with ThreadPoolExecutor(len(asked)) as pool:
+            list(pool.map(ask, asked))
+
+
 def give_ceph(paths: Paths, conf: str, keys: dict[str, str]) -> None:
     """Have the cluster keep what its machines need to reach Ceph. Raises ``ClusterError``."""
     _member(paths, "PUT", "/internal/cluster/ceph", {"conf": conf, "keys": keys})
@@ -99,8 +117,7 @@ def _fetch_authority(address: str, fingerprint: str) -> bytes:
 
 def _member(paths: Paths, method: str, path: str, body: Any = None) -> bytes:
     cluster, credential = description.read(paths.cluster), secrets.read(paths).credential
-    context = ssl.create_default_context(cafile=str(paths.pki / "ca.crt"))
-    context.load_cert_chain(paths.pki / "machine.crt", paths.pki / "machine.key")
+    context = _context(paths)
     problems: list[str] = []
     for machine in cluster.control:
         try:
@@ -111,10 +128,17 @@ def _member(paths: Paths, method: str, path: str, body: Any = None) -> bytes:
     raise ClusterError(f"no control machine answers ({'; '.join(problems)})")
 
 
+def _context(paths: Paths) -> ssl.SSLContext:
+    """TLS as this machine."""
+    context = ssl.create_default_context(cafile=str(paths.pki / "ca.crt"))
+    context.load_cert_chain(paths.pki / "machine.crt", paths.pki / "machine.key")
+    return context
+
+
 def _ask(address: str, port: int, context: ssl.SSLContext, method: str, path: str, body: Any = None,
-         headers: dict[str, str] | None = None) -> bytes:
+         headers: dict[str, str] | None = None, timeout: float = TIMEOUT) -> bytes:
     """The body of a good answer. Raises ``ClusterError`` when it is a refusal, ``OSError`` when there is none."""
-    connection = http.client.HTTPSConnection(address, port, timeout=TIMEOUT, context=context)
+    connection = http.client.HTTPSConnection(address, port, timeout=timeout, context=context)
     try:
         connection.request(method, path, None if body is None else json.dumps(body),
                            {"Content-Type": "application/json", **(headers or {})})

@@ -19,7 +19,8 @@ from stackling.deploy.cluster.paths import Paths
 from stackling.deploy.cluster.remote import Described
 
 FOLLOW_WITHIN = 120.0
-"""Seconds within which every machine that is on has followed: it looks once a minute or so."""
+"""Seconds within which every machine that is on has followed: it looks once a minute or so, and when it is asked to."""
+ASK_AGAIN = 5.0
 PATIENCE = 3.0
 
 
@@ -62,9 +63,10 @@ def sync(paths: Paths) -> list[Path]:
 def await_followers(paths: Paths, seconds: float, say: Callable[[str], None]) -> tuple[str, ...]:
     """Wait until every machine is at the newest description; those that aren't after *seconds*.
 
-    *say* is told who is waited for, whenever that changes. Raises ``ClusterError`` when nobody answers to the end.
+    They are asked to look now. *say* is told who is waited for, whenever that changes. Raises ``ClusterError`` when
+    nobody answers to the end.
     """
-    deadline, said = time.monotonic() + seconds, None
+    deadline, said, ask_at = time.monotonic() + seconds, None, 0.0
     while True:
         try:
             newest = remote.described(paths)
@@ -73,10 +75,14 @@ def await_followers(paths: Paths, seconds: float, say: Callable[[str], None]) ->
                 raise
             time.sleep(1.0)
             continue
-        missing = tuple(machine.name for machine in newest.cluster.machines
-                        if newest.followed.get(machine.name, 0) < newest.generation)
+        behind = [machine for machine in newest.cluster.machines
+                  if newest.followed.get(machine.name, 0) < newest.generation]
+        missing = tuple(machine.name for machine in behind)
         if not missing or time.monotonic() > deadline:
             return missing
+        if time.monotonic() >= ask_at:      # again: one that looked already may have seen the description before
+            remote.ask_to_look(paths, behind)
+            ask_at = time.monotonic() + ASK_AGAIN
         if missing != said:
             say(", ".join(missing))
             said = missing
