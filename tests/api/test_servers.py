@@ -205,6 +205,11 @@ def test_lists(world: World, member: Client) -> None:
     assert [s["name"] for s in ordered["servers"]] == ["db", "web-1"]
     after = member.get(f"{V}/servers?sort_key=display_name&sort_dir=asc&marker={ordered['servers'][-1]['id']}").json()
     assert [s["name"] for s in after["servers"]] == ["web-2"]
+    for query, what in (("sort_key=nonsense", "query parameters sort_key"), ("limit=x", "query parameters limit"),
+                        ("sort_dir=up", "sort direction"), ("sort_key=uuid&sort_dir=asc&sort_dir=up", "direction")):
+        refused = member.get(f"{V}/servers?{query}")
+        assert refused.status_code == 400, query
+        assert what in refused.json()["badRequest"]["message"], query
 
 
 def test_update(world: World, member: Client) -> None:

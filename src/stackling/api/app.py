@@ -182,7 +182,7 @@ def _perform(tx: Any, call: Call, token: str | None, malformed: Invalid | None) 
     if route.body is not None:
         route.body.check(call.body, call.version)
     if route.query is not None:
-        route.query.check(call.query, call.version)
+        route.query.check(call.query, call.version, query=True)
     return route.handler(tx, call)
 
 

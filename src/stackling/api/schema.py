@@ -45,7 +45,7 @@ FORMATS: dict[str, Callable[[str], bool]] = {
 
 
 class Schema:
-    """One JSON Schema (draft 2020-12, formats asserted). *word* is "body" or "query" in messages."""
+    """One JSON Schema (draft 2020-12, formats asserted)."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self.schema = schema
@@ -60,16 +60,19 @@ class Schema:
         error = next(iter(self._validator.iter_errors(value)))
         return [str(part) for part in error.instance_path], error.message
 
-    def check(self, value: Any) -> None:
-        """Raises ``Invalid`` with the first error in Nova's wording, which other APIs' clients read as well."""
+    def check(self, value: Any, *, query: bool = False) -> None:
+        """Raises ``Invalid`` with the first error in Nova's wording, which other APIs' clients read as well.
+
+        A *query* holds a list of values by name, so there the name comes first, and then which of its values it is.
+        """
         if self._validator.is_valid(value):
             return
         error = next(iter(self._validator.iter_errors(value)))
         path = [str(part) for part in error.instance_path]
         if not path:
             raise Invalid(error.message)
-        raise Invalid(f"Invalid input for field/attribute {path[-1]}. Value: {_shown(value, error.instance_path)}. "
-                      f"{error.message}")
+        what = f"query parameters {path[0]}" if query else f"field/attribute {path[-1]}"
+        raise Invalid(f"Invalid input for {what}. Value: {_shown(value, error.instance_path)}. {error.message}")
 
 
 def _shown(value: Any, path: list[str | int]) -> str:
@@ -91,14 +94,14 @@ class Schemas:
         """The schema of the highest version."""
         return self._steps[0][1]
 
-    def check(self, value: Any, version: Version) -> None:
+    def check(self, value: Any, version: Version, *, query: bool = False) -> None:
         """Check *value* by the schema that is in force at *version*; raises ``Invalid``."""
         for since, schema in self._steps:
             if version >= since:
                 found = self._compiled.get(since)
                 if found is None:
                     found = self._compiled[since] = Schema(schema)
-                found.check(value)
+                found.check(value, query=query)
                 return
 
 

@@ -256,16 +256,17 @@ def _deleted(call: Call, given: dict[str, list[str]], statuses: list[str], chang
 
 
 def _sort(call: Call) -> list[tuple[str, bool]]:
-    keys, directions = call.query.all("sort_key"), call.query.all("sort_dir")
+    keys, directions = call.query.all("sort_key"), [word.lower() for word in call.query.all("sort_dir")]
+    for word in directions:
+        if word not in ("asc", "desc"):
+            raise Invalid(f"Unknown sort direction, must be one of asc, desc: {word}")
     if not keys:
-        return [("created_at", bool(directions) and directions[0].lower() == "asc")]
+        return [("created_at", directions[:1] == ["asc"])]
     found: list[tuple[str, bool]] = []
     for index, key in enumerate(keys):
         if key in ("host", "node") and not call.ctx.is_admin:
             raise Forbidden(f"Only administrators can sort servers by {key}")
-        direction = (directions[index] if index < len(directions) else directions[-1] if directions else "desc").lower()
-        if direction not in ("asc", "desc"):
-            raise Invalid(f"Unknown sort direction, must be one of asc, desc: {direction}")
+        direction = directions[index] if index < len(directions) else directions[-1] if directions else "desc"
         if key in listing.SORT_KEYS and not (call.version < (2, 73) and key == "locked"):
             found.append((key, direction == "asc"))
     return found or [("created_at", False)]
