@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from stackling.agent.control import ControlSocket, Remote
+from stackling.agent.run import inline
 from stackling.cli.main import run
 from stackling.compute import facade as compute
 from stackling.core import clock
@@ -144,7 +145,7 @@ def agent(world: World, name: str, address: str, callers: tuple[str, ...]) -> It
         said.extend(str(path) for path in setup.sync(paths))
 
     async def serve() -> None:
-        control = ControlSocket(paths.root / "agent.sock", name, lambda _: None, asyncio.to_thread,
+        control = ControlSocket(paths.root / "agent.sock", name, lambda _: None, inline,
                                 Remote(address, port, tls.server(own, mutual=True), callers), look=look)
         await control.open()
         ready.set()
