@@ -7,8 +7,11 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+import msgspec
+
+from stackling.deploy.cluster import description
 from stackling.lab import Lab, Machine
 from tests.lab.api import Api
 from tests.lab.inside import Inside
@@ -179,6 +182,24 @@ class Cloud:
         """``nova-compute`` of *host*."""
         return next(one for one in self.api.get("/compute/v2.1/os-services?binary=nova-compute")["services"]
                     if one["host"] == host)
+
+    def identity(self, host: str) -> str:
+        """The machine that holds *host*; "" when none does."""
+        return next((name for name, one in self.machines().items() if host in {held["name"] for held in one["hosts"]}),
+                    "")
+
+    def describe(self, take_over: Literal["evacuate", "identity"]) -> float:
+        """Change the cluster's description, and Pacemaker accordingly; the seconds until every machine followed it."""
+        first = self._first_control()
+        old = description.read(first.path("/etc/stackling/cluster.toml"))
+        first.path("/run/lab/new.toml").write_text(
+            description.write(msgspec.structs.replace(old, take_over=take_over)))
+        began = time.monotonic()
+        done = first.run(["stackling", "cluster", "update", "/run/lab/new.toml"], timeout=200)
+        took = time.monotonic() - began
+        assert "have not followed" not in done.stdout
+        first.run(["stackling", "ha", "apply"], timeout=120)
+        return took
 
     def until(self, look: Callable[[], T], well: Callable[[T], bool], seconds: float) -> T:
         """Look again and again until it is well; the last look. Fails with it after *seconds*."""

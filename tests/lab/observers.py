@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from stackling.lab import Lab
+from stackling.lab import Lab, Machine
 from tests.lab.api import Api
 from tests.lab.inside import Inside
 
@@ -135,6 +135,11 @@ class TwiceWatch(Observer):
                     where[guest].add(machine.name)
         self.looks += 1
         self.twice += [f"{guest} on {', '.join(sorted(names))}" for guest, names in where.items() if len(names) > 1]
+
+
+def guests(machine: Machine) -> set[str]:
+    """The UUIDs of the guests that run on *machine*."""
+    return {guest for guest in map(_guest, machine.processes()) if guest}
 
 
 def _guest(pid: int) -> str | None:

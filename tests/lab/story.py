@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,8 @@ from tests.lab.observers import ApiWatch, SshWatch, TwiceWatch
 
 SERVERS = ("guest-1", "guest-2", "guest-3", "guest-4")
 MANY = 600.0        # seconds after which nothing comes any more
-EVERYWHERE = ("database", "rabbitmq", "ovn-nb", "ovn-sb", "ovn-northd", "api", "engine", "ovs", "agent")
+EVERYWHERE = ("ovs", "agent")
+OF_CONTROL = ("database", "rabbitmq", "ovn-nb", "ovn-sb", "ovn-northd", "api", "engine")
 UNFINISHED = ("BUILD", "REBUILD", "RESIZE", "MIGRATING", "HARD_REBOOT", "REBOOT")
 
 
@@ -92,6 +93,7 @@ class Story:
     writers: Writers | None = None
     ports: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
+    at_the_end: list[Callable[[], object]] = field(default_factory=list)
 
     def machine(self, name: str) -> Machine:
         """Of the lab."""
@@ -120,6 +122,8 @@ class Story:
         """What holds after every scenario."""
         for watch in (self.api, self.ssh, self.twice):
             watch.stop()
+        for restore in self.at_the_end:
+            restore()
         assert self.twice.looks > 0
         assert not self.twice.twice, f"ran twice: {sorted(set(self.twice.twice))}"
 
@@ -169,7 +173,8 @@ def lacking(cloud: Cloud) -> list[str]:
     if seen is None:
         return ["Pacemaker doesn't answer"]
     up = [(one.resource.removeprefix("stackling-"), one.node) for one in seen.instances if one.state == "started"]
-    return [f"{service} on {machine.name}" for machine in cloud.lab.machines for service in EVERYWHERE
+    return [f"{service} on {machine.name}" for machine in cloud.lab.machines
+            for service in EVERYWHERE + (OF_CONTROL if machine.member.control else ())
             if (service, machine.name) not in up]
 
 

@@ -19,34 +19,67 @@ from stackling.lab import lab as labs
 from stackling.lab.power import Mode, set_mode
 from tests.lab.cloud import Cloud
 from tests.lab.inside import Inside
+from tests.lab.observers import guests
 from tests.lab.races import RACES
 from tests.lab.story import MANY, SERVERS, Story, Writers, check, told
 
 pytestmark = [pytest.mark.lab, pytest.mark.survival, pytest.mark.root, pytest.mark.crash, pytest.mark.slow]
 scenarios("features")
+BROKER, BROKER_PORT = "stackling-rabbitmq.service", "5671"
 
 
-@pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """The cluster, once for all scenarios."""
-    from stackling.lab import cluster as bootstrapping
+class Stage:
+    """Where scenarios take place: one cluster at a time, of three machines of which so many only compute."""
 
-    kept = os.environ.get("STACKLING_LAB_KEEP", "0") != "0"
-    name = "ha" if kept else f"ha{os.getpid() % 100_000}"
-    directory = Path("/var/tmp/stackling-lab-keys") if kept else tmp_path_factory.mktemp("keys")
-    directory.mkdir(mode=0o700, exist_ok=True)
-    began = time.monotonic()
-    lab = labs.up(name, machines=3, progress=print)
-    try:
+    def __init__(self, directory: Path, *, keep: bool) -> None:
+        self._directory, self._keep = directory, keep
+        self._compute_only, self._name = -1, ""
+        self._cloud: Cloud | None = None
+
+    def cloud(self, compute_only: int) -> Cloud:
+        """The cluster, made when it isn't the one that is there."""
+        if self._cloud is None or self._compute_only != compute_only:
+            self.clear()
+            self._cloud, self._compute_only = self._made(compute_only), compute_only
+        return self._cloud
+
+    def _made(self, compute_only: int) -> Cloud:
+        from stackling.lab import cluster as bootstrapping
+
+        kind = "har" if compute_only else "ha"
+        self._name = kind if self._keep else f"{kind}{os.getpid() % 10_000}"
+        directory = self._directory / kind
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        began = time.monotonic()
+        lab = labs.up(self._name, machines=3, compute_only=compute_only, progress=print)
         bootstrapping.bootstrap(lab, ceph=True, progress=print)
         print(f"[seconds] three machines from nothing: {time.monotonic() - began:.1f}")
         made = Cloud(lab, directory / "key")
         made.furnish(guest_image(), list(SERVERS))
-        yield made
-        made.close()
-    finally:
-        if not kept:
-            labs.down(name)
+        return made
+
+    def clear(self) -> None:
+        """Take away what there is, or, to be kept, let go of it."""
+        if self._cloud is not None:
+            self._cloud.close()
+            self._cloud = None
+        if self._name and not self._keep:
+            labs.down(self._name)
+        self._name = ""
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    keep = os.environ.get("STACKLING_LAB_KEEP", "0") != "0"
+    made = Stage(Path("/var/tmp/stackling-lab-keys") if keep else tmp_path_factory.mktemp("keys"), keep=keep)
+    yield made
+    made.clear()
+
+
+@pytest.fixture
+def cloud(stage: Stage, request: pytest.FixtureRequest) -> Cloud:
+    """The cluster of this scenario."""
+    return stage.cloud(2 if request.node.get_closest_marker("remote") else 0)
 
 
 def guest_image() -> Path:
@@ -71,6 +104,17 @@ def story(cloud: Cloud) -> Iterator[Story]:
 @given("a cluster of three machines with servers on each of them")
 def _(story: Story) -> None:
     assert len(story.cloud.lab.machines) == 3
+
+
+@given("a cluster of one control machine and two that only compute")
+def _(story: Story) -> None:
+    assert [machine.member.control for machine in story.cloud.lab.machines] == [True, False, False]
+
+
+@given("identities are taken over")
+def _(story: Story) -> None:
+    story.tell("every machine follows", story.cloud.describe("identity"))
+    story.at_the_end.append(lambda: story.cloud.describe("evacuate"))
 
 
 @given("a cluster of three machines")
@@ -115,6 +159,54 @@ def _(story: Story) -> None:
     name = _busy(story, holder=None)
     story.strike(name)
     story.machine(name).kill()
+
+
+@when("a machine that only computes and runs servers loses power")
+def _(story: Story) -> None:
+    name = _only_computes(story)
+    story.strike(name)
+    story.machine(name).kill()
+
+
+def _only_computes(story: Story) -> str:
+    return next(name for name in story.moved.values() if not story.machine(name).member.control)
+
+
+@when("a machine that only computes reboots")
+def _(story: Story) -> None:
+    name = _only_computes(story)
+    machine = story.machine(name)
+    story.strike(name)
+    life = machine.life()
+    machine.reboot()
+    machine.wait_running(MANY, after=life)
+    story.tell("it has rebooted", time.monotonic() - story.at)
+    assert machine.is_on()
+
+
+@when("an administrator announces the stop of a machine that only computes and it shuts down")
+def _(story: Story) -> None:
+    _planned_stop(story, _only_computes(story))
+
+
+@when(parsers.parse("the broker of the machine that holds the virtual IP {way}"))
+def _(story: Story, way: str) -> None:
+    name = story.cloud.holder()
+    machine = story.machine(name)
+    story.strike(name)
+    if way == "is cut off":
+        for chain, end in (("INPUT", "--dport"), ("OUTPUT", "--sport")):
+            machine.run(["iptables", "-I", chain, "-p", "tcp", end, BROKER_PORT, "-j", "DROP"])
+    else:
+        machine.run(["systemctl", "kill", "-s", {"is killed": "KILL", "hangs": "STOP"}[way], BROKER])
+
+
+@when(parsers.parse("the broker has been away for {seconds:d} seconds and is well again"))
+def _(story: Story, seconds: int) -> None:
+    time.sleep(max(0.0, story.at + seconds - time.monotonic()))
+    machine = story.machine(story.struck[-1])
+    machine.run(["iptables", "-F"], check=False)
+    machine.run(["systemctl", "kill", "-s", "CONT", BROKER], check=False)
 
 
 @when("the machine that holds the virtual IP loses power")
@@ -179,11 +271,15 @@ def _(story: Story) -> None:
 
 @when("an administrator announces the stop of a machine and it shuts down")
 def _(story: Story) -> None:
-    name = _busy(story, holder=False)
-    other = next(machine for machine in story.cloud.lab.machines if machine.name != name)
+    _planned_stop(story, _busy(story, holder=False))
+
+
+def _planned_stop(story: Story, name: str) -> None:
+    other = next(one for one in story.cloud.lab.machines if one.member.control and one.name != name)
     other.run(["stackling", "ha", "stop", name])
     story.strike(name)
     story.machine(name).off()
+    story.tell("it is off", time.monotonic() - story.at)
 
 
 @when(parsers.parse("the {network} network of a machine {role} is cut"))
@@ -305,6 +401,36 @@ def _(story: Story) -> None:
     assert name not in {hosts[victim] for victim in story.victims()}
 
 
+@then(parsers.parse("another machine has its identity within {seconds:d} seconds"))
+def _(story: Story, seconds: int) -> None:
+    name = story.struck[-1]
+    story.cloud.until(lambda: story.cloud.identity(name), lambda holder: holder not in ("", name), MANY)
+    took = time.monotonic() - story.at
+    story.tell(f"{story.cloud.identity(name)} has its identity", took)
+    assert took <= seconds * slack()
+
+
+@then(parsers.parse("its servers run there, and answer on their floating IPs within {seconds:d} seconds"))
+def _(story: Story, seconds: int) -> None:
+    name, victims = story.struck[-1], story.victims()
+    assert victims
+    story.cloud.answer(victims, MANY)
+    for victim in victims:
+        first = story.ssh.outcomes[victim].well_since(story.at) or time.monotonic()
+        story.tell(f"{victim} answers", first - story.at)
+        assert first - story.at <= seconds * slack()
+    assert {server["OS-EXT-SRV-ATTR:host"] for server in story.cloud.servers() if server["name"] in victims} == {name}
+    assert {story.cloud.ids[victim] for victim in victims} <= guests(story.machine(story.cloud.identity(name)))
+
+
+@then("it has its identity back")
+def _(story: Story) -> None:
+    name = story.struck[-1]
+    story.cloud.until(lambda: story.cloud.identity(name), lambda holder: holder == name, MANY)
+    story.tell(f"{name} has its identity back", time.monotonic() - story.at)
+
+
+@then("it is an enabled host again")
 @then("the machine is an enabled host again")
 def _(story: Story) -> None:
     _enabled(story, story.struck[-1])

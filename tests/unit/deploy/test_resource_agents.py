@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackling.deploy.pacemaker.agents import services
+from stackling.deploy.pacemaker.agents import host, machine, services
 from stackling.deploy.pacemaker.agents.resource import Call, Code, Failed
 
 SERVICE = services.Service(lambda call: ("x.service",), services.nothing, limit=1.0, patience=0.3)
@@ -39,3 +39,18 @@ def test_a_unit_that_nothing_starts_has_ended(tmp_path: Path, call: Call, job: s
     with pytest.raises(Failed, match="inactive"):
         services.start(SERVICE, call)
     assert services.monitor(SERVICE, call) is Code.NOT_RUNNING
+
+
+def test_a_host_stays_with_its_machine_when_identities_are_no_longer_taken_over(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "MARKS", tmp_path)
+    monkeypatch.setattr(host, "mode", lambda call: host.HELD)
+    asked: list[str] = []
+    monkeypatch.setattr(host, "tell", lambda call, verb: (asked.append(verb), ({"released": True}, ""))[1])
+    call = Call({"host": "m1"}, "x", time.monotonic() + 20)
+    monkeypatch.setattr(machine, "cluster", lambda: {})
+    assert host.stop(call) is Code.SUCCESS
+    assert asked == []
+    monkeypatch.setattr(machine, "cluster", lambda: {"take_over": "identity"})
+    assert host.stop(call) is Code.SUCCESS
+    assert asked == ["release"]

@@ -99,8 +99,12 @@ def stop(call: Call) -> Code:
     """Have control ask for the host, and wait until the agent has ended its servers. Without that: a failure.
 
     When the whole machine is stopping, the agent may be gone already. Then there is nothing to wait for: control gives
-    the host to nobody else before this machine is back, or proven to be off.
+    the host to nobody else before this machine is back, or proven to be off. Where identities aren't taken over any
+    more, the resource is being removed: the host stays with this machine, and its servers run on.
     """
+    if machine.cluster().get("take_over") != "identity":
+        say(f"{call['host']} stays on this machine: take_over isn't \"identity\" any more")
+        return _gone(call)
     while True:
         try:
             if mode(call) not in HERE:
