@@ -48,7 +48,7 @@ def test_a_host_stays_with_its_machine_when_identities_are_no_longer_taken_over(
     asked: list[str] = []
     monkeypatch.setattr(host, "tell", lambda call, verb: (asked.append(verb), ({"released": True}, ""))[1])
     call = Call({"host": "m1"}, "x", time.monotonic() + 20)
-    monkeypatch.setattr(machine, "cluster", lambda: {})
+    monkeypatch.setattr(machine, "cluster", dict)
     assert host.stop(call) is Code.SUCCESS
     assert asked == []
     monkeypatch.setattr(machine, "cluster", lambda: {"take_over": "identity"})
