@@ -119,13 +119,15 @@ class SshWatch(Observer):
 
 
 class TwiceWatch(Observer):
-    """No guest has processes on two machines, ever: looked at from outside of all of them."""
+    """No guest has processes on two machines, ever: looked at from outside of all of them. *births*: when each guest was
+    first seen on a machine, by the monotonic clock."""
 
     def __init__(self, lab: Lab) -> None:
         super().__init__()
         self._lab = lab
         self.twice: list[str] = []
         self.looks = 0
+        self.births: dict[tuple[str, str], float] = {}
 
     def look(self) -> None:
         where: dict[str, set[str]] = defaultdict(set)
@@ -133,7 +135,9 @@ class TwiceWatch(Observer):
             for pid in machine.processes():
                 if guest := _guest(pid):
                     where[guest].add(machine.name)
+                    self.births.setdefault((guest, machine.name), time.monotonic())
         self.looks += 1
+        self.births = {at: when for at, when in self.births.items() if at[1] in where.get(at[0], ())}
         self.twice += [f"{guest} on {', '.join(sorted(names))}" for guest, names in where.items() if len(names) > 1]
 
 

@@ -109,6 +109,13 @@ class Story:
         self.told.append(f"{what}: {seconds:.1f} s")
         print(f"[seconds] {what}: {seconds:.1f}")
 
+    def tell_started(self, names: list[str]) -> None:
+        """When the processes of these servers began to run where they are."""
+        for name in names:
+            at = max((when for (guest, _), when in self.twice.births.items() if guest == self.cloud.ids[name]),
+                     default=self.at)
+            self.tell(f"{name} runs elsewhere", at - self.at)
+
     def victims(self) -> list[str]:
         """Servers that were on what was struck."""
         return [name for name, host in self.moved.items() if host in self.struck]

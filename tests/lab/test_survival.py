@@ -343,6 +343,7 @@ def _(story: Story, seconds: int) -> None:
     if not victims:
         return
     story.cloud.answer(victims, MANY)
+    story.tell_started(victims)
     for name in victims:
         first = story.ssh.outcomes[name].well_since(story.at) or time.monotonic()
         story.tell(f"{name} answers elsewhere", first - story.at)
@@ -415,6 +416,7 @@ def _(story: Story, seconds: int) -> None:
     name, victims = story.struck[-1], story.victims()
     assert victims
     story.cloud.answer(victims, MANY)
+    story.tell_started(victims)
     for victim in victims:
         first = story.ssh.outcomes[victim].well_since(story.at) or time.monotonic()
         story.tell(f"{victim} answers", first - story.at)
