@@ -119,8 +119,10 @@ class SshWatch(Observer):
 
 
 class TwiceWatch(Observer):
-    """No guest has processes on two machines, ever: looked at from outside of all of them. *births*: when each guest was
-    first seen on a machine, by the monotonic clock."""
+    """No guest has processes on two machines, ever: looked at from outside of all of them.
+
+    *births*: since when each guest is seen on a machine, by the monotonic clock.
+    """
 
     def __init__(self, lab: Lab) -> None:
         super().__init__()
