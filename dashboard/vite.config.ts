@@ -50,7 +50,9 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rolldownOptions: {
+      input: { index: join(here, "index.html"), console: join(here, "src/console/page.ts") },
       output: {
+        entryFileNames: (chunk) => (chunk.name === "console" ? "console.js" : "static/[name]-[hash].js"),
         codeSplitting: {
           groups: [
             { name: "react", test: /node_modules\/(react|react-dom|scheduler|react-router|@tanstack|i18next)\// },

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from stackling.api import console
+from stackling.api.dashboard import site
 from stackling.compute import consoles
 from stackling.core import clock
 from stackling.store.tables.compute import console_tokens
@@ -141,7 +143,12 @@ def _address() -> Any:
     return machines.update().values(address="/nowhere")
 
 
-def test_pages_come_from_here_alone() -> None:
-    assert console._read("vnc.html", console.NOVNC)                             # pyright: ignore[reportPrivateUsage]
-    for name in ("../call.py", "novnc/../../../etc/passwd", "novnc/../../../../etc/passwd.js", "x/vnc.js", ""):
-        assert console._read(name, console.NOVNC) is None, name                 # pyright: ignore[reportPrivateUsage]
+def test_the_page_runs_what_the_dashboard_s_files_hold() -> None:
+    found = console._read("vnc.html")                                           # pyright: ignore[reportPrivateUsage]
+    assert found is not None
+    scripts = re.findall(r'<script[^>]* src="/dashboard/([^"]+)"', found[1].decode())
+    assert scripts
+    assert all(site.Site().find(name) for name in scripts)
+    assert not re.search(r"https?://", found[1].decode())
+    for name in ("../call.py", "novnc/core/rfb.js", "novnc/../../../../etc/passwd.js", "x/vnc.html", "none.html", ""):
+        assert console._read(name) is None, name                                # pyright: ignore[reportPrivateUsage]

@@ -41,14 +41,19 @@ export function endpointOf(catalog: CatalogEntry[], service: ServiceName, region
   throw new Error(`The catalog has no service ${service}.`);
 }
 
+/** The address at which the cloud says its Identity is. */
+export function ownOrigin(catalog: CatalogEntry[]): string | null {
+  const own = catalog.find((entry) => entry.type === "identity")?.endpoints.find((e) => e.interface === "public");
+  return own ? new URL(own.url).origin : null;
+}
+
 /**
  * The catalog as this browser reaches it: where Identity answered at another address than the catalog's own (a tunnel,
  * another name of the same machine), everything that lives at the catalog's address is asked there too.
  */
 export function reachable(catalog: CatalogEntry[], identityUrl: string): CatalogEntry[] {
-  const own = catalog.find((entry) => entry.type === "identity")?.endpoints.find((e) => e.interface === "public");
-  if (!own) return catalog;
-  const from = new URL(own.url).origin;
+  const from = ownOrigin(catalog);
+  if (!from) return catalog;
   const to = new URL(identityUrl).origin;
   if (from === to) return catalog;
   return catalog.map((entry) => ({

@@ -1,5 +1,5 @@
 import { useSyncExternalStore } from "react";
-import { type CatalogEntry, reachable, regions } from "./catalog";
+import { type CatalogEntry, ownOrigin, reachable, regions } from "./catalog";
 import { send } from "./http";
 
 /**
@@ -16,6 +16,8 @@ export interface Session {
   projects: { id: string; name: string }[];
   roles: string[];
   catalog: CatalogEntry[];
+  /** Where the cloud says it is; this browser may reach it at another address. */
+  origin: string;
   region: string | null;
 }
 
@@ -118,6 +120,7 @@ async function scope(from: string, project: string, projects: Session["projects"
       projects,
       roles: (body.roles ?? []).map((role) => role.name),
       catalog,
+      origin: ownOrigin(body.catalog ?? []) ?? location.origin,
       region: state.session?.region ?? regions(catalog)[0] ?? null,
     },
   });

@@ -2,7 +2,6 @@ import {
   Alert, Button, Card, CardBody, CardTitle, ClipboardCopy, DescriptionList, Dropdown, DropdownItem, DropdownList, Flex, FlexItem, Grid, GridItem, Label, MenuToggle, Tab, Tabs, TabTitleText,
 } from "@patternfly/react-core";
 import { ClockIcon, GlobeIcon } from "@patternfly/react-icons";
-import { Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
@@ -11,12 +10,13 @@ import { ApiError } from "../api/errors";
 import { compute } from "../api/http";
 import { useImages, useFlavors } from "../api/lists";
 import { isAdmin, mayWrite, useSession } from "../api/session";
-import type { Server, ServerAction } from "../api/types";
+import type { Server } from "../api/types";
+import { ConsoleTab } from "../console/ConsoleTab";
 import { t } from "../language";
 import { give, PublicAddress } from "../network/PublicAddress";
 import { FormDialog } from "../parts/dialog";
 import { ChoiceField, TextField } from "../parts/fields";
-import { ago, instant, memory, when } from "../parts/format";
+import { ago, memory, when } from "../parts/format";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { Nothing } from "../parts/ResourceTable";
@@ -26,6 +26,8 @@ import { perform } from "../parts/work";
 import { Loading } from "../shell/Shell";
 import { addresses, busy, possible } from "./actions";
 import { useServer } from "./queries";
+import { MetricsTab } from "./MetricsTab";
+import { TimelineTab } from "./TimelineTab";
 import { VolumesTab } from "./VolumesTab";
 import { act, remove, STALE } from "./work";
 
@@ -69,12 +71,20 @@ export function ServerPage() {
             <div className="st-tab">{tab === "volumes" && <VolumesTab server={server} write={write} />}</div>
           </Tab>
         )}
+        <Tab eventKey="console" title={<TabTitleText>{t("Console")}</TabTitleText>}>
+          <div className="st-tab">{tab === "console" && <ConsoleTab server={server} write={write} />}</div>
+        </Tab>
         <Tab eventKey="log" title={<TabTitleText>{t("Log")}</TabTitleText>}>
           <div className="st-tab">{tab === "log" && <Log server={server} />}</div>
         </Tab>
         <Tab eventKey="timeline" title={<TabTitleText>{t("Timeline")}</TabTitleText>}>
-          <div className="st-tab">{tab === "timeline" && <Timeline server={server} />}</div>
+          <div className="st-tab">{tab === "timeline" && <TimelineTab server={server} />}</div>
         </Tab>
+        {isAdmin(session) && (
+          <Tab eventKey="metrics" title={<TabTitleText>{t("Metrics")}</TabTitleText>}>
+            <div className="st-tab">{tab === "metrics" && <MetricsTab server={server} />}</div>
+          </Tab>
+        )}
       </Tabs>
     </Page>
   );
@@ -233,30 +243,4 @@ function Log({ server }: { server: Server }) {
   if (query.data === undefined) return <Loading />;
   if (!query.data.trim()) return <Nothing icon={ClockIcon} title={t("The console has said nothing yet")} body={t("What the server writes to its first serial port appears here as it comes.")} />;
   return <pre className="st-log" tabIndex={0} aria-label={t("Log")}>{query.data}</pre>;
-}
-
-function Timeline({ server }: { server: Server }) {
-  const query = useQuery({
-    queryKey: ["servers", "timeline", server.id],
-    queryFn: () => compute.get<{ instanceActions: ServerAction[] }>(`/servers/${server.id}/os-instance-actions`).then((body) => body.instanceActions),
-    refetchInterval: 5000,
-  });
-  if (query.error) return <Problem error={query.error} retry={() => void query.refetch()} />;
-  if (!query.data) return <Loading />;
-  return (
-    <Table aria-label={t("Timeline")} variant="compact">
-      <Thead><Tr><Th>{t("When")}</Th><Th>{t("What")}</Th><Th>{t("Took")}</Th><Th>{t("Result")}</Th><Th>{t("Request")}</Th></Tr></Thead>
-      <Tbody>
-        {query.data.map((action) => (
-          <Tr key={action.request_id + action.action}>
-            <Td dataLabel={t("When")} modifier="nowrap" title={when(action.start_time)}>{ago(action.start_time)}</Td>
-            <Td dataLabel={t("What")}>{action.action}</Td>
-            <Td dataLabel={t("Took")}>{action.updated_at ? `${Math.max(0, (instant(action.updated_at).getTime() - instant(action.start_time).getTime()) / 1000).toFixed(0)} s` : "–"}</Td>
-            <Td dataLabel={t("Result")}>{action.message ?? t("as asked")}</Td>
-            <Td dataLabel={t("Request")}><span className="st-mono st-muted">{action.request_id}</span></Td>
-          </Tr>
-        ))}
-      </Tbody>
-    </Table>
-  );
 }

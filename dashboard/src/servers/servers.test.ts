@@ -4,6 +4,7 @@ import { possible } from "./actions";
 import { merged, since } from "./changes";
 import { base64, body, defaultFlavor, defaultNetwork } from "./launch";
 import { escapeRegex } from "./escape";
+import { type Diagnostics, rates } from "./rates";
 
 const server = (part: Partial<Server>) => ({ id: "1", name: "web", status: "ACTIVE", locked: false, addresses: {}, "OS-EXT-STS:task_state": null, ...part }) as Server;
 const ids = (found: Server) => possible(found).map((action) => action.id);
@@ -48,4 +49,11 @@ test("the request says only what was chosen", () => {
 test("what is typed is found as it is", () => {
   expect(new RegExp(escapeRegex("a.b[1]")).test("xa.b[1]")).toBe(true);
   expect(new RegExp(escapeRegex("a.b")).test("axb")).toBe(false);
+});
+
+test("rates are what counters gained a second, and nothing after they start again", () => {
+  const sample = (at: number, time: number, rx: number | null) => ({ at, found: { cpu_details: [{ id: 0, time, utilisation: null }], nic_details: [{ rx_octets: rx, tx_octets: null }], disk_details: [] } as unknown as Diagnostics });
+  expect(rates(sample(0, 0, 100), sample(2000, 1e9, 300))).toEqual({ cpu: 0.5, received: 100, sent: null, read: null, written: null });
+  expect(rates(sample(0, 5, 100), sample(1000, 0, null))).toMatchObject({ cpu: null, received: null });
+  expect(rates(undefined, sample(0, 0, 0)).cpu).toBeNull();
 });

@@ -1,11 +1,11 @@
-"""Consoles in the browser: ``/console/vnc.html``, noVNC's files, and the WebSocket behind them.
+"""Consoles in the browser: ``/console/vnc.html`` and the WebSocket behind it.
 
 Theory of operation. The token in the WebSocket's address is all that is asked for; it is worth one server's console for
 ten minutes. A connection goes browser → here → the agent of the server's host → the guest's unix socket; no host has an
 open port for it. Each direction waits for the other side to take what came, so nothing piles up here. Pages of other
 origins are refused, as Nova's proxy does it.
 
-noVNC is Debian's (the package ``novnc``); without it the page says so.
+noVNC comes with the dashboard's built files (``/dashboard/console.js``); the page itself is the only file served here.
 """
 
 from __future__ import annotations
@@ -26,26 +26,24 @@ App = Callable[..., Awaitable[None]]
 PREFIX = "/console/"
 PAGE, SOCKET = f"{PREFIX}vnc.html", f"{PREFIX}ws"
 ASSETS = Path(__file__).parent / "console_assets"
-NOVNC = Path("/usr/share/novnc")
-SHARE = Path("/usr/share")
 CHUNK = 64 * 1024
 POLICY = "; ".join((
     "default-src 'none'", "script-src 'self'", "style-src 'unsafe-inline'", "connect-src 'self'",
     "img-src 'self' data:", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'self'"))
 """Scripts and sockets of this host only; noVNC sets styles on what it draws."""
-_TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+_TYPES = {".html": "text/html; charset=utf-8"}
 _SAFETY = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"), (b"cache-control", b"no-cache"))
 
 
-def serving(app: App, cloud: Cloud, novnc: Path = NOVNC) -> App:
+def serving(app: App, cloud: Cloud) -> App:
     """*app*, and consoles."""
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
             await _connect(cloud, scope, receive, send)
         elif scope["type"] == "http" and scope["path"].startswith(PREFIX):
-            await _file(scope, send, await asyncio.to_thread(_read, scope["path"].removeprefix(PREFIX), novnc))
+            await _file(scope, send, await asyncio.to_thread(_read, scope["path"].removeprefix(PREFIX)))
         else:
             await app(scope, receive, send)
 
@@ -54,14 +52,10 @@ def serving(app: App, cloud: Cloud, novnc: Path = NOVNC) -> App:
 
 # -- files
 
-def _read(name: str, novnc: Path) -> tuple[str, bytes] | None:
-    """(type, content) of one of our files or, below ``novnc/``, of noVNC's scripts."""
+def _read(name: str) -> tuple[str, bytes] | None:
+    """(type, content) of one of our files."""
     path = ASSETS / name
-    if name.startswith("novnc/"):
-        path = (novnc / name.removeprefix("novnc/")).resolve()
-        if path.suffix != ".js" or not (path.is_relative_to(novnc.resolve()) or path.is_relative_to(SHARE)):
-            return None
-    elif "/" in name or path.suffix not in _TYPES:
+    if "/" in name or path.suffix not in _TYPES:
         return None
     try:
         return _TYPES[path.suffix], path.read_bytes()
