@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackling.deploy.ceph.rights import Pools, User, images_user, machine_user
+from stackling.deploy.ceph.rights import Pools, User, images_user, machine_user, volumes_user
 from stackling.drivers.ceph.client import CephAccess
 from stackling.lab.ceph import Ceph
 
@@ -41,6 +41,11 @@ class RealCeph:
         """Control's access."""
         return self.access(images_user(POOLS))
 
+    @property
+    def volumes(self) -> CephAccess:
+        """Control's access for volumes."""
+        return self.access(volumes_user(POOLS))
+
     def machine(self, name: str = "m1") -> CephAccess:
         """A machine's access."""
         return self.access(machine_user(name, POOLS))
@@ -65,7 +70,7 @@ class RealCeph:
     def left(self) -> list[str]:
         """Every RBD image and object of ours in the pools, trash included; Ceph's own bookkeeping aside."""
         found: list[str] = []
-        for pool in (POOLS.images, POOLS.disks):
+        for pool in POOLS.all:
             found += [f"{pool}/{line}" for line in self.rbd("ls", pool).split()]
             found += [f"{pool} trash {line}" for line in self.rbd("trash", "ls", "--all", pool).splitlines()]
         return found
@@ -90,7 +95,7 @@ def bare_ceph(address: str = "127.0.0.1", netns: str | None = None, osds: int = 
 def real_ceph(address: str = "127.0.0.1", netns: str | None = None, osds: int = 1) -> Iterator[RealCeph]:
     """The same, with pools."""
     with bare_ceph(address, netns, osds) as found:
-        for pool in (POOLS.images, POOLS.disks):
+        for pool in POOLS.all:
             found.ceph.command("osd", "pool", "create", pool, "8")
             found.ceph.command("osd", "pool", "application", "enable", pool, "rbd")
         yield found

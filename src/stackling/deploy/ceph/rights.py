@@ -1,23 +1,32 @@
 """Pools and users that Stackling has in a Ceph cluster, and what each user may do. Pure.
 
-Who writes images can't write servers' disks, and no machine can write images. Whoever may use a pool may read every
-disk in it: a machine's key is as good as all disks of that pool, and can be taken away alone.
+Who writes images can't write servers' disks or volumes, and no machine can write images. Whoever may use a pool may
+read every disk in it: a machine's key is as good as all disks of that pool, and can be taken away alone. Machines write
+what is in volumes, and their guests' QEMU takes snapshots and grows them when control asks for it; but no machine
+makes, names or removes a volume.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-IMAGES_USER = "stackling-images"
+IMAGES_USER, VOLUMES_USER = "stackling-images", "stackling-volumes"
+_USED = ("rbd_data.", "rbd_header.", "rbd_object_map.")         # objects that using an image writes
 _PG_EACH, _PG_LEAST, _PG_MOST = 32, 8, 256
 
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """The names of the two pools."""
+    """The names of the pools."""
 
     images: str = "stackling-images"
     disks: str = "stackling-disks"
+    volumes: str = "stackling-volumes"
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every one of them."""
+        return self.images, self.disks, self.volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +56,24 @@ def images_user(pools: Pools) -> User:
                 f"profile rbd pool={pools.images}")
 
 
+def volumes_user(pools: Pools) -> User:
+    """Control's for volumes: makes and removes them, and clones images."""
+    return User(VOLUMES_USER, "profile rbd",
+                f"profile rbd pool={pools.volumes}, profile rbd-read-only pool={pools.images}",
+                f"profile rbd pool={pools.volumes}")
+
+
 def machine_user_name(machine: str) -> str:
     """The name of a machine's user, without ``client.``."""
     return f"stackling-{machine}"
 
 
 def machine_user(machine: str, pools: Pools) -> User:
-    """A machine's: writes disks and clones images."""
+    """A machine's: writes disks, clones images, and uses the volumes that there are."""
+    used = ", ".join(f"allow rwx pool={pools.volumes} object_prefix {prefix}" for prefix in _USED)
     return User(machine_user_name(machine), "profile rbd",
-                f"profile rbd pool={pools.disks}, profile rbd-read-only pool={pools.images}",
+                f"profile rbd pool={pools.disks}, profile rbd-read-only pool={pools.images}, "
+                f"profile rbd-read-only pool={pools.volumes}, {used}",
                 f"profile rbd pool={pools.disks}")
 
 

@@ -1,1 +1,1 @@
-"""Images, servers' disks and fencing on a Ceph cluster, reached through worker processes that can be killed."""
+"""Images, disks, volumes and fencing on a Ceph cluster, reached through worker processes that can be killed."""

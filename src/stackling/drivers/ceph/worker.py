@@ -23,6 +23,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import rados  # pyright: ignore[reportMissingImports]
@@ -267,6 +268,34 @@ def resize(worker: Worker, pool: str, name: str, size: int) -> None:
             image.resize(size)
 
 
+def grow(worker: Worker, pool: str, name: str, size: int) -> None:
+    """Make it at least that large, beneath whoever uses it."""
+    with worker.image(pool, name, write=True) as image:
+        if image.size() < size:
+            image.resize(size)
+
+
+def rename(worker: Worker, pool: str, name: str, to: str) -> None:
+    worker.rbd.rename(worker.pool(pool), name, to)
+
+
+def depth(worker: Worker, pool: str, name: str) -> int:
+    """How many images it reads through: a clone of a clone has 2."""
+    image = rbd.Image(worker.pool(pool), name, read_only=True)
+    found = 0
+    try:
+        while True:
+            try:
+                where, parent = image.get_parent_image_spec(), image.parent_id()
+            except rbd.ImageNotFound:
+                return found
+            found += 1
+            image.close()
+            image = rbd.Image(worker.pool(where["pool_name"]), image_id=parent, read_only=True)
+    finally:
+        image.close()
+
+
 def flatten(worker: Worker, pool: str, name: str) -> None:
     with worker.image(pool, name, write=True) as image:
         if image.overlap():
@@ -311,7 +340,34 @@ def discard(worker: Worker, pool: str, name: str, delay: float) -> None:
                     _drop(image, each["name"])
         worker.rbd.trash_move(ioctx, name, delay)
     except rbd.ImageNotFound:
+        _drop_rest(worker, pool, name)
+
+
+def _drop_rest(worker: Worker, pool: str, name: str) -> None:
+    """What is left of an image that was being made or removed by somebody who died."""
+    try:
+        worker.pool(pool).stat(f"rbd_id.{name}")
+    except rados.ObjectNotFound:
         return
+    with contextlib.suppress(rbd.ImageNotFound):
+        worker.rbd.remove(worker.pool(pool), name)
+
+
+def abandon(worker: Worker, pool: str, suffix: str, seconds: float) -> None:
+    """Discard what has a name with *suffix*, was made so long ago, and is held open by nobody."""
+    everything = names(worker, pool)
+    for name in everything:
+        if not name.endswith(suffix):
+            continue
+        with contextlib.suppress(rbd.ImageNotFound, Failure):
+            with worker.image(pool, name) as image:
+                age = datetime.now(UTC) - image.create_timestamp().replace(tzinfo=UTC)
+                id = image.id()
+            with contextlib.suppress(rbd.ImageNotFound), worker.image(pool, name.removesuffix(suffix)) as image:
+                if image.id() == id:        # being renamed when somebody died
+                    continue
+            if age.total_seconds() > seconds:
+                discard(worker, pool, name, 0.0)
 
 
 def purge(worker: Worker, pool: str, prefixes: list[str] | None = None) -> dict[str, int]:
@@ -452,8 +508,8 @@ def objects(worker: Worker, pool: str, prefix: str) -> list[str]:
 
 CALLS: dict[str, Any] = {call.__name__: call for call in (
     cluster, health, space, blocklist_add, blocklist_remove, blocklist, create, names, show, show_all, remember, clone,
-    resize, flatten, snapshot, drop_snapshot, rollback, discard, purge, trash, children, break_lock, open_new,
-    open_hold, open_old, write, finish, read, close, put, load, store, objects)}
+    resize, grow, rename, depth, abandon, flatten, snapshot, drop_snapshot, rollback, discard, purge, trash, children,
+    break_lock, open_new, open_hold, open_old, write, finish, read, close, put, load, store, objects)}
 
 if __name__ == "__main__":
     Worker(*sys.argv[1:5]).run()
