@@ -260,6 +260,18 @@ def test_a_shared_disk_needs_power_that_was_read_back(make: MakeWorld, storage: 
     ha.within(30, lambda: ha.get("m2")["proof"]["strength"] == "power-read")
 
 
+def test_a_fenced_machine_is_switched_on_again_once_where_that_is_wanted(make: MakeWorld) -> None:
+    ha = make(return_after=60.0)
+    ha.cluster.lose_power("m2")
+    ha.within(40, lambda: ha.state("m2") == "fenced")
+    assert not ha.cluster.machine("m2").power
+    ha.within(90, lambda: ha.state("m2") == "up")
+    ha.cluster.lose_power("m2")
+    ha.within(40, lambda: ha.state("m2") == "fenced")
+    ha.within(90, lambda: "within an hour" in (ha.get("m2")["reason"] or ""))
+    assert not ha.cluster.machine("m2").power
+
+
 def test_a_fenced_machine_that_asks_for_documents_ends_the_proof_first(ha: HaWorld) -> None:
     """Nothing that it may run from then on is moved away, although its evacuation was waiting."""
     admin = ha.world.admin

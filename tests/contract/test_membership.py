@@ -51,6 +51,19 @@ def test_a_fenced_machine_is_off_absent_and_in_the_history(cluster: SimulatedClu
     assert cluster.history("m2")[0].completed_at >= event.completed_at
 
 
+def test_a_machine_is_switched_on_by_a_device_that_works(cluster: SimulatedCluster) -> None:
+    cluster.off("m2", 5.0)
+    cluster.set_device("m2", Device.FAIL)
+    cluster.on("m2", 5.0)
+    assert (cluster.history("m2")[0].action, cluster.history("m2")[0].status) == ("on", "failed")
+    assert cluster.is_off("m2") is True
+    cluster.set_device("m2", Device.OK)
+    cluster.on("m2", 5.0)
+    assert cluster.history("m2")[0].status == "success"
+    assert cluster.is_off("m2") is False
+    assert cluster.view().standings["m2"] is Standing.MEMBER
+
+
 def test_a_machine_that_leaves_in_order_is_absent_and_lives(cluster: SimulatedCluster) -> None:
     cluster.leave("m2")
     assert cluster.view().standings["m2"] is Standing.ABSENT

@@ -7,6 +7,7 @@ evacuation's turn moves one server; its backend is the compute service's own sta
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,7 @@ from stackling.ha.model import (
     State,
     Step,
     Strength,
+    SwitchOn,
     Verdict,
 )
 from stackling.ha.watch import Transactions, Watch
@@ -109,6 +111,10 @@ class MachineKind:
             except MembershipUnknown as error:
                 self._problems[record.id] = str(error)
             self._asked[record.id] = clock.wall()
+        elif isinstance(step, SwitchOn):
+            assert self._fencer is not None
+            with contextlib.suppress(MembershipUnknown):
+                self._fencer.on(record.name, self._settings.fence_timeout)
         elif isinstance(step, BlockStorage | AdmitStorage):
             self._change_storage(record, isinstance(step, BlockStorage))
         else:
@@ -140,6 +146,10 @@ class MachineKind:
                 return sense
             at = self._answering(record.name)
             return replace(sense, answers_at=at, silent=at is None)
+        if rules.may_return(record, sense.now, self._settings):
+            with contextlib.suppress(MembershipUnknown):
+                sense = replace(sense, history=tuple(fencer.history(record.name)))
+            return replace(sense, power_off=_is_off(fencer, record.name))
         if record.state is State.FENCED and record.strength is Strength.POWER:
             return replace(sense, power_off=_is_off(fencer, record.name))
         return sense

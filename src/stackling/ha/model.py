@@ -71,6 +71,7 @@ class Settings:
     ``fence_timeout``, ``fence_retry``: of one request to the fencer, and between two. ``at_once``: evacuated servers
     that may be starting on one host at a time. ``self_fence_after``: within which a machine that has lost its
     membership has ended its guests by its watchdog; 0: there is no watchdog, and a storage fence alone proves nothing.
+    ``return_after``: after its loss, when a machine that was fenced is switched on again, once; 0: never.
     """
 
     heartbeat: float = 2.0
@@ -86,6 +87,7 @@ class Settings:
     slow: float = 180.0
     deadline: float = 300.0
     self_fence_after: float = 0.0
+    return_after: float = 0.0
     take_over: str = "evacuate"
 
     def check(self) -> Settings:
@@ -210,13 +212,18 @@ class AdmitStorage:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchOn:
+    """Ask for the fenced machine to be switched on again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing can be done now."""
 
     reason: str
 
 
-Step = AskFencer | BlockStorage | AdmitStorage | Wait
+Step = AskFencer | SwitchOn | BlockStorage | AdmitStorage | Wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from stackling.ha.model import (
     Settings,
     State,
     Strength,
+    SwitchOn,
     Verdict,
     Wait,
 )
@@ -48,6 +49,8 @@ from stackling.ports.membership import BY_HAND, FenceEvent, Standing
 NO_FENCING = "no fencing is configured"
 GONE = (Standing.LOST, Standing.ABSENT)
 FENCING_ACTIONS = ("off", "reboot")
+OFTEN = 3600.0
+"""Seconds within which a machine that is fenced a second time stays off."""
 
 
 def judge(record: Record, sense: Sense, settings: Settings) -> Verdict:
@@ -307,8 +310,9 @@ def _after_fencing(record: Record, sense: Sense, settings: Settings) -> Verdict:
         if record.strength is Strength.POWER and sense.power_off is True:
             proof = Proof("power", Strength.POWER_READ, "switched off; the power reads off by now", sense.now,
                           _evidence(record, sense, record.lost_at or 0.0))
-        return Verdict(State.FENCED, record.reason, record.alarm, _shut_out(sense), lost_at=record.lost_at,
-                       proof=proof)
+        switch_on, reason = _switch_on(record, sense, settings)
+        return Verdict(State.FENCED, reason or record.reason, record.alarm, (*_shut_out(sense), *switch_on),
+                       lost_at=record.lost_at, proof=proof)
     if sense.standing is None:
         reason = sense.unknown or "the cluster's membership is unknown; nothing is concluded"
         return Verdict(State.RETURNING, reason, record.alarm, (Wait(reason),), lost_at=record.lost_at,
@@ -317,6 +321,30 @@ def _after_fencing(record: Record, sense: Sense, settings: Settings) -> Verdict:
             record.returned_at is None or sense.now >= record.returned_at + settings.grace):
         return _missing(replace(record, lost_at=None), sense, settings)
     return _returning(record, sense)
+
+
+def may_return(record: Record, now: float, settings: Settings) -> bool:
+    """Whether it is time to switch a fenced machine on again. Not where a person has said that it is off: that one may
+    have hands in it."""
+    return (settings.return_after > 0 and record.state is State.FENCED and record.lost_at is not None
+            and record.strength in (Strength.POWER, Strength.POWER_READ)
+            and now >= record.lost_at + settings.return_after)
+
+
+def _switch_on(record: Record, sense: Sense, settings: Settings) -> tuple[tuple[SwitchOn, ...], str | None]:
+    """Once after each fencing, unless it is fenced often; and what to say of it."""
+    if not may_return(record, sense.now, settings) or sense.power_off is not True or sense.history is None:
+        return (), None
+    since = record.lost_at or 0.0
+    tried = next((event for event in sense.history if event.action == "on"
+                  and (event.completed_at > since or event.status == "pending")), None)
+    if tried is not None:
+        return (), "it was to be switched on again, and is off; that isn't tried twice"
+    times = [event for event in sense.history if event.action in FENCING_ACTIONS and event.status == "success"
+             and event.completed_at > sense.now - OFTEN]
+    if len(times) > 1 or any(event.device == BY_HAND for event in times):
+        return (), f"it stays off: it was fenced {len(times)} times within an hour, or a person saw to it"
+    return (SwitchOn(),), "it is switched on again"
 
 
 def _returning(record: Record, sense: Sense) -> Verdict:

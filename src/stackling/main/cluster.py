@@ -56,7 +56,8 @@ def deployment(paths: Paths) -> Deployment:
             {one.name: tuple(dict.fromkeys((one.address, one.storage_address, one.tenant_address)))
              for one in cluster.machines}),
         disks=_disks(cluster, paths),
-        availability=Settings(heartbeat=HEARTBEAT, take_over=cluster.take_over), engine_lease=ENGINE_LEASE, agents=own,
+        availability=Settings(heartbeat=HEARTBEAT, take_over=cluster.take_over,
+                              return_after=cluster.fencing.return_after), engine_lease=ENGINE_LEASE, agents=own,
         policies=paths.policies, cluster=paths.root, log_level=cluster.log_level)
 
 

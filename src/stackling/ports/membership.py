@@ -77,6 +77,10 @@ class Fence(Protocol):
         """
         ...
 
+    def on(self, machine: str, timeout: float) -> None:
+        """Ask for *machine* to be switched on; otherwise as ``off``."""
+        ...
+
     def is_off(self, machine: str) -> bool | None:
         """What the power device itself reads now; None when it can't be asked."""
         ...

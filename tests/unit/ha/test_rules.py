@@ -20,6 +20,7 @@ from stackling.ha.model import (
     Settings,
     State,
     Strength,
+    SwitchOn,
     Verdict,
     Wait,
 )
@@ -320,6 +321,34 @@ def test_a_planned_stop_ends_when_the_machine_is_back_or_never_went() -> None:
 # -- back
 
 BACK = replace(LOST, state=State.RETURNING, returned_at=NOW - 5, last_seen=NOW - 1, boot_id="boot-2")
+
+
+RETURNS = replace(SETTINGS, return_after=60.0)
+FENCED = replace(LOST, state=State.FENCED, strength=Strength.POWER_READ, lost_at=NOW - 61)
+FENCED_BEFORE = replace(OFF, completed_at=NOW - 55)
+STAYS_OFF = replace(GONE, standing=Standing.ABSENT, power_off=True, history=(FENCED_BEFORE,))
+
+
+def test_a_fenced_machine_is_switched_on_again_where_that_is_wanted() -> None:
+    assert judge(FENCED, STAYS_OFF, RETURNS).steps == (SwitchOn(),)
+    assert judge(FENCED, STAYS_OFF).steps == ()
+    assert judge(replace(FENCED, lost_at=NOW - 59), STAYS_OFF, RETURNS).steps == ()
+
+
+@pytest.mark.parametrize("sense", [
+    replace(STAYS_OFF, power_off=False), replace(STAYS_OFF, power_off=None), replace(STAYS_OFF, history=None),
+    replace(STAYS_OFF, history=(replace(FENCED_BEFORE, action="on", completed_at=NOW - 20), FENCED_BEFORE)),
+    replace(STAYS_OFF, history=(replace(FENCED_BEFORE, action="on", status="failed", completed_at=NOW - 20),)),
+    replace(STAYS_OFF, history=(replace(FENCED_BEFORE, action="on", status="pending", completed_at=0),)),
+    replace(STAYS_OFF, history=(FENCED_BEFORE, replace(OFF, completed_at=NOW - 1800))),
+    replace(STAYS_OFF, history=(replace(FENCED_BEFORE, device=BY_HAND),)),
+])
+def test_it_is_switched_on_once_and_not_when_it_is_fenced_often_or_by_hand(sense: Sense) -> None:
+    assert not any(isinstance(step, SwitchOn) for step in judge(FENCED, sense, RETURNS).steps)
+
+
+def test_who_a_person_has_seen_to_be_off_stays_off() -> None:
+    assert judge(replace(FENCED, strength=Strength.OPERATOR), STAYS_OFF, RETURNS).steps == ()
 
 
 def test_a_fenced_machine_that_is_a_member_again_is_returning() -> None:

@@ -55,11 +55,13 @@ class Machine(Struct, frozen=True):
 class Fencing(Struct, frozen=True):
     """How machines are switched off: a fence agent (``fence_ipmilan`` …) and what it needs for all of them.
 
-    An empty ``agent`` means that there is no fencing: then nothing is ever evacuated automatically.
+    An empty ``agent`` means that there is no fencing: then nothing is ever evacuated automatically. ``return_after``:
+    seconds after its loss when a machine that was fenced is switched on again, once; 0: somebody does that.
     """
 
     agent: str = ""
     parameters: dict[str, str] = {}
+    return_after: int = 0
 
 
 class External(Struct, frozen=True):
@@ -157,6 +159,8 @@ def check(cluster: Cluster) -> Cluster:
         ipaddress.IPv4Network(cluster.external.range)
     except ValueError as error:
         raise ClusterError(str(error)) from None
+    if cluster.fencing.return_after < 0:
+        raise ClusterError("fencing: return_after is a number of seconds, or 0 for never")
     if str(virtual.ip) in seen:
         raise ClusterError(f"virtual_ip {virtual.ip} is a machine's own address")
     return cluster

@@ -43,9 +43,16 @@ class PacemakerFence:
 
     def off(self, machine: str, timeout: float) -> None:
         """Ask for *machine* to be off; returns when that is done or has failed. Only where there is quorum."""
+        self._ask("--fence", machine, timeout)
+
+    def on(self, machine: str, timeout: float) -> None:
+        """The same for switching it on."""
+        self._ask("--unfence", machine, timeout)
+
+    def _ask(self, what: str, machine: str, timeout: float) -> None:
         require_quorum(self._run)
         seconds = max(1, math.ceil(timeout))
-        self._run(("stonith_admin", "--fence", machine, "--timeout", str(seconds), "--tolerance", str(JUST_NOW),
+        self._run(("stonith_admin", what, machine, "--timeout", str(seconds), "--tolerance", str(JUST_NOW),
                    "--output-as=xml"), deadline=seconds + DEADLINE)
 
     def is_off(self, machine: str) -> bool | None:

@@ -107,6 +107,13 @@ class SimulatedCluster:
                 self._alter(machine, power=False, fenced=True)
             self._note(machine, "success", "")
 
+    def on(self, machine: str, timeout: float) -> None:
+        if self._machine(machine).device in (Device.OK, Device.BLIND):
+            self.give_power(machine)
+            self._note(machine, "success", "", action="on")
+        else:
+            self._note(machine, "failed", "the device did nothing", action="on")
+
     def is_off(self, machine: str) -> bool | None:
         found = self._machine(machine)
         if found.device not in (Device.OK, Device.LIE, Device.FAIL):
@@ -172,8 +179,8 @@ class SimulatedCluster:
         with self._change() as file:
             file.machines[name] = msgspec.structs.replace(file.machines[name], **values)
 
-    def _note(self, name: str, status: str, detail: str) -> None:
-        event = FenceEvent(name, "off", status, clock.wall(), f"fence-{name}", "simulated", detail)
+    def _note(self, name: str, status: str, detail: str, action: str = "off") -> None:
+        event = FenceEvent(name, action, status, clock.wall(), f"fence-{name}", "simulated", detail)
         with self._change() as file:
             found = file.machines[name]
             file.machines[name] = msgspec.structs.replace(found, history=(event, *found.history[:HISTORY - 1]))
