@@ -229,3 +229,24 @@ def test_a_stop_and_a_delete_at_once_end_in_deletion(database: Database) -> None
         row = database.read(rows.get, id)
     assert row is not None
     assert row["status"] == "DELETED"
+
+
+def test_a_race_is_decided_by_what_is_there_after_it(database: Database) -> None:
+    """Who comes second looks again, instead of sending the client away: all deletions succeed, and all renames."""
+    fleet = Fleet(database, "h1")
+    [server] = make(database)
+    fleet.work()
+    settle(database)
+    id = server["id"]
+
+    def act(action: actions.Action) -> Callable[[], Any]:
+        return lambda: database.write(
+            lambda tx: actions.perform(tx, MEMBER, servers.get_server(tx, MEMBER, id), action))
+
+    done = _together(*[act(actions.STOP)] * 3, *[lambda: database.write(servers.delete_server, MEMBER, id)] * 5)
+    assert [one for one in done[3:] if isinstance(one, StacklingError)] == []
+    assert [one.message for one in done if isinstance(one, StacklingError) and "same time" in one.message] == []
+    fleet.work()
+    settle(database)
+    row = database.read(rows.get, id)
+    assert row is None or row["status"] == "DELETED"

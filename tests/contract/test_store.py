@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import bindparam, select, update
 
-from stackling.core.errors import Conflict
+from stackling.core.errors import Conflict, Raced
 from stackling.engine.queue import Claim
 from stackling.store.database import Database
 from stackling.store.tables.engine import events, guards, tombstones, work
@@ -112,6 +112,29 @@ def test_concurrent_increments_lose_none(database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: database.write(use_case), range(40)))
     assert database.read(lambda tx: tx.scalar(select(guards.c.generation).where(guards.c.name == "g"))) == 40
+
+
+def test_who_loses_a_race_looks_again(database: Database) -> None:
+    """On a database with one writer there is no race, and what looks like one is refused at once."""
+    seen: list[int] = []
+
+    def use_case(tx: Tx) -> int:
+        seen.append(1)
+        if len(seen) < 3:
+            raise Raced("It was changed at the same time; try again.")
+        return len(seen)
+
+    if database.is_sqlite:
+        with pytest.raises(Raced):
+            database.write(use_case)
+        return
+    assert database.write(use_case) == 3
+
+    def hopeless(_tx: Tx) -> None:
+        raise Raced("It was changed at the same time; try again.")
+
+    with pytest.raises(Conflict, match="same time"):
+        database.write(hopeless)
 
 
 def test_a_key_is_claimed_once_until_its_lease_ends(database: Database) -> None:

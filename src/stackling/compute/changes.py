@@ -11,7 +11,7 @@ from typing import Any
 
 from stackling.compute import hosts, metadata, rows, rules, timeline
 from stackling.compute.model import ServerRow
-from stackling.core.errors import Conflict
+from stackling.core.errors import Raced
 from stackling.network import facade as network
 from stackling.network.facade import ServerPort
 from stackling.store.transaction import Tx
@@ -26,7 +26,7 @@ def apply(tx: Tx, server: ServerRow, values: Mapping[str, Any], *, desired: bool
           deadline: float | None = None) -> ServerRow:
     """Write *values* with the state that follows from them; returns the row as it then is.
 
-    Raises ``Conflict`` when somebody else changed the row since it was read (within a transaction that is possible
+    Raises ``Raced`` when somebody else changed the row since it was read (within a transaction that is possible
     only on databases with weaker isolation).
     """
     after: dict[str, Any] = {**server, **values}
@@ -41,7 +41,7 @@ def apply(tx: Tx, server: ServerRow, values: Mapping[str, Any], *, desired: bool
     if changed:
         changed["updated_at"] = after["updated_at"] = tx.now
         if not rows.change(tx, server["id"], server["generation"], changed):
-            raise Conflict("The server changed at the same time; try again.")
+            raise Raced("The server changed at the same time; try again.")
     if server["task_state"] is not None and state.task_state is None:
         timeline.finish(tx, after)
     if desired:

@@ -64,6 +64,17 @@ class Conflict(StacklingError):
     status, title = 409, "Conflict"
 
 
+class Raced(Conflict):
+    """Somebody else changed the resource between our reading and our writing it.
+
+    Nothing is wrong with the request: ``Database.write`` looks again, and what it then finds decides. A user sees this
+    only when others go on changing the resource.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, type="Conflict")
+
+
 class Gone(StacklingError):
     """Retired upstream, answered as upstream answers."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, delete, exists, insert, select, update
 from sqlalchemy.engine import Row
 
-from stackling.core.errors import Conflict
+from stackling.core.errors import Raced
 from stackling.image.document import document
 from stackling.image.model import Image
 from stackling.image.rules import status
@@ -97,13 +97,13 @@ def add(tx: Tx, image: Image) -> Image:
 def save(tx: Tx, old: Image, new: Image, *, touch: bool = True) -> Image:
     """Replace *old* by *new* with the next generation and a recomputed status; *touch* moves ``updated_at``.
 
-    Raises ``Conflict`` when somebody else changed the row meanwhile.
+    Raises ``Raced`` when somebody else changed the row meanwhile.
     """
     new = replace(new, generation=old.generation + 1, updated_at=tx.now if touch else new.updated_at)
     new = replace(new, status=status(new))
     values = {f"v_{name}": _value(new, name) for name in (*_SAVED, "document")}
     if not tx.changed(_SAVE, k=old.id, g=old.generation, **values):
-        raise Conflict(f"Image {old.id} was changed by another request at the same time; try again.")
+        raise Raced(f"Image {old.id} was changed by another request at the same time; try again.")
     if new.properties != old.properties:
         tx.execute(_NO_PROPERTIES, {"k": old.id})
         _put_properties(tx, old.id, new.properties)

@@ -1,9 +1,10 @@
 """Open a database and run use-cases in transactions.
 
-Theory of operation. A use-case is a plain function ``f(tx, …)`` that is run as a whole and, on a conflict that
-the database reports (SQLite busy, MariaDB deadlock or Galera certification, PostgreSQL serialization), run again
-from its start; ids are chosen outside, so a second run makes the same rows. Nudges collected by the transaction are
-sent after the commit; losing them costs only the time until the next poll.
+Theory of operation. A use-case is a plain function ``f(tx, …)`` that is run as a whole and, on a conflict that the
+database reports (SQLite busy, MariaDB deadlock or Galera certification, PostgreSQL serialization) or that it finds
+itself (``Raced``: the row has another generation than the one that it decided by), run again from its start; ids are
+chosen outside, so a second run makes the same rows. Nudges collected by the transaction are sent after the commit;
+losing them costs only the time until the next poll.
 
 On a networked database every writing transaction also inserts a request row, whose id stays the same when it is run
 again. If the answer to COMMIT is lost, that row tells whether the commit happened, as soon as the database answers
@@ -30,7 +31,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
-from stackling.core.errors import Conflict, Invalid, Unavailable
+from stackling.core.errors import Conflict, Invalid, Raced, Unavailable
 from stackling.core.ids import new_id
 from stackling.store.faults import is_absent, is_conflict, is_too_much, mixes_collations, plain
 from stackling.store.tables.engine import requests
@@ -133,6 +134,11 @@ class Database:
                     log.warning("lost a race %d times: %s", attempt, plain(error))
                     raise Conflict("Somebody else changed the same thing at the same time; try again.") from None
                 attempt += 1
+            except Raced:
+                if not writing or self.is_sqlite or attempt >= ATTEMPTS:     # SQLite has one writer: it isn't a race
+                    raise
+                _pause(attempt)
+                attempt += 1
             except PoolTimeout:
                 raise Unavailable("The database is too busy; try again.") from None
             except DBAPIError as error:
@@ -151,7 +157,7 @@ class Database:
                 log.warning("transaction conflict, %d attempts: %s", attempt, plain(error))
                 raise Unavailable("The database is too busy; try again.") from None
             log.debug("transaction conflict, attempt %d: %s", attempt, error.orig)
-            time.sleep(random.uniform(0, min(0.5, 0.005 * 2**attempt)))
+            _pause(attempt)
             return True
         if self.is_sqlite or not is_absent(error):
             raise error
@@ -207,6 +213,10 @@ class Database:
     def _send(self, tx: Tx) -> None:
         if tx.nudged and self.on_nudge is not None:
             self.on_nudge(tx.nudged)
+
+
+def _pause(attempt: int) -> None:
+    time.sleep(random.uniform(0, min(0.5, 0.005 * 2**attempt)))
 
 
 def _sqlite_pragmas(synchronous: str) -> Callable[[sqlite3.Connection, Any], None]:

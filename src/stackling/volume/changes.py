@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from stackling.core.errors import Conflict
+from stackling.core.errors import Raced
 from stackling.store.tables.volume import volume_backups, volume_snapshots, volumes
 from stackling.store.transaction import Tx
 from stackling.volume import rows, rules
@@ -24,7 +24,7 @@ NO_FAULT: dict[str, Any] = {"failed": 0, "last_error": None, "forced_status": No
 
 
 def volume(tx: Tx, row: AnyRow, values: Mapping[str, Any], *, desired: bool = False) -> AnyRow:
-    """Change a volume; the row as it then is. Raises ``Conflict`` where somebody else changed it meanwhile."""
+    """Change a volume; the row as it then is. Raises ``Raced`` where somebody else changed it meanwhile."""
     if desired:
         values = {**NO_FAULT, "overdue": 0, **values}
     return _apply(tx, volumes, VOLUME, rules.status, row, values, desired)
@@ -52,7 +52,7 @@ def _apply(tx: Tx, table: Table, kind: str, status: Callable[[AnyRow], str], row
     if changed:
         changed["updated_at"] = after["updated_at"] = tx.now
         if not rows.change(tx, table, row["id"], changed, row["generation"]):
-            raise Conflict("It was changed at the same time; try again.")
+            raise Raced("It was changed at the same time; try again.")
     if desired:
         tx.nudge(kind, row["id"], deadline=DEADLINE)
     return after
