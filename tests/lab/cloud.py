@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from stackling.deploy.cluster import description
-from stackling.lab import Lab, Machine
+from stackling.lab import Lab, Machine, facts
 from tests.lab.api import Api
 from tests.lab.inside import Inside
 
@@ -199,7 +199,15 @@ class Cloud:
         took = time.monotonic() - began
         assert "have not followed" not in done.stdout
         first.run(["stackling", "ha", "apply"], timeout=120)
+        wanted = {machine.name for machine in self.lab.machines} if take_over == "identity" else set[str]()
+        self.until(self._pacemakers_hosts, lambda found: found == wanted, 120)
         return took
+
+    def _pacemakers_hosts(self) -> set[str] | None:
+        """The hosts whose identities Pacemaker keeps where they belong."""
+        seen = facts.gather(self.lab).pacemaker
+        return None if seen is None else {one.node for one in seen.instances if one.state == "started"
+                                          and one.resource == f"stackling-host-{one.node}"}
 
     def until(self, look: Callable[[], T], well: Callable[[T], bool], seconds: float) -> T:
         """Look again and again until it is well; the last look. Fails with it after *seconds*."""
