@@ -28,10 +28,19 @@ export class Cloud {
     return cloud;
   }
 
-  private async furnish(): Promise<void> {
-    const { project } = await this.admin.post("/identity/v3/projects", { project: { name: "demo" } });
+  private furnish(): Promise<void> {
+    return this.people("demo", [["maria", "member"], ["rosa", "reader"]]);
+  }
+
+  /** Another project, `elsewhere`, with its member `nora`. */
+  stranger(): Promise<void> {
+    return this.people("elsewhere", [["nora", "member"]]);
+  }
+
+  private async people(projectName: string, wanted: [string, string][]): Promise<void> {
+    const { project } = await this.admin.post("/identity/v3/projects", { project: { name: projectName } });
     const { roles } = await this.admin.get("/identity/v3/roles");
-    for (const [name, role] of [["maria", "member"], ["rosa", "reader"]]) {
+    for (const [name, role] of wanted) {
       const { user } = await this.admin.post("/identity/v3/users", { user: { name, password: PASSWORD } });
       const { id } = roles.find((found: { name: string }) => found.name === role);
       await this.admin.ask("PUT", `/identity/v3/projects/${project.id}/users/${user.id}/roles/${id}`);

@@ -20,6 +20,9 @@ const Routers = page(() => import("./network/RoutersPage"), "RoutersPage");
 const FloatingIps = page(() => import("./network/FloatingIpsPage"), "FloatingIpsPage");
 const SecurityGroups = page(() => import("./network/SecurityGroupsPage"), "SecurityGroupsPage");
 const SecurityGroup = page(() => import("./network/SecurityGroupPage"), "SecurityGroupPage");
+const Balancers = page(() => import("./balancers/BalancersPage"), "BalancersPage");
+const Balancer = page(() => import("./balancers/BalancerPage"), "BalancerPage");
+const ServerGroups = page(() => import("./servers/ServerGroupsPage"), "ServerGroupsPage");
 const Topology = page(() => import("./topology/TopologyPage"), "TopologyPage");
 const Access = page(() => import("./overview/AccessPage"), "AccessPage");
 const Hosts = page(() => import("./admin/HostsPage"), "HostsPage");
@@ -49,6 +52,9 @@ export const router = createBrowserRouter([
           { path: "/floating-ips", element: <FloatingIps /> },
           { path: "/security-groups", element: <SecurityGroups /> },
           { path: "/security-groups/:id", element: <SecurityGroup /> },
+          { path: "/load-balancers", element: <Balancers /> },
+          { path: "/load-balancers/:id", element: <Balancer /> },
+          { path: "/server-groups", element: <ServerGroups /> },
           { path: "/topology", element: <Topology /> },
           { path: "/access", element: <Access /> },
           { path: "/admin/hosts", element: <Hosts /> },

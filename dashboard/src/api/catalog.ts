@@ -5,6 +5,7 @@ const TYPES = {
   network: ["network"],
   image: ["image"],
   volume: ["block-storage", "volumev3", "block-store"],
+  balancer: ["load-balancer"],
   object: ["object-store"],
   stackling: ["stackling"],
 } as const;
@@ -21,6 +22,7 @@ const VERSION: Partial<Record<ServiceName, [RegExp, string]>> = {
   identity: [/\/v3$/, "/v3"],
   network: [/\/v2\.0$/, "/v2.0"],
   image: [/\/v2(\.\d+)?$/, "/v2"],
+  balancer: [/\/v2(\.\d+)?$/, "/v2"],
 };
 
 export function has(catalog: CatalogEntry[], service: ServiceName): boolean {

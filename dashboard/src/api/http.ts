@@ -70,7 +70,7 @@ function client(service: ServiceName, fixed: Record<string, string> = {}) {
     post: <T>(path: string, json?: unknown, more: Request = {}) => ask<T>("POST", path, { json, ...more }),
     put: <T>(path: string, json?: unknown, more: Request = {}) => ask<T>("PUT", path, { json, ...more }),
     patch: <T>(path: string, json?: unknown, more: Request = {}) => ask<T>("PATCH", path, { json, ...more }),
-    delete: <T>(path: string) => ask<T>("DELETE", path),
+    delete: <T>(path: string, query?: Query) => ask<T>("DELETE", path, { query }),
   };
 }
 
@@ -78,6 +78,7 @@ export const compute = client("compute", { "X-OpenStack-Nova-API-Version": COMPU
 export const network = client("network");
 /** In 3.59 a volume in use can be extended, and every cloud since Train has it. */
 export const volume = client("volume", { "OpenStack-API-Version": "volume 3.59" });
+export const balancer = client("balancer");
 export const image = client("image");
 export const identity = client("identity");
 export const stackling = client("stackling");

@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
-import { compute, image, network, type Query, volume } from "./http";
+import { balancer, compute, image, network, type Query, volume } from "./http";
 import { moving } from "./moving";
 import { session } from "./session";
-import type { Flavor, FloatingIp, Image, KeyPair, Network, Port, Router, SecurityGroup, Subnet, Volume, VolumeBackup, VolumeSnapshot, VolumeType } from "./types";
+import type { Balancer, Flavor, FloatingIp, Image, KeyPair, Network, Port, Router, SecurityGroup, ServerGroup, Subnet, Volume, VolumeBackup, VolumeSnapshot, VolumeType } from "./types";
 
 /** What belongs to the project: an administrator's list would show everybody's. */
 function own(): Query {
@@ -75,5 +75,9 @@ export const useVolumeSnapshots = settling<VolumeSnapshot>("volume-snapshots", "
 export const useVolumeBackups = settling<VolumeBackup>("volume-backups", "/backups/detail", "backups");
 export const useVolumeTypes = list("volume-types", () => volume.get<{ volume_types: VolumeType[] }>("/types").then((body) => body.volume_types), 60_000);
 /** Names of the project's servers by id; a name says more than an id. */
-export const useServerNames = list("servers-names", () =>
-  compute.get<{ servers: { id: string; name: string }[] }>("/servers", { limit: 1000 }).then((body) => body.servers));
+export function useServerNames(enabled = true) {
+  return useQuery({ queryKey: ["servers", "name-list"], enabled, refetchInterval: 15_000,
+    queryFn: () => compute.get<{ servers: { id: string; name: string }[] }>("/servers", { limit: 1000 }).then((body) => body.servers) });
+}
+export const useBalancers = list("balancers", () => balancer.get<{ loadbalancers: Balancer[] }>("/lbaas/loadbalancers", own()).then((body) => body.loadbalancers), 4000);
+export const useServerGroups = list("server-groups", () => compute.get<{ server_groups: ServerGroup[] }>("/os-server-groups").then((body) => body.server_groups));

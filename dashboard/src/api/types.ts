@@ -180,3 +180,25 @@ export interface VolumeBackup {
 }
 
 export interface VolumeType { id: string; name: string; description: string | null; is_public?: boolean }
+
+export interface Balancer {
+  id: string;
+  name: string;
+  description: string;
+  provisioning_status: string;
+  operating_status: string;
+  vip_address: string;
+  vip_port_id: string;
+  vip_subnet_id: string;
+  provider: string;
+  created_at: string;
+}
+
+/** One part of a load balancer's tree of statuses. */
+export interface BalancerPart { id: string; name: string; operating_status: string; provisioning_status: string }
+
+export interface BalancerTree extends BalancerPart {
+  listeners: (BalancerPart & { pools: (BalancerPart & { health_monitor?: BalancerPart & { type: string }; members: (BalancerPart & { address: string; protocol_port: number })[] })[] })[];
+}
+
+export interface ServerGroup { id: string; name: string; policy: string; members: string[]; rules?: Record<string, number> }

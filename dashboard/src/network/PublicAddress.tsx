@@ -11,7 +11,7 @@ const STALE = ["servers", "floating-ips", "routers", "ports", "usage"];
 
 export async function give(server: Server): Promise<void> {
   await perform(t("Public address for {{name}}", { name: server.name }), async (tell) => {
-    const address = await givePublicAddress(server.id, tell);
+    const address = await givePublicAddress({ device_id: server.id }, tell);
     tell(t("{{name}} answers on {{address}}.", { name: server.name, address }), 1);
   }, STALE);
 }

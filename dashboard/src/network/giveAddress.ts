@@ -5,12 +5,12 @@ import { t } from "../language";
 import type { Tell } from "../parts/work";
 import { plan } from "./publicAddress";
 
-/** Give the server a public address, making what is missing; gives the address. */
-export async function givePublicAddress(serverId: string, tell: Tell = () => undefined): Promise<string> {
+/** Give a server (by *where* its ports are), or a single port, a public address, making what is missing; gives the address. */
+export async function givePublicAddress(where: { device_id: string } | { id: string }, tell: Tell = () => undefined): Promise<string> {
   tell(t("Look for a way out"), 0.1);
   const project_id = session().project.id;
   const [ports, interfaces, routers, ips, externals] = await Promise.all([
-    network.get<{ ports: Port[] }>("/ports", { device_id: serverId }),
+    network.get<{ ports: Port[] }>("/ports", where),
     network.get<{ ports: Port[] }>("/ports", { device_owner: ["network:router_interface", "network:ha_router_replicated_interface", "network:router_interface_distributed"] }),
     network.get<{ routers: Router[] }>("/routers", { project_id }),
     network.get<{ floatingips: FloatingIp[] }>("/floatingips", { project_id }),

@@ -2,7 +2,7 @@ import { ActionGroup, Alert, Button, Checkbox, ExpandableSection, Form, FormFiel
 import { type FormEvent, useState } from "react";
 import { Link, useNavigate } from "react-router";
 import { compute, network } from "../api/http";
-import { useFlavors, useImages, useKeyPairs, useNetworks, useSecurityGroups } from "../api/lists";
+import { useFlavors, useImages, useKeyPairs, useNetworks, useSecurityGroups, useServerGroups } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
 import type { Network, Server } from "../api/types";
 import { t } from "../language";
@@ -14,6 +14,7 @@ import { Problem } from "../parts/Problem";
 import { perform, refresh } from "../parts/work";
 import { Loading } from "../shell/Shell";
 import { body, defaultFlavor, defaultKeyPair, defaultNetwork, fits } from "./launch";
+import { policies } from "./ServerGroupsPage";
 import { STALE } from "./work";
 
 const LAST_KEY = "stackling.key-pair";
@@ -36,6 +37,8 @@ export function LaunchPage() {
   const [groupsChosen, setGroups] = useState<string[]>(["default"]);
   const [userData, setUserData] = useState("");
   const [count, setCount] = useState("1");
+  const together = useServerGroups();
+  const [group, setGroup] = useState("");
   const [description, setDescription] = useState("");
   const [publicAddress, setPublic] = useState(true);
   const [more, setMore] = useState(false);
@@ -76,7 +79,7 @@ export function LaunchPage() {
     setError(null);
     try {
       const net = chosenNetwork?.id ?? (await makeNetwork()).id;
-      const wish = { name, image: image.id, flavor: flavor.id, network: net, keyPair, groups: groupsChosen, userData, count: number, description };
+      const wish = { name, image: image.id, flavor: flavor.id, network: net, keyPair, groups: groupsChosen, userData, count: number, description, together: group };
       const made = await compute.post<{ server: { id: string } }>("/servers", body(wish, net));
       if (keyPair) localStorage.setItem(LAST_KEY, keyPair);
       refresh(STALE);
@@ -126,6 +129,10 @@ export function LaunchPage() {
             <TextAreaField label={t("User data")} value={userData} set={setUserData} help={t("A script (#!/bin/sh) or cloud-init's #cloud-config, run at the first start.")} />
             <TextField label={t("How many")} type="number" value={count} set={setCount} help={t("More than one get numbers after their name.")} />
             <TextField label={t("Description")} value={description} set={setDescription} />
+            {(together.data?.length ?? 0) > 0 && (
+              <ChoiceField label={t("Server group")} value={group} set={setGroup} help={group ? t("Its servers run {{where}}.", { where: policies()[together.data?.find((one) => one.id === group)?.policy ?? ""] ?? "" }) : undefined}
+                options={[{ value: "", label: t("None") }, ...(together.data ?? []).map((one) => ({ value: one.id, label: one.name }))]} />
+            )}
           </FormFieldGroup>
         </ExpandableSection>
         <ActionGroup>

@@ -8,6 +8,8 @@ export interface Wish {
   network: string;
   keyPair: string;
   groups: string[];
+  /** The id of a server group, or "". */
+  together?: string;
   userData: string;
   count: number;
   description: string;
@@ -33,7 +35,7 @@ export function defaultKeyPair(keyPairs: KeyPair[], last: string | null): KeyPai
 }
 
 /** The body of POST /servers. */
-export function body(wish: Wish, networkId: string): { server: Record<string, unknown> } {
+export function body(wish: Wish, networkId: string): Record<string, unknown> & { server: Record<string, unknown> } {
   return {
     server: {
       name: wish.name.trim(),
@@ -46,6 +48,7 @@ export function body(wish: Wish, networkId: string): { server: Record<string, un
       ...(wish.count > 1 ? { min_count: wish.count, max_count: wish.count } : {}),
       ...(wish.description ? { description: wish.description } : {}),
     },
+    ...(wish.together ? { "os:scheduler_hints": { group: wish.together } } : {}),
   };
 }
 

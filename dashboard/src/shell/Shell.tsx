@@ -26,6 +26,7 @@ function places(): { title: string; places: Place[]; shown?: (session: Session) 
       { to: "/servers", title: t("Servers"), shown: compute },
       { to: "/volumes", title: t("Volumes"), shown: (s) => has(s.catalog, "volume") },
       { to: "/images", title: t("Images"), shown: (s) => has(s.catalog, "image") },
+      { to: "/server-groups", title: t("Server groups"), shown: compute },
       { to: "/key-pairs", title: t("Key pairs"), shown: compute },
     ] },
     { title: t("Network"), shown: network, places: [
@@ -34,6 +35,7 @@ function places(): { title: string; places: Place[]; shown?: (session: Session) 
       { to: "/routers", title: t("Routers") },
       { to: "/floating-ips", title: t("Floating IPs") },
       { to: "/security-groups", title: t("Security groups") },
+      { to: "/load-balancers", title: t("Load balancers"), shown: (s) => has(s.catalog, "balancer") },
     ] },
     { title: t("Access"), places: [{ to: "/access", title: t("API access") }] },
     { title: t("Administration"), shown: isAdmin, places: [
