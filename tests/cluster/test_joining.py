@@ -82,13 +82,14 @@ def world(tmp_path: Path, sqlite: Database, monkeypatch: pytest.MonkeyPatch, cap
 
 
 def test_each_machine_gets_its_own_ceph_key_and_control_also_its_own(world: World) -> None:
-    keys = {"stackling-images": "A", "stackling-m1": "B", "stackling-c2": "C"}
+    keys = {"stackling-images": "A", "stackling-volumes": "V", "stackling-m1": "B", "stackling-c2": "C"}
     with pytest.raises(ClusterError, match="storage add ceph"):
         remote.ceph(world.m1)
     with pytest.raises(ClusterError, match="no control machine"):
         remote.give_ceph(world.paths("c2"), "conf", keys)
     remote.give_ceph(world.m1, "conf", keys)
-    assert remote.ceph(world.m1) == ("conf", {"stackling-images": "A", "stackling-m1": "B"})
+    assert remote.ceph(world.m1) == (
+        "conf", {"stackling-images": "A", "stackling-volumes": "V", "stackling-m1": "B"})
     assert remote.ceph(world.paths("c2")) == ("conf", {"stackling-c2": "C"})
     kept = world.database.read(lambda tx: tx.setting("ceph"))
     assert "conf" not in kept

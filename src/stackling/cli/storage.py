@@ -1,4 +1,4 @@
-"""``stackling storage``: where images and servers' disks lie."""
+"""``stackling storage``: where images, servers' disks and volumes lie."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ root_option = click.option("--root", type=click.Path(path_type=Path), default=Pa
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Put images and servers' disks on a Ceph cluster, and check it."""
+    """Put images, servers' disks and volumes on a Ceph cluster, and check it."""
 
 
 @command.group()
@@ -42,9 +42,9 @@ def add() -> None:
 @root_option
 def add_ceph(directory: StateDirectory, conf: Path, keyring: Path | None, images_only: bool, dry_run: bool, style: str,
              root: Path, no_wait: bool) -> int:
-    """Put images and servers' disks on a Ceph cluster.
+    """Put images, servers' disks and volumes on a Ceph cluster.
 
-    Makes two pools and restricted users, writes their keyrings (0600), sets the cloud's stores, and proves from this
+    Makes three pools and restricted users, writes their keyrings (0600), sets the cloud's stores, and proves from this
     machine that it works. Without an administrator's key it prints the exact commands for whoever has one; afterwards
     give the keyring that they made with --keyring. May be repeated, as after a machine was added.
     """
@@ -89,7 +89,7 @@ def check(directory: StateDirectory, style: str, root: Path) -> int:
     with explained():
         here = target(directory, root)
         if not here.files.conf.exists():
-            raise Problem("images and disks are on this machine's own disk: there is nothing to check")
+            raise Problem("everything is on this machine's own disk: there is nothing to check")
         found = _proved(here, output.Steps(quiet=style == "json"))
     _show(style, [], [], found, None)
     return 0 if all(one.ok for one in found) else FAILED
@@ -100,10 +100,10 @@ def check(directory: StateDirectory, style: str, root: Path) -> int:
 @options.output_format
 @root_option
 def show(directory: StateDirectory, style: str, root: Path) -> None:
-    """Show where images and disks lie, how much there is, and how the storage is."""
+    """Show where images, disks and volumes lie, how much there is, and how the storage is."""
     with explained():
         here = target(directory, root)
-        facts: dict[str, Any] = {"images": here.images, "disks": here.disks}
+        facts: dict[str, Any] = {"images": here.images, "disks": here.disks, "volumes": here.volumes}
         if here.files.conf.exists():
             facts.update(_usage(here))
     output.facts(style, facts)
@@ -150,7 +150,7 @@ def _by_hand(style: str, here: Target, admin: Any, dry_run: bool) -> int:
     if dry_run:
         for name in files:
             click.echo(f"# write {name}")
-        click.echo(f"# set images and disks to rbd in {here.configuration}")
+        click.echo(f"# set images, disks and volumes to rbd in {here.configuration}")
     return 0
 
 

@@ -25,6 +25,11 @@ def disks(settings: CephSettings, instances: Path, cache: ImageCache, machine: s
                     addresses=settings.addresses, images_here=settings.images)
 
 
+def reached(settings: CephSettings | None) -> tuple[Path, str] | None:
+    """The configuration and the user by which guests reach volumes."""
+    return None if settings is None else (settings.conf, settings.user)
+
+
 def secret(settings: CephSettings) -> CephSecret:
     """What libvirtd is given."""
     return CephSecret(SECRET, settings.user, settings.keyring)

@@ -57,8 +57,8 @@ async def wire(wiring: Wiring) -> Run:
     hypervisor = LibvirtHypervisor(libvirt.uri, libvirt.instances, Platform(
         kvm=kvm, sockets=libvirt.consoles, bridge=libvirt.bridge, netdev=netdev,
         uefi=any(FIRMWARE.glob("*.json")), direct=takes_direct_io(libvirt.instances),
-        secret=secret.uuid if secret else ""), consoles=libvirt.consoles_here, secret=secret,
-        peer=libvirt.migrate_uri)
+        secret=secret.uuid if secret else "", ceph=agent_ceph.reached(settings.ceph)),
+        consoles=libvirt.consoles_here, secret=secret, peer=libvirt.migrate_uri)
     wiring.stack.callback(hypervisor.close)
     (machine, home), = settings.names()
     networks = Networks()
@@ -131,7 +131,7 @@ def _desired(wiring: Wiring, server_id: str) -> ServerDesired | None:
 
 def _disks(wiring: Wiring, libvirt: LibvirtSettings, cache: ImageCache) -> InstanceDisks:
     ceph = wiring.settings.ceph
-    if ceph is None:
+    if ceph is None or not ceph.disks:
         return LocalDisks(libvirt.instances, cache, account=ACCOUNT)
     disks = agent_ceph.disks(ceph, libvirt.instances, cache, wiring.settings.machine)
     wiring.stack.callback(disks.close)

@@ -45,9 +45,10 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CephSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[ceph]``: servers' disks are in the pool ``disk_pool``, reached as ``user`` (without ``client.``) with the key
-    in ``keyring``; ``conf`` is readable for QEMU. ``addresses`` are this machine's own as the cluster sees its guests,
-    besides the agent's. ``images``: control keeps images in the same cluster.
+    """``[ceph]``: volumes may lie in a Ceph cluster, which is reached as ``user`` (without ``client.``) with the key in
+    ``keyring``; ``conf`` is readable for QEMU. ``disks``: servers' disks are there, too, in the pool ``disk_pool``.
+    ``addresses`` are this machine's own as the cluster sees its guests, besides the agent's. ``images``: control keeps
+    images in the same cluster.
     """
 
     conf: Path
@@ -56,6 +57,7 @@ class CephSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disk_pool: str = "stackling-disks"
     addresses: tuple[str, ...] = ()
     images: bool = True
+    disks: bool = True
 
 
 class SimulatedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

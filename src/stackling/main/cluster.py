@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from stackling.deploy.ceph.files import CephFiles
-from stackling.deploy.ceph.rights import IMAGES_USER
+from stackling.deploy.ceph.rights import IMAGES_USER, VOLUMES_USER
 from stackling.deploy.cluster import description, ovn, rabbitmq, secrets
 from stackling.deploy.cluster.description import INTERNAL_PORT, PUBLIC_PORT, Cluster, ClusterError
 from stackling.deploy.cluster.paths import Paths
@@ -23,6 +23,7 @@ from stackling.main.deployment import (
     PacemakerMembership,
     RbdDisks,
     RbdImages,
+    RbdVolumes,
     Registered,
     SimulatedNetwork,
 )
@@ -55,7 +56,7 @@ def deployment(paths: Paths) -> Deployment:
             tuple(one.name for one in cluster.machines), bool(cluster.fencing.agent),
             {one.name: tuple(dict.fromkeys((one.address, one.storage_address, one.tenant_address)))
              for one in cluster.machines}),
-        disks=_disks(cluster, paths),
+        volumes=_volumes(cluster, paths), disks=_disks(cluster, paths),
         availability=Settings(heartbeat=HEARTBEAT, take_over=cluster.take_over,
                               return_after=cluster.fencing.return_after), engine_lease=ENGINE_LEASE, agents=own,
         policies=paths.policies, cluster=paths.root, log_level=cluster.log_level)
@@ -76,6 +77,15 @@ def _disks(cluster: Cluster, paths: Paths) -> RbdDisks | None:
     files = CephFiles(paths.ceph)
     return RbdDisks(files.conf, IMAGES_USER, files.images_keyring,
                     {machine.name: machine.storage_address for machine in cluster.machines})
+
+
+def _volumes(cluster: Cluster, paths: Paths) -> RbdVolumes | None:
+    """Local disks of one machine are no place for a cluster's volumes."""
+    if cluster.storage.volumes == "local":
+        return None
+    files = CephFiles(paths.ceph)
+    return RbdVolumes(files.conf, VOLUMES_USER, files.volumes_keyring, cluster.storage.volume_pool,
+                      paths.state / "volumes-read")
 
 
 def database_url(paths: Paths, known: Secrets) -> str:

@@ -106,6 +106,19 @@ class LocalVolumes:
 
 
 @dataclass(frozen=True, slots=True)
+class RbdVolumes:
+    """A pool of a Ceph cluster, as a user (without ``client.``) with a keyring. *scratch*: a directory for what is read
+    out of it; ``before``: where volumes were made until then, and may still be; that is also where backups lie."""
+
+    conf: Path
+    user: str
+    keyring: Path
+    pool: str
+    scratch: Path
+    before: LocalVolumes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SimulatedVolumes:
     """Nothing but their sizes, in a journal."""
 
@@ -178,7 +191,7 @@ class Deployment:
     network: SimulatedNetwork | Northbound
     images: LocalImages | RbdImages
     external: External
-    volumes: LocalVolumes | SimulatedVolumes | None = None
+    volumes: LocalVolumes | RbdVolumes | SimulatedVolumes | None = None
     """Where volumes lie; None: there are none."""
     machines: tuple[Registered, ...] = ()
     membership: SimulatedMembership | PacemakerMembership | None = None

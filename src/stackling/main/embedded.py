@@ -6,7 +6,7 @@ import ipaddress
 
 from stackling.compute import facade as compute
 from stackling.deploy.ceph.files import CephFiles
-from stackling.deploy.ceph.rights import IMAGES_USER
+from stackling.deploy.ceph.rights import IMAGES_USER, VOLUMES_USER
 from stackling.deploy.embedded.configuration import Configuration
 from stackling.deploy.embedded.credentials import Credentials
 from stackling.deploy.embedded.directory import StateDirectory
@@ -20,6 +20,7 @@ from stackling.main.deployment import (
     LocalWakeups,
     Northbound,
     RbdImages,
+    RbdVolumes,
     Registered,
     SimulatedMembership,
     SimulatedNetwork,
@@ -58,10 +59,15 @@ def _images(directory: StateDirectory, configuration: Configuration) -> LocalIma
                      LocalImages(directory.images))
 
 
-def _volumes(directory: StateDirectory, configuration: Configuration) -> LocalVolumes | SimulatedVolumes:
+def _volumes(directory: StateDirectory, configuration: Configuration) -> LocalVolumes | RbdVolumes | SimulatedVolumes:
     if configuration.simulated:
         return SimulatedVolumes(directory.volumes)
-    return LocalVolumes(directory.volumes, directory.root / "backups")
+    local = LocalVolumes(directory.volumes, directory.root / "backups")
+    if configuration.volumes == "local":
+        return local
+    files = CephFiles(directory.ceph)
+    return RbdVolumes(files.conf, VOLUMES_USER, files.volumes_keyring, configuration.volume_pool,
+                      local.backups / ".read", local)
 
 
 def _membership(directory: StateDirectory, configuration: Configuration) -> SimulatedMembership | None:

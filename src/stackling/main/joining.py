@@ -23,7 +23,7 @@ import msgspec
 
 from stackling.compute import facade as compute
 from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
-from stackling.deploy.ceph.rights import IMAGES_USER, machine_user_name
+from stackling.deploy.ceph.rights import CONTROL_USERS, machine_user_name
 from stackling.deploy.cluster import bundle, description, secrets
 from stackling.deploy.cluster.bundle import Bundle
 from stackling.deploy.cluster.description import Cluster, ClusterError, Machine
@@ -124,7 +124,7 @@ class Joining:
         if sealed is None:
             raise NotFound("No Ceph was added to this cluster; run `stackling storage add ceph`.")
         found = msgspec.json.decode(self._box().open(sealed.encode()), type=CephKeys)
-        users = (machine_user_name(machine), *((IMAGES_USER,) if control else ()))
+        users = (machine_user_name(machine), *(CONTROL_USERS if control else ()))
         return CephKeys(found.conf, {user: found.keys[user] for user in users if user in found.keys})
 
     def remember(self, machine: str, credential: str | None, token: NewToken) -> None:

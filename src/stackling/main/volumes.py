@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackling.engine.kinds import Kind
-from stackling.main.deployment import Deployment, SimulatedVolumes
+from stackling.main.deployment import Deployment, LocalVolumes, RbdVolumes, SimulatedVolumes
 from stackling.ports.images import ImageStore
 from stackling.ports.volumes import BackupStore, VolumeStore
 from stackling.store.database import Database
@@ -20,21 +20,33 @@ def backends(deployment: Deployment, images: ImageStore) -> Backends:
     """The drivers; nothing is asked of them yet."""
     stores: dict[str, VolumeStore] = {}
     backups: BackupStore | None = None
-    volumes = deployment.volumes
-    if isinstance(volumes, SimulatedVolumes):
-        from stackling.drivers.local.backups import LocalBackups
-        from stackling.drivers.simulated.volumes import SimulatedVolumes as Simulated
+    match deployment.volumes:
+        case SimulatedVolumes(directory):
+            from stackling.drivers.local.backups import LocalBackups
+            from stackling.drivers.simulated.volumes import SimulatedVolumes as Simulated
 
-        stores[f"{WHERE}@simulated"] = Simulated(volumes.directory)
-        stores[f"{WHERE}@archive"] = Simulated(volumes.directory / "archive", total_gib=10_000.0)
-        backups = LocalBackups(volumes.directory / "backups")
-    elif volumes is not None:
-        from stackling.drivers.local.backups import LocalBackups
-        from stackling.drivers.local.volumes import LocalVolumes as Local
+            stores[f"{WHERE}@simulated"] = Simulated(directory)
+            stores[f"{WHERE}@archive"] = Simulated(directory / "archive", total_gib=10_000.0)
+            backups = LocalBackups(directory / "backups")
+        case RbdVolumes() as rbd:
+            from stackling.drivers.ceph.client import CephAccess
+            from stackling.drivers.ceph.volumes import RbdVolumes as Rbd
 
-        stores[f"{WHERE}@local"] = Local(volumes.directory)
-        backups = LocalBackups(volumes.backups)
+            stores[f"{WHERE}@ceph"] = Rbd(CephAccess(rbd.conf, rbd.user, rbd.keyring), rbd.pool, rbd.scratch)
+            if rbd.before is not None:
+                stores[f"{WHERE}@local"], backups = _local(rbd.before)
+        case LocalVolumes() as local:
+            stores[f"{WHERE}@local"], backups = _local(local)
+        case None:
+            pass
     return Backends(stores, backups, images)
+
+
+def _local(volumes: LocalVolumes) -> tuple[VolumeStore, BackupStore]:
+    from stackling.drivers.local.backups import LocalBackups
+    from stackling.drivers.local.volumes import LocalVolumes as Local
+
+    return Local(volumes.directory), LocalBackups(volumes.backups)
 
 
 def kinds(database: Database, backends: Backends) -> tuple[list[Kind], list[Any]]:

@@ -115,24 +115,25 @@ def given(tx: Tx) -> dict[str, tuple[int, int]]:
 
 def choose(tx: Tx, type: VolumeType | None, size_gib: int, zone: str | None, *, but: str | None = None,
            only: str | None = None) -> tuple[AnyRow | None, str]:
-    """The backend with the most room that suits, or None and why. Raises ``Invalid`` for a zone that isn't there."""
+    """The backend that suits, or None and why: one that works beneath a running guest before a directory, then the one
+    with the most room. Raises ``Invalid`` for a zone that isn't there."""
     found = [row for row in all_services(tx) if row["binary"] == VOLUME]
     if zone is not None and found and zone not in {row["availability_zone"] for row in found}:
         raise Invalid(f"Availability zone '{zone}' is invalid.", type="InvalidAvailabilityZone")
     taken, why = given(tx), [] if found else ["there is no backend"]
-    fitting: list[tuple[float, AnyRow]] = []
+    fitting: list[tuple[bool, float, AnyRow]] = []
     for row in found:
         promised = taken.get(row["host"], (0, 0))[0]
         reason = _unsuited(row, type, size_gib, zone, but, only)
         if reason is None and promised + size_gib > row["total_gib"] * OVERSUBSCRIPTION:
             reason = f"{promised} GiB are promised already"
         if reason is None:
-            fitting.append((row["total_gib"] - promised, row))
+            fitting.append((bool(row["live"]), row["total_gib"] - promised, row))
         else:
             why.append(f"{row['host']}: {reason}")
     if not fitting:
         return None, f"No valid backend was found. {'; '.join(why)}"
-    return max(fitting, key=lambda each: (each[0], each[1]["host"]))[1], ""
+    return max(fitting, key=lambda each: (each[0], each[1], each[2]["host"]))[2], ""
 
 
 def _unsuited(row: AnyRow, type: VolumeType | None, size_gib: int, zone: str | None, but: str | None,

@@ -35,7 +35,13 @@ def test_nobody_may_write_what_isnt_theirs() -> None:
     assert "profile rbd-read-only pool=stackling-images" in machine.osd
     assert "blocklist" in control.mon
     assert "blocklist" not in machine.mon
-    assert "allow *" not in control.osd + machine.osd + control.mon + machine.mon
+    volumes = rights.volumes_user(POOLS)
+    assert "profile rbd-read-only pool=stackling-images" in volumes.osd
+    assert "stackling-disks" not in volumes.osd
+    assert "blocklist" not in volumes.mon
+    assert "profile rbd pool=stackling-volumes" not in machine.osd
+    assert "allow rwx pool=stackling-volumes object_prefix rbd_data." in machine.osd
+    assert "allow *" not in "".join(user.osd + user.mon + user.mgr for user in (control, machine, volumes))
 
 
 def test_the_conf_names_our_keyrings_and_no_others(tmp_path: Path) -> None:

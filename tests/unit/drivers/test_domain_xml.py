@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
-from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml
+from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml, volume_xml
 from stackling.drivers.libvirt.hardware import choose
-from stackling.ports.document import Nic, RescueDisk, RootDisk, ServerDesired
+from stackling.ports.document import Nic, RescueDisk, RootDisk, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import GuestDisks, GuestRefused, RbdDisk
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -63,6 +64,18 @@ def test_the_definition_is_the_golden_one(name: str) -> None:
 def test_the_userspace_datapath_gets_whole_checksums() -> None:
     assert '<host csum="off" />' in interface_xml(server(), NIC, TCG)
     assert "csum" not in interface_xml(server(), NIC, KVM)
+
+
+def test_a_volume_in_ceph_is_reached_as_the_machine() -> None:
+    volume = VolumeDisk(id="a", volume_id="v", location="rbd://stackling-volumes/v", size_gib=1, device="/dev/vdb")
+    platform = Platform(kvm=False, sockets=Path("/run/guests"), secret="s", ceph=(Path("/c/ceph.conf"), "stackling-m1"))
+    disk = ElementTree.fromstring(volume_xml(volume, platform))
+    source = disk.find("source")
+    assert source is not None
+    assert (disk.get("type"), source.get("protocol"), source.get("name")) == ("network", "rbd", "stackling-volumes/v")
+    assert (source.find("auth[@username='stackling-m1']/secret[@uuid='s']"), source.find("config")) != (None, None)
+    with pytest.raises(GuestRefused, match="can't reach"):
+        volume_xml(volume, TCG)
 
 
 @pytest.mark.parametrize(("hardware", "words"), [

@@ -1,1 +1,1 @@
-"""Putting images and servers' disks on a Ceph cluster: pools, users, keys, and the proof that it works."""
+"""Putting images, disks and volumes on a Ceph cluster: pools, users, keys, and the proof that it works."""

@@ -1,4 +1,4 @@
-"""``stackling storage add ceph``: from a ``ceph.conf`` and a key to a cloud whose images and disks are in Ceph."""
+"""``stackling storage add ceph``: from a ``ceph.conf`` and a key to a cloud whose data is in Ceph."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Prepared:
 
 def users(pools: Pools, machines: Sequence[str]) -> list[User]:
     """Everybody whom the cloud is in the cluster."""
-    return [rights.images_user(pools), *(rights.machine_user(machine, pools) for machine in machines)]
+    return [rights.images_user(pools), rights.volumes_user(pools),
+            *(rights.machine_user(machine, pools) for machine in machines)]
 
 
 def plan(admin: Admin | None, pools: Pools, machines: Sequence[str]) -> list[Step]:
@@ -65,6 +66,6 @@ def write(prepared: Prepared, files: CephFiles, names: Sequence[str]) -> list[Pa
 
 def by_hand(steps: Sequence[Step], machines: Sequence[str], keyring: Path) -> list[str]:
     """What somebody with the rights types, to give us *keyring* at the end."""
-    entities = [f"client.{rights.IMAGES_USER}", *(f"client.{rights.machine_user_name(one)}" for one in machines)]
+    users = [*rights.CONTROL_USERS, *map(rights.machine_user_name, machines)]
     return [*(step.text for step in steps), "umask 077",
-            *(f"ceph auth get {entity} >> {keyring}" for entity in entities)]
+            *(f"ceph auth get client.{user} >> {keyring}" for user in users)]

@@ -56,7 +56,7 @@ def steps(pools: Pools, users: Sequence[User], size: Size) -> list[Step]:
     groups = str(rights.placement_groups(size.osds))
     copies, least = rights.copies(size.hosts)
     found: list[Step] = []
-    for pool in (pools.images, pools.disks):
+    for pool in pools.all:
         found.append(Step(f"pool {pool}", ("ceph", "osd", "pool", "create", pool, groups)))
         if copies < 3:
             sure = ("--yes-i-really-mean-it",) if copies == 1 else ()
@@ -113,7 +113,7 @@ class Admin:
         health = json.loads(self.run("health", "-f", "json"))
         stored = {each["name"]: each["stats"] for each in json.loads(self.run("df", "-f", "json"))["pools"]}
         return {"health": health["status"], "checks": sorted(health.get("checks", {})),
-                "pools": {name: stored.get(name) for name in (pools.images, pools.disks)}}
+                "pools": {name: stored.get(name) for name in pools.all}}
 
     def run(self, *words: str, timeout: float = PATIENCE) -> str:
         """``ceph WORDS``; its output."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackling.deploy.ceph.rights import IMAGES_USER, machine_user_name
+from stackling.deploy.ceph.rights import IMAGES_USER, VOLUMES_USER, machine_user_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,11 @@ class CephFiles:
     def images_keyring(self) -> Path:
         """Control's."""
         return self.keyring(IMAGES_USER)
+
+    @property
+    def volumes_keyring(self) -> Path:
+        """Control's for volumes."""
+        return self.keyring(VOLUMES_USER)
 
     def machine_keyring(self, machine: str) -> Path:
         """A machine's."""

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackling.deploy.ceph.files import CephFiles
-from stackling.deploy.ceph.rights import IMAGES_USER, Pools, machine_user_name
+from stackling.deploy.ceph.rights import IMAGES_USER, VOLUMES_USER, Pools, machine_user_name
 from stackling.drivers.ceph.client import CephAccess, CephClient, CephError
 
 SIZE = 4 << 20
+WRITTEN = b"\xab" * 65_536          # 171
 NOBODY = "192.0.2.1:0/0"            # an address of the range for documentation
 
 
@@ -41,13 +42,18 @@ class ProofFailed(Exception):
 def prove(files: CephFiles, pools: Pools, machine: str, *, control: bool = True) -> list[Check]:
     """Try everything, in order; what follows a failure may fail because of it. *control*: it may write images here."""
     with contextlib.ExitStack() as stack:
-        proof = _Proof(files, pools, machine, stack)
+        proof = _Proof(files, pools, machine, control, stack)
         steps: list[tuple[str, Callable[[], str]]] = [("the cluster answers", proof.answers)]
         if control:
             steps += [("an image is written", proof.write_image), ("machines are shut out and let in", proof.shut_out),
-                      ("control can't write disks", proof.control_writes_no_disk)]
+                      ("control can't write disks", proof.control_writes_no_disk),
+                      ("a volume is made", proof.make_volume),
+                      ("who makes volumes can't write images", proof.volumes_write_no_image)]
         steps += [("a disk is made", proof.make_disk), ("QEMU writes it and reads it back", proof.qemu),
-                  ("what QEMU wrote is read back", proof.read_back), ("machines can't write images", proof.no_image),
+                  ("what QEMU wrote is read back", proof.read_back)]
+        if control:
+            steps += [("QEMU writes the volume", proof.qemu_volume), ("a snapshot of it is kept", proof.snapshot)]
+        steps += [("machines can't write images", proof.no_image), ("machines can't make volumes", proof.no_volume),
                   ("a wrong key is refused", proof.wrong_key), ("nothing is left", proof.clean)]
         found: list[Check] = []
         for what, step in steps:
@@ -67,12 +73,15 @@ def _tried(what: str, step: Callable[[], str]) -> Check:
 
 
 class _Proof:
-    def __init__(self, files: CephFiles, pools: Pools, machine: str, stack: contextlib.ExitStack) -> None:
+    def __init__(self, files: CephFiles, pools: Pools, machine: str, control: bool,
+                 stack: contextlib.ExitStack) -> None:
+        self.control = control
         self.files, self.pools, self.machine = files, pools, machine
         self.name = f"stackling-proof-{secrets.token_hex(4)}"
         self.data = os.urandom(SIZE)
         self.images = self._client(IMAGES_USER, stack)
         self.disks = self._client(machine_user_name(machine), stack)
+        self.volumes = self._client(VOLUMES_USER, stack)
         self.began = self.cloned = False
         stack.callback(self._remove)
 
@@ -101,6 +110,19 @@ class _Proof:
     def control_writes_no_disk(self) -> str:
         return self._refused(self.images, self.pools.disks)
 
+    def make_volume(self) -> str:
+        self.began = True
+        if self.cloned:
+            self.volumes.quick("clone", pool=self.pools.images, name=self.name, snapshot="snap",
+                               to_pool=self.pools.volumes, to_name=self.name, size=2 * SIZE)
+        else:
+            self.volumes.quick("create", pool=self.pools.volumes, name=self.name, size=2 * SIZE)
+        return f"in pool {self.pools.volumes} as client.{VOLUMES_USER}"
+
+    def volumes_write_no_image(self) -> str:
+        self._refused(self.volumes, self.pools.images)
+        return self._refused(self.volumes, self.pools.disks)
+
     def make_disk(self) -> str:
         self.began = True
         if self.cloned:
@@ -116,7 +138,22 @@ class _Proof:
         return f"in pool {self.pools.disks} as {self._machine}"
 
     def qemu(self) -> str:
-        source = self.disks.access.source(self.pools.disks, self.name)
+        return self._qemu(self.pools.disks)
+
+    def qemu_volume(self) -> str:
+        return f"{self._qemu(self.pools.volumes)} as {self._machine}"
+
+    def snapshot(self) -> str:
+        self.volumes.quick("snapshot", pool=self.pools.volumes, name=self.name, snapshot="kept")
+        handle = self.volumes.data("open_old", pool=self.pools.volumes, name=self.name, snapshot="kept")["handle"]
+        found = self.volumes.data("read", handle=handle, offset=SIZE, length=65_536)
+        self.volumes.data("close", handle=handle)
+        if found != WRITTEN:
+            raise ProofFailed("the snapshot doesn't hold what QEMU wrote")
+        return "with what QEMU wrote"
+
+    def _qemu(self, pool: str) -> str:
+        source = self.disks.access.source(pool, self.name)
         commands = ["-c", f"write -P 171 {SIZE} 65536", "-c", "flush", "-c", f"read -P 171 {SIZE} 65536"]
         try:
             done = subprocess.run(["qemu-io", "--image-opts", *commands, f"driver=raw,{source}"], capture_output=True,
@@ -132,12 +169,15 @@ class _Proof:
         handle = self.disks.data("open_old", pool=self.pools.disks, name=self.name)["handle"]
         found = self.disks.data("read", handle=handle, offset=SIZE, length=65_536)
         self.disks.data("close", handle=handle)
-        if found != b"\xab" * 65_536:
+        if found != WRITTEN:
             raise ProofFailed("the disk doesn't hold what QEMU wrote")
         return "the same"
 
     def no_image(self) -> str:
         return self._refused(self.disks, self.pools.images)
+
+    def no_volume(self) -> str:
+        return self._refused(self.disks, self.pools.volumes)
 
     def wrong_key(self) -> str:
         with tempfile.NamedTemporaryFile("w", prefix="stackling-", suffix=".keyring") as file:
@@ -157,10 +197,10 @@ class _Proof:
 
     def clean(self) -> str:
         self._remove()
-        for client, pool in ((self.disks, self.pools.disks), (self.images, self.pools.images)):
+        for client, pool in self._made():
             if self.name in client.quick("names", pool=pool, prefix=self.name):
                 raise ProofFailed(f"{pool}/{self.name} can't be removed")
-        return "the image and the disk are gone"
+        return "nothing of it is in the pools"
 
     # -- how
 
@@ -183,11 +223,16 @@ class _Proof:
         client.quick("discard", pool=pool, name=f"{self.name}-x", delay=0)
         raise ProofFailed(f"it could write into pool {pool}: its rights are too wide")
 
+    def _made(self) -> list[tuple[CephClient, str]]:
+        """Who may remove what was made, and where; clones before what they were made of."""
+        control = [(self.volumes, self.pools.volumes), (self.images, self.pools.images)] if self.control else []
+        return [(self.disks, self.pools.disks), *control]
+
     def _remove(self) -> None:
         if not self.began:
             return
         self.began = False
-        for client, pool in ((self.disks, self.pools.disks), (self.images, self.pools.images)):
+        for client, pool in self._made():
             with _quiet():
                 client.quick("discard", pool=pool, name=self.name, delay=0)
                 client.long("purge", 30.0, pool=pool, prefixes=[self.name])

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 IMAGES_USER, VOLUMES_USER = "stackling-images", "stackling-volumes"
+CONTROL_USERS = IMAGES_USER, VOLUMES_USER       # whom control machines have the keys of
 _USED = ("rbd_data.", "rbd_header.", "rbd_object_map.")         # objects that using an image writes
 _PG_EACH, _PG_LEAST, _PG_MOST = 32, 8, 256
 

@@ -11,7 +11,7 @@ import msgspec
 
 from stackling.deploy.ceph.add import Prepared
 from stackling.deploy.ceph.files import CephFiles
-from stackling.deploy.ceph.rights import IMAGES_USER, Pools, machine_user_name
+from stackling.deploy.ceph.rights import CONTROL_USERS, Pools, machine_user_name
 from stackling.deploy.cluster import description, remote, setup
 from stackling.deploy.cluster.description import Cluster
 from stackling.deploy.cluster.paths import Paths
@@ -38,12 +38,13 @@ class Target:
     control: bool
     images: str
     disks: str
+    volumes: str
     configuration: Path
 
     @property
     def own_users(self) -> list[str]:
         """Whose keys this machine needs."""
-        return [*((IMAGES_USER,) if self.control else ()), machine_user_name(self.machine)]
+        return [*(CONTROL_USERS if self.control else ()), machine_user_name(self.machine)]
 
     def check(self, *, disks: bool) -> None:
         """Raises ``NoTarget`` when the change can't be made now; *disks*: servers' disks are to move, too."""
@@ -75,9 +76,9 @@ class OneMachine(Target):
                            "first, or use --images-only")
 
     def set(self, prepared: Prepared, *, disks: bool) -> str:
-        changed = self.found.changed(images="rbd", disks="rbd" if disks else self.found.disks)
+        changed = self.found.changed(images="rbd", volumes="rbd", disks="rbd" if disks else self.found.disks)
         configurations.write(self.directory.configuration, changed)
-        return "Images and disks are in Ceph from the next `stackling up` on."
+        return "Images, disks and new volumes are in Ceph from the next `stackling up` on."
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ class WholeCluster(Target):
     def set(self, prepared: Prepared, *, disks: bool) -> str:
         newest = remote.described(self.paths)
         storage = msgspec.structs.replace(
-            newest.cluster.storage, images="rbd", disks="rbd" if disks else newest.cluster.storage.disks)
+            newest.cluster.storage, images="rbd", volumes="rbd",
+            disks="rbd" if disks else newest.cluster.storage.disks)
         remote.give_ceph(self.paths, prepared.conf, prepared.keys)
         if storage != newest.cluster.storage:
             remote.replace(self.paths, Described(
@@ -121,16 +123,17 @@ def target(directory: StateDirectory, root: Path = Path("/")) -> Target:
                        ) from None
     machine = found.machine or socket.gethostname()
     return OneMachine(
-        files=CephFiles(directory.ceph), pools=Pools(found.image_pool, found.disk_pool), machine=machine,
-        machines=(machine,), control=True, images=found.images, disks=found.disks,
-        configuration=directory.configuration, directory=directory, found=found)
+        files=CephFiles(directory.ceph), pools=Pools(found.image_pool, found.disk_pool, found.volume_pool),
+        machine=machine, machines=(machine,), control=True, images=found.images, disks=found.disks,
+        volumes=found.volumes, configuration=directory.configuration, directory=directory, found=found)
 
 
 def _cluster(paths: Paths) -> WholeCluster:
     cluster = description.read(paths.cluster)
     storage = cluster.storage
     return WholeCluster(
-        files=CephFiles(paths.ceph), pools=Pools(storage.image_pool, storage.disk_pool), machine=paths.name,
+        files=CephFiles(paths.ceph), pools=Pools(storage.image_pool, storage.disk_pool, storage.volume_pool),
+        machine=paths.name,
         machines=tuple(machine.name for machine in cluster.machines),
         control=cluster.machine(paths.name).control, images=storage.images, disks=storage.disks,
-        configuration=paths.cluster, paths=paths, cluster=cluster)
+        volumes=storage.volumes, configuration=paths.cluster, paths=paths, cluster=cluster)

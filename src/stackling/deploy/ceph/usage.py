@@ -26,7 +26,7 @@ def usage(files: CephFiles, pools: Pools, user: str) -> Usage:
     client = CephClient(CephAccess(files.conf, user, files.keyring(user)))
     try:
         health = client.quick("health")
-        rooms = {pool: client.quick("space", pool=pool) for pool in (pools.images, pools.disks)}
+        rooms = {pool: client.quick("space", pool=pool) for pool in pools.all}
         return Usage(client.fsid, health["status"], health["checks"],
                      {pool: (room["used"], room["free"]) for pool, room in rooms.items()},
                      [entry["addr"] for entry in client.quick("blocklist")])

@@ -74,12 +74,15 @@ class External(Struct, frozen=True):
 
 
 class Storage(Struct, frozen=True):
-    """Where images and servers' disks lie: ``local`` directories or ``rbd`` pools (see ``stackling storage``)."""
+    """Where images and servers' disks lie: ``local`` directories or ``rbd`` pools (see ``stackling storage``).
+    A cluster has volumes where they are ``rbd``."""
 
     disks: Literal["local", "rbd"] = "local"
     images: Literal["local", "rbd"] = "local"
     disk_pool: str = "stackling-disks"
+    volumes: Literal["local", "rbd"] = "local"
     image_pool: str = "stackling-images"
+    volume_pool: str = "stackling-volumes"
 
 
 class Cluster(Struct, frozen=True):

@@ -137,7 +137,7 @@ def _agent_settings(cluster: Cluster, machine: Machine, paths: Paths) -> ConfigF
             "uri": "qemu:///system", "consoles": str(paths.run / "guests"), "datapath": "probe",
             "ovs_socket": str(paths.run / "ovs/conf.sock"), "migrate_uri": libvirt.uri(machine, paths),
         }
-        if cluster.storage.disks == "rbd":
+        if "rbd" in (cluster.storage.disks, cluster.storage.volumes):
             settings["ceph"] = _ceph_settings(cluster, machine, CephFiles(paths.ceph))
     return ConfigFile(paths.etc / "agent.toml", ("# Written by Stackling.\n" + toml(settings)).encode())
 
@@ -145,7 +145,8 @@ def _agent_settings(cluster: Cluster, machine: Machine, paths: Paths) -> ConfigF
 def _ceph_settings(cluster: Cluster, machine: Machine, files: CephFiles) -> dict[str, Any]:
     return {"conf": str(files.conf), "user": machine_user_name(machine.name),
             "keyring": str(files.machine_keyring(machine.name)), "disk_pool": cluster.storage.disk_pool,
-            "addresses": [machine.storage_address], "images": cluster.storage.images == "rbd"}
+            "addresses": [machine.storage_address], "images": cluster.storage.images == "rbd",
+            "disks": cluster.storage.disks == "rbd"}
 
 
 def _nearest_first(cluster: Cluster, machine: Machine) -> list[str]:

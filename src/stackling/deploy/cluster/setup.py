@@ -101,7 +101,7 @@ def _take(newest: Described, paths: Paths) -> list[Path]:
 
 def _take_ceph(cluster: Cluster, paths: Paths) -> list[Path]:
     """This machine's keys, before anything is told to use them."""
-    if "rbd" not in (cluster.storage.images, cluster.storage.disks):
+    if "rbd" not in (cluster.storage.images, cluster.storage.disks, cluster.storage.volumes):
         return []
     return install.write(CephFiles(paths.ceph), *remote.ceph(paths))
 

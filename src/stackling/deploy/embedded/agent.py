@@ -45,7 +45,7 @@ def write(directory: StateDirectory, configuration: Configuration) -> None:
         lines.append(f"cluster = {toml(directory.simulated_cluster)}")
     if not configuration.simulated:
         lines += ["", "[libvirt]", *(f"{name} = {toml(value)}" for name, value in _libvirt(directory).items())]
-        if configuration.disks == "rbd":
+        if "rbd" in (configuration.disks, configuration.volumes):
             ceph = _ceph(directory, configuration)
             lines += ["", "[ceph]", *(f"{name} = {toml(value)}" for name, value in ceph.items())]
     replace_file(_file(directory), "\n".join(lines) + "\n", 0o600)
@@ -70,7 +70,7 @@ def _ceph(directory: StateDirectory, configuration: Configuration) -> dict[str, 
     return {"conf": files.conf, "user": machine_user_name(configuration.machine),
             "keyring": files.machine_keyring(configuration.machine), "disk_pool": configuration.disk_pool,
             "addresses": [storage_link.Link(directory.instance).inside, storage_link.Link(directory.instance).outside],
-            "images": configuration.images == "rbd"}
+            "images": configuration.images == "rbd", "disks": configuration.disks == "rbd"}
 
 
 def _file(directory: StateDirectory) -> Path:

@@ -47,6 +47,8 @@ HELP = {
     "disks": 'where servers\' disks lie: "local", or "rbd" (in Ceph; see `stackling storage add ceph`)',
     "simulated_disks": 'where simulated servers\' disks lie: "shared" (all hosts reach them) or "local"',
     "images": 'where images lie: "local" or "rbd"',
+    "volumes": 'where new volumes lie: "local" or "rbd"; those in the other place stay usable',
+    "volume_pool": 'the pool of volumes, with volumes = "rbd"',
     "disk_pool": 'the pool of servers\' disks, with disks = "rbd"',
     "image_pool": 'the pool of images, with images = "rbd"',
     "log_level": "debug, info, warning or error",
@@ -88,6 +90,8 @@ class Configuration:
     images: Place = "local"
     disk_pool: str = "stackling-disks"
     image_pool: str = "stackling-images"
+    volumes: Place = "local"
+    volume_pool: str = "stackling-volumes"
     log_level: str = "info"
 
     def __post_init__(self) -> None:
@@ -129,6 +133,7 @@ _CHOICES = {
     "driver": ("simulated", "libvirt"),
     "access": ("isolated", "host", "nat", "uplink"),
     "disks": ("local", "rbd"),
+    "volumes": ("local", "rbd"),
     "simulated_disks": ("shared", "local"),
     "images": ("local", "rbd"),
     "log_level": ("debug", "info", "warning", "error"),

@@ -59,7 +59,7 @@ def connect(directory: StateDirectory, configuration: Configuration) -> None:
     """Tell the switch who it is, and join the external network to this machine. Raises ``CommandFailed``."""
     ovn.configure(paths(directory), configuration.machine, datapath(directory))
     uplink.bring_up(way_out(directory, configuration), paths(directory), _record(directory))
-    if configuration.disks == "rbd":
+    if "rbd" in (configuration.disks, configuration.volumes):
         storage_link.bring_up(storage_link.Link(directory.instance), CephFiles(directory.ceph).conf, directory.root)
 
 

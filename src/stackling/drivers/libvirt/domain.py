@@ -27,7 +27,8 @@ class Platform:
     *sockets* is the directory, as libvirtd sees it, in which guests' consoles listen. *netdev*: Open vSwitch forwards
     in userspace, which needs whole checksums from the guest. *uefi*: firmware for it is installed.
     *direct*: the file system of the disks takes direct input and output. *secret* is the UUID of the libvirt secret
-    that holds this machine's Ceph key.
+    that holds this machine's Ceph key; *ceph* is the cluster's configuration, as QEMU may read it, and the user
+    (without ``client.``) to whom that key belongs.
     """
 
     kvm: bool
@@ -37,6 +38,7 @@ class Platform:
     uefi: bool = False
     direct: bool = True
     secret: str = ""
+    ceph: tuple[Path, str] | None = None
     emulator: str = "/usr/bin/qemu-system-x86_64"
 
 
@@ -192,12 +194,8 @@ def _disks(devices: Element, disks: GuestDisks, hardware: Hardware, platform: Pl
 
 def _volume(volume: VolumeDisk, platform: Platform) -> Element:
     """A volume's disk: its alias says which attachment it is, its serial number which volume, as Nova does it."""
-    scheme, _, rest = volume.location.partition("://")
-    if scheme != "file":
-        raise GuestRefused(f"This host can't reach the volume at {volume.location}.")
-    path, _, query = rest.partition("?")
-    parent = Element("devices")
-    disk = _disk(parent, Path(path), "disk", query.removeprefix("format="), platform, discard="unmap")
+    where, format = _place(volume, platform)
+    disk = _disk(Element("devices"), where, "disk", format, platform, discard="unmap")
     SubElement(disk, "target", dev=volume.device.removeprefix("/dev/"), bus="virtio")
     if volume.readonly:
         SubElement(disk, "readonly")
@@ -206,6 +204,18 @@ def _volume(volume: VolumeDisk, platform: Platform) -> Element:
     _text(disk, "serial", volume.volume_id)
     SubElement(disk, "alias", name=f"{VOLUME_ALIAS}{volume.id}")
     return disk
+
+
+def _place(volume: VolumeDisk, platform: Platform) -> tuple[Path | RbdDisk, str]:
+    """Where a volume lies, and in what format (``ports.volumes.VolumeStore.location``)."""
+    scheme, _, rest = volume.location.partition("://")
+    if scheme == "file":
+        path, _, query = rest.partition("?")
+        return Path(path), query.removeprefix("format=")
+    if scheme == "rbd" and platform.ceph is not None:
+        pool, _, name = rest.partition("/")
+        return RbdDisk(pool, name, *platform.ceph), "raw"
+    raise GuestRefused(f"This host can't reach the volume at {volume.location}.")
 
 
 def _disk(devices: Element, where: Path | RbdDisk, device: str, format: str, platform: Platform,
