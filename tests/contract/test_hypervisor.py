@@ -182,6 +182,11 @@ def test_a_volume_is_plugged_into_a_running_guest(place: Place) -> None:
     guest = place.hypervisor.guests()[desired.id]
     assert guest.volumes == (disk.id,)
     assert guest.on
+    assert guest.volume_gib == {disk.id: 1}
+    larger = msgspec.structs.replace(disk, size_gib=3)
+    for _ in range(2):
+        place.hypervisor.extend_volume(desired.id, larger)
+        assert place.hypervisor.guests()[desired.id].volume_gib == {disk.id: 3}
 
 
 def test_a_change_is_told(place: Place) -> None:

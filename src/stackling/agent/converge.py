@@ -279,6 +279,8 @@ class Converger:
                     await run(hypervisor.attach_volume, desired, volume)
                 case p.UnplugVolume(attachment_id):
                     await run(hypervisor.detach_volume, server_id, attachment_id)
+                case p.ExtendVolume(volume):
+                    await run(hypervisor.extend_volume, server_id, volume)
                 case p.Forget():
                     await run(hypervisor.undefine, server_id)
                 case p.Wipe():
@@ -363,6 +365,7 @@ _WORDS: dict[type, str] = {
     p.MakeDisks: "making disks", p.Define: "defining", p.Start: "starting", p.SwitchOff: "switching off",
     p.Suspend: "saving memory", p.Plug: "attaching an interface", p.Unplug: "detaching an interface",
     p.PlugVolume: "attaching a volume", p.UnplugVolume: "detaching a volume",
+    p.ExtendVolume: "extending a volume",
     p.MakeRescue: "making the rescue disk",
     p.ResizeDisks: "resizing disks", p.Export: "copying the root disk", p.HandOver: "saving the image",
     p.Forget: "removing", p.Wipe: "deleting disks", p.AskShutdown: "shutting down",

@@ -150,6 +150,13 @@ class UnplugVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtendVolume:
+    """Show the guest that a volume has become larger."""
+
+    volume: VolumeDisk
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """Switch off and drop the definition."""
 
@@ -234,7 +241,7 @@ class Refuse:
 
 
 Step = (MakeDisks | FetchDisks | Define | Start | AskShutdown | Wait | SwitchOff | Pause | Unpause | Suspend | Plug
-        | Unplug | PlugVolume | UnplugVolume
+        | Unplug | PlugVolume | UnplugVolume | ExtendVolume
         | Forget | Wipe | ResizeDisks | ForgetKept | MakeRescue | DropRescue | Export | HandOver | Expect
         | Migrate | AbortMigration | HurryMigration | Hold | Note | Refuse)
 OFF = (None, Power.STOPPED, Power.CRASHED, Power.ABSENT)
@@ -491,4 +498,7 @@ def _volumes(desired: ServerDesired, seen: Observed) -> tuple[Step, ...]:
         return ()
     wanted = {volume.id for volume in desired.volumes}
     unplug = tuple(UnplugVolume(id) for id in guest.volumes if id not in wanted)
-    return unplug + tuple(PlugVolume(volume) for volume in desired.volumes if volume.id not in guest.volumes)
+    plug = tuple(PlugVolume(volume) for volume in desired.volumes if volume.id not in guest.volumes)
+    seen_gib = guest.volume_gib
+    return unplug + plug + tuple(ExtendVolume(volume) for volume in desired.volumes
+                                 if seen_gib.get(volume.id, volume.size_gib) < volume.size_gib)

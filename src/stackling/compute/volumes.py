@@ -162,7 +162,7 @@ def extended(tx: Tx, ctx: Context, server_id: str, attachment_id: str, size_gib:
     changed = [msgspec.structs.replace(one, disk=msgspec.structs.replace(one.disk, size_gib=size_gib))
                if one.disk.id == attachment_id else one for one in of(server)]
     timeline.begin(tx, ctx, server, "extend_volume", done=True)
-    changes.apply(tx, server, {"volumes": _text(changed)})
+    changes.apply(tx, server, {"volumes": _text(changed)}, desired=True)
 
 
 def server_gone(tx: Tx, server: ServerRow) -> None:

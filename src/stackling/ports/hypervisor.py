@@ -29,6 +29,7 @@ class Guest:
     ours: bool = True                   # carries our mark
     incoming: bool = False              # it is coming from another machine, and doesn't run here yet
     volumes: tuple[str, ...] = ()       # ids of attachments plugged in
+    volume_gib: Mapping[str, int] = field(default_factory=dict[str, int])   # what a guest that is on sees of them
 
     @property
     def on(self) -> bool:
@@ -146,6 +147,10 @@ class Hypervisor(Protocol):
 
     def detach_volume(self, server_id: str, attachment_id: str) -> None:
         """Unplug; ``HypervisorError`` when the guest hasn't let go of it yet (nothing when it isn't there)."""
+        ...
+
+    def extend_volume(self, server_id: str, volume: VolumeDisk) -> None:
+        """Let the running guest see the volume as large as it is now (nothing when it does, or is off)."""
         ...
 
     def undefine(self, server_id: str) -> None:

@@ -13,7 +13,7 @@ from stackling.agent.plan import Asked, Done, Observed, plan
 from stackling.core.ids import new_id
 from stackling.drivers.simulated.disks import SimulatedDisks
 from stackling.drivers.simulated.hypervisor import SimulatedHypervisor
-from stackling.ports.document import Nic, Power, RescueDisk, RootDisk, ServerDesired
+from stackling.ports.document import Nic, Power, RescueDisk, RootDisk, ServerDesired, VolumeDisk
 
 NICS = tuple(Nic(port_id=f"port-{n}", mac=f"fa:16:3e:00:00:0{n}", network_id="n") for n in range(3))
 POWERS = (Power.RUNNING, Power.STOPPED, Power.PAUSED, Power.SUSPENDED)
@@ -83,6 +83,12 @@ class Machine:
                 hypervisor.attach(desired, nic)
             case p.Unplug(port_id):
                 hypervisor.detach(id, port_id)
+            case p.PlugVolume(volume):
+                hypervisor.attach_volume(desired, volume)
+            case p.UnplugVolume(attachment_id):
+                hypervisor.detach_volume(id, attachment_id)
+            case p.ExtendVolume(volume):
+                hypervisor.extend_volume(id, volume)
             case p.Forget():
                 hypervisor.undefine(id)
             case p.Wipe():
@@ -244,3 +250,20 @@ def test_old_requests_of_a_server_that_is_new_here_are_not_repeated() -> None:
     machine, one = Machine(), server(hard_reboots=3, soft_reboots=2)
     machine.converge(one)
     assert machine.hypervisor.started[one.id] == 1
+
+
+def test_a_running_guest_is_shown_that_its_volume_is_larger() -> None:
+    machine = Machine()
+    volumes = tuple(VolumeDisk(id=id, volume_id=id, location=f"rbd://p/{id}", size_gib=1, device="/dev/vdb")
+                    for id in ("a", "b"))
+    desired = server(volumes=volumes[:1])
+    machine.converge(desired)
+    larger = changed(desired, volumes=(msgspec.structs.replace(volumes[0], size_gib=3), volumes[1]))
+    machine.converge(larger)
+    guest = machine.hypervisor.guest(desired.id)
+    assert guest is not None
+    assert guest.volume_gib == {"a": 3, "b": 1}
+    machine.converge(changed(larger, volumes=volumes[1:]))
+    guest = machine.hypervisor.guest(desired.id)
+    assert guest is not None
+    assert guest.volume_gib == {"b": 1}

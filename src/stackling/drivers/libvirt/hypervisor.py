@@ -19,6 +19,7 @@ from stackling.ports.hypervisor import ConsoleKind, Guest, GuestDisks, GuestRefu
 log = logging.getLogger(__name__)
 START, SAVE = 90.0, 300.0           # deadlines in seconds; saving and loading memory takes its time
 CONNECT = 5.0                       # to a guest's console, in seconds
+GIB = 1 << 30
 CONSOLE_LOG = "console.log"
 CONSOLE_MOST = 1 << 20              # bytes of the console that are ever read or kept
 
@@ -109,6 +110,9 @@ class LibvirtHypervisor:
     def detach_volume(self, server_id: str, attachment_id: str) -> None:
         self.client.call("detach_volume", id=server_id, volume=attachment_id)
 
+    def extend_volume(self, server_id: str, volume: VolumeDisk) -> None:
+        self.client.call("extend_volume", id=server_id, volume=volume.id, size=volume.size_gib * GIB)
+
     def undefine(self, server_id: str) -> None:
         self.client.call("undefine", id=server_id)
         if self._consoles:
@@ -190,4 +194,5 @@ class LibvirtHypervisor:
 
 def _guest(found: dict[str, Any]) -> Guest:
     return Guest(found["id"], Power(found["power"]), found["generation"], tuple(found["nics"]), found["ours"],
-                 found["incoming"], tuple(found.get("volumes", ())))
+                 found["incoming"], tuple(found.get("volumes", ())),
+                 {id: size // GIB for id, size in found.get("volume_sizes", {}).items()})

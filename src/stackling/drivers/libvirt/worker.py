@@ -13,6 +13,7 @@ The process ends when its input does.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import sys
@@ -160,7 +161,7 @@ def describe(domain: Any) -> dict[str, Any]:
             "incoming": state == libvirt.VIR_DOMAIN_PAUSED and not domain.isPersistent(),
             "generation": int(mark.get("generation", "0")) if mark is not None else 0,
             "era": int(mark.get("era", "1")) if mark is not None else 0, "nics": ports(tree),
-            "volumes": volumes(tree)}
+            "volumes": volumes(tree), "volume_sizes": volume_sizes(domain, tree)}
 
 
 def power(domain: Any, state: int, reason: int) -> str:
@@ -183,6 +184,18 @@ def ports(tree: Any) -> list[str]:
 def volumes(tree: Any) -> list[str]:
     names = [element.get("name") or "" for element in tree.findall("devices/disk/alias")]
     return [name.removeprefix("ua-") for name in names if name.startswith("ua-")]
+
+
+def volume_sizes(domain: Any, tree: Any) -> dict[str, int]:
+    """How large the running guest sees its volumes; what can't be said now is left out."""
+    found: dict[str, int] = {}
+    for element in tree.findall("devices/disk") if domain.isActive() else ():
+        alias, target = element.find("alias"), element.find("target")
+        name = alias.get("name") or "" if alias is not None else ""
+        if name.startswith("ua-") and target is not None:
+            with contextlib.suppress(libvirt.libvirtError):
+                found[name.removeprefix("ua-")] = domain.blockInfo(target.get("dev"))[0]
+    return found
 
 
 def inventory(connection: Any) -> dict[str, Any]:
@@ -337,6 +350,17 @@ def _detach_volume(domain: Any, volume: str, which: int, flags: int) -> None:
                 raise
 
 
+def extend_volume(connection: Any, id: str, volume: str, size: int) -> None:
+    """QEMU tells the guest; an image that has been extended already stays as it is."""
+    domain = connection.lookupByUUIDString(id)
+    element = disk(domain, volume, 0) if domain.isActive() else None
+    if element is None:
+        return
+    target = element.find("target").get("dev")
+    if domain.blockInfo(target)[0] < size:
+        domain.blockResize(target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
+
 def disk(domain: Any, volume: str, which: int) -> Any:
     for element in ElementTree.fromstring(domain.XMLDesc(which)).findall("devices/disk"):
         alias = element.find("alias")
@@ -428,7 +452,7 @@ def hurry_migration(connection: Any, id: str) -> None:
 
 
 CALLS = {call.__name__: call for call in (
-    attach_volume, detach_volume,
+    attach_volume, detach_volume, extend_volume,
     guests, guest, inventory, define, secret, start, shutdown, destroy, pause, unpause, suspend, attach, detach,
     undefine, migrate, migration, abort_migration,
     hurry_migration)}

@@ -24,6 +24,7 @@ DEFAULT = Inventory(vcpus=64, memory_mib=262_144, disk_gib=10_000, hypervisor_ty
                               "topology": {"sockets": 1, "cores": 64, "threads": 1}})
 BOOT = ("Loading the kernel", "Mounting the root file system", "Asking for an address", "Asking for metadata",
         "Starting the services")
+ON = (Power.RUNNING, Power.PAUSED)
 COMPACT = 256           # records in the journal beyond the number of guests before it is rewritten
 
 
@@ -35,6 +36,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     generation: int
     nics: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
+    volume_gib: dict[str, int] = {}
     ours: bool = True
     incoming: bool = False
     log: tuple[str, ...] = ()
@@ -97,7 +99,9 @@ class SimulatedHypervisor:
             raise HypervisorError(f"the definition in place is newer {there} than {(era, server.generation)}")
         self._put(State(server.id, old.power if old else Power.STOPPED, server.generation,
                         tuple(nic.port_id for nic in server.nics), tuple(volume.id for volume in server.volumes),
-                        log=old.log if old else (), era=era))
+                        log=old.log if old else (), era=era, volume_gib={
+                            volume.id: volume.size_gib for volume in server.volumes} | (
+                                old.volume_gib if old and old.power in ON else {})))
 
     def start(self, server_id: str) -> None:
         self._may_fail("start")
@@ -155,7 +159,8 @@ class SimulatedHypervisor:
         self._may_fail("attach_volume")
         state = self._state(server.id)
         if volume.id not in state.volumes:
-            self._put(msgspec.structs.replace(state, volumes=(*state.volumes, volume.id)))
+            self._put(msgspec.structs.replace(state, volumes=(*state.volumes, volume.id),
+                                              volume_gib={**state.volume_gib, volume.id: volume.size_gib}))
 
     def detach_volume(self, server_id: str, attachment_id: str) -> None:
         self._may_fail("detach_volume")
@@ -163,6 +168,12 @@ class SimulatedHypervisor:
         if attachment_id in state.volumes:
             left = tuple(id for id in state.volumes if id != attachment_id)
             self._put(msgspec.structs.replace(state, volumes=left))
+
+    def extend_volume(self, server_id: str, volume: VolumeDisk) -> None:
+        self._may_fail("extend_volume")
+        state = self._state(server_id)
+        if volume.id in state.volumes:
+            self._put(msgspec.structs.replace(state, volume_gib={**state.volume_gib, volume.id: volume.size_gib}))
 
     def undefine(self, server_id: str) -> None:
         self._may_fail("undefine")
@@ -348,4 +359,6 @@ class SimulatedHypervisor:
 
 
 def _guest(state: State) -> Guest:
-    return Guest(state.id, state.power, state.generation, state.nics, state.ours, state.incoming, state.volumes)
+    return Guest(state.id, state.power, state.generation, state.nics, state.ours, state.incoming, state.volumes,
+                 {id: state.volume_gib[id] for id in state.volumes
+                  if state.power in ON and id in state.volume_gib})
