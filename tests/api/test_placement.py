@@ -10,6 +10,10 @@ __all__ = ["world"]
 V = {"OpenStack-API-Version": "placement 1.39"}
 
 
+def at(minor: int) -> dict[str, str]:
+    return {"OpenStack-API-Version": f"placement 1.{minor}"}
+
+
 def test_providers_inventories_and_usages(world: World, member: Client) -> None:
     world.active(member)
     world.cloud.start([*world.services, service()])
@@ -25,8 +29,14 @@ def test_providers_inventories_and_usages(world: World, member: Client) -> None:
     assert admin.get(f"{path}/inventories/DISK_GB", headers=V).json()["total"] == 200
     assert admin.get(f"{path}/usages", headers=V).json()["usages"] == {"VCPU": 1, "MEMORY_MB": 192, "DISK_GB": 1}
     query = f"/placement/usages?project_id={member.project_id}"
-    assert member.get(query, headers=V).json()["usages"] == {"VCPU": 1, "MEMORY_MB": 192, "DISK_GB": 1}
-    for resources, found in (("VCPU:1", 1), ("MEMORY_MB:9000", 0), ("CUSTOM_X:1", 0)):
+    taken = {"VCPU": 1, "MEMORY_MB": 192, "DISK_GB": 1}
+    assert member.get(query, headers=at(37)).json()["usages"] == taken
+    for wanted, type in (("", "INSTANCE"), ("&consumer_type=all", "all"), ("&consumer_type=INSTANCE", "INSTANCE")):
+        assert member.get(query + wanted, headers=V).json()["usages"] == {type: {**taken, "consumer_count": 1}}
+    for wanted in ("&consumer_type=unknown", "&consumer_type=OTHER", f"&user_id={admin.user_id}"):
+        assert member.get(query + wanted, headers=V).json()["usages"] == {}, wanted
+    assert member.get(query + "&consumer_type=x", headers=V).status_code == 400
+    for resources, found in (("VCPU:1", 1), ("MEMORY_MB:9000", 0), ("VGPU:1", 0)):
         answer = admin.get(f"/placement/resource_providers?resources={resources}", headers=V)
         assert len(answer.json()["resource_providers"]) == found
     assert admin.get("/placement/resource_providers?resources=x", headers=V).status_code == 400
@@ -69,7 +79,8 @@ def test_what_servers_take_and_who_could_take_more(world: World, member: Client)
                   "resources1=VCPU:1&resources2=VCPU:1&group_policy=isolate"):
         assert ask(query)[1]["allocation_requests"] == [], query
     assert len(ask("resources1=VCPU:1&resources2=VCPU:1&group_policy=none")[1]["allocation_requests"]) == 1     # type: ignore[arg-type]
-    for query in ("", "resources=x", "resources=VCPU:0", "resources=VCPU:1&limit=0", "resources=VCPU:1&x=1",
+    for query in ("", "resources=x", "resources=CUSTOM_X:1", "resources=VCPU:1&required=CUSTOM_NONE",
+                  "resources=VCPU:0", "resources=VCPU:1&limit=0", "resources=VCPU:1&x=1",
                   "resources1=VCPU:1&resources2=VCPU:1", "resources=VCPU:1&in_tree=x"):
         assert ask(query)[0] == 400, query
     assert ask("resources=VCPU:1", "1.9")[0] == 404

@@ -60,6 +60,11 @@ class Schema:
         error = next(iter(self._validator.iter_errors(value)))
         return [str(part) for part in error.instance_path], error.message
 
+    def first_failure(self, value: Any) -> tuple[str, list[str | int]]:
+        """What the first error is, and what of the schema it doesn't fulfil."""
+        error = next(iter(self._validator.iter_errors(value)))
+        return error.message, list(error.schema_path)
+
     def check(self, value: Any, *, query: bool = False) -> None:
         """Raises ``Invalid`` with the first error in Nova's wording, which other APIs' clients read as well.
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from stackling.compute import changes, departures, hosts, migrations, moving, servers, shares, timeline
+from stackling.compute import changes, departures, hosts, migrations, moving, requirements, servers, shares, timeline
 from stackling.compute.migrations import Status, Type
 from stackling.compute.model import ServerRow
 from stackling.compute.shares import Share
@@ -70,6 +70,8 @@ def _begin(tx: Tx, ctx: Context, server: ServerRow, type: Type, share: Share, va
                       "between hosts while the server is off: migrate it live, or keep disks in shared storage.")
     need = moving.need_elsewhere(tx, server, source)
     need = replace(need, vcpus=share[0], memory_mib=share[1], disk_gib=share[2], host=host, storage=source["storage"])
+    if "flavor" in values:
+        need = requirements.for_server(tx, need, server, values["flavor"])
     dest = hosts.place(tx, need)
     if dest is None:
         raise Invalid(f"No valid host was found. {hosts.why_not(tx, need)[0]}.", type="NoValidHost")

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from stackling.compute import changes, flavors, groups, hosts, keypairs, quotas, rows, rules, timeline
+from stackling.compute import changes, flavors, groups, hosts, keypairs, quotas, requirements, rows, rules, timeline
 from stackling.compute.model import Flavor, Host, Need, NewServers, ServerRow
 from stackling.core.context import Context
 from stackling.core.errors import Forbidden, Invalid, NotFound
@@ -63,7 +63,7 @@ def create_servers(tx: Tx, ctx: Context, new: NewServers) -> list[ServerRow]:
     requested = network.choose_networks(tx, ctx, new.requested)
     if new.max_count > 1:
         _check_networks_of_many(requested)
-    placed = _place(tx, new, flavor, group, count)
+    placed = _place(tx, new, flavor, image, group, count)
     ports = _plug(tx, ctx, new, placed, requested)
     base = _base(tx, ctx, new, flavor, image, keypair, group)
     made: list[ServerRow] = [_row(tx, base, place, ports.get(place.id, [])) for place in placed]
@@ -169,10 +169,13 @@ def need_of(flavor: Flavor, new: NewServers, group: groups.Group | None) -> Need
     return groups.leaning(need, group) if group else need
 
 
-def _place(tx: Tx, new: NewServers, flavor: Flavor, group: groups.Group | None, count: int) -> list[Placed]:
+def _place(tx: Tx, new: NewServers, flavor: Flavor, image: BootImage, group: groups.Group | None,
+           count: int) -> list[Placed]:
     placed: list[Placed] = []
     for index in range(count):
         need = with_hints(tx, need_of(flavor, new, group), new.placement.hints)
+        need = requirements.narrowed(tx, need, flavor.extra_specs, image.properties,
+                                     placed=[one.host.id for one in placed if one.host])
         host = hosts.force(tx, need) if new.placement.forced else hosts.place(tx, need)
         name = new.name if new.max_count == 1 else f"{new.name}-{index + 1}"
         hostname = new.hostname or host_name(name, new.ids[index])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stackling.compute.block_devices import root_snapshot
 from stackling.compute.documents import (
     check_machine,
     credential_hash,
@@ -23,19 +24,33 @@ from stackling.compute.moving import (
     servers_to_move,
     to_give_up,
 )
+from stackling.compute.placing import CLASSES as HOST_CLASSES
+from stackling.compute.placing import DISABLED, NODE, HostProvider, Part, Taken, taken
+from stackling.compute.placing import change as change_host
+from stackling.compute.placing import providers as host_providers
+from stackling.compute.placing import take_room as take_of_host
 from stackling.compute.quotas import DEFAULT_CLASS, DEFAULTS
 from stackling.compute.quotas import set_limits as _set_limits
 from stackling.compute.reports import accept_report
+from stackling.compute.requirements import GUARD as RESOURCES_GUARD
 from stackling.compute.shelving import OFFLOAD_AFTER
 from stackling.compute.volumes import detach_by_force
 from stackling.compute.volumes import extended as volume_extended
 from stackling.store.transaction import Tx
 
 __all__ = [
+    "DISABLED",
+    "HOST_CLASSES",
+    "NODE",
     "OFFLOAD_AFTER",
+    "RESOURCES_GUARD",
+    "HostProvider",
     "Moving",
+    "Part",
+    "Taken",
     "accept_report",
     "bootstrap",
+    "change_host",
     "check_machine",
     "credential_hash",
     "detach_by_force",
@@ -44,14 +59,18 @@ __all__ = [
     "host_back",
     "host_id",
     "host_lost",
+    "host_providers",
     "kinds",
     "lift_quotas",
     "machine_of",
     "move_lease",
     "names_image",
     "register_machine",
+    "root_snapshot",
     "saves_image",
     "servers_to_move",
+    "take_of_host",
+    "taken",
     "to_give_up",
     "volume_extended",
 ]

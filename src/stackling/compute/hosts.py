@@ -85,12 +85,12 @@ def candidates(tx: Tx, need: Need, most: int = CANDIDATES) -> list[Host]:
         "any_zone": int(need.availability_zone is None), "zone": need.availability_zone,
         "any_host": int(need.host is None), "host": need.host,
         "any_storage": int(need.storage is None), "storage": need.storage}
-    statement = _CANDIDATES
+    statement, avoid = _CANDIDATES, need.avoid | need.unfit
     if need.only is not None:
-        statement, values["only"] = _CANDIDATES_ONLY, sorted(need.only)
-    elif need.avoid:
-        statement, values["avoid"] = _CANDIDATES_AVOID, sorted(need.avoid)
-    return [host for host in (_host(row, seen) for row in tx.all(statement, **values)) if host.id not in need.avoid]
+        statement, values["only"] = _CANDIDATES_ONLY, sorted(need.only - avoid)
+    elif avoid:
+        statement, values["avoid"] = _CANDIDATES_AVOID, sorted(avoid)
+    return [_host(row, seen) for row in tx.all(statement, **values)]
 
 
 def place(tx: Tx, need: Need) -> Host | None:

@@ -117,5 +117,7 @@ class Need:
     avoid_reason: str = "it runs another member of the server group"
     only_reason: str = "the other members of the server group run elsewhere"
     storage: str | None = None                      # only hosts that have disks there
+    unfit: frozenset[str] = frozenset()             # hosts without the traits or resources asked for
+    unfit_reason: str = "lacks what is asked for"
     near: tuple[tuple[str, int], ...] = ()          # (host id, how many of its soft group run there)
     apart: bool = False                             # the group would rather be apart than together

@@ -24,6 +24,7 @@ from stackling.compute import (
     groups,
     hosts,
     migrations,
+    requirements,
     rows,
     servers,
     shares,
@@ -143,9 +144,10 @@ def need_elsewhere(tx: Tx, server: ServerRow, source: Mapping[str, Any]) -> Need
 
 
 def within_limits(tx: Tx, server: ServerRow, need: Need) -> Need:
-    """*need*, and what the server's hints and its group say of hosts; none that still has former disks of it."""
+    """*need*, and what the server's flavor, hints and group say of hosts; none that still has former disks of it."""
     hints: Mapping[str, Any] = server["scheduler_hints"] or {}
     need = create.with_hints(tx, need, {**hints, "group": None}, but=server["id"])
+    need = requirements.for_server(tx, need, server)
     if server["server_group_id"] is not None:
         tx.guard(f"compute.server_group:{server['server_group_id']}")
         need = groups.with_group(tx, need, server["server_group_id"], but=server["id"])

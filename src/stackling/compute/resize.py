@@ -21,12 +21,13 @@ from stackling.compute import (
     hosts,
     migrations,
     quotas,
+    requirements,
     servers,
     shares,
     timeline,
 )
 from stackling.compute.migrations import Status, Type
-from stackling.compute.model import Flavor, ServerRow
+from stackling.compute.model import Flavor, Need, ServerRow
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.store.transaction import Tx
@@ -118,6 +119,9 @@ def _claim(tx: Tx, server: ServerRow, flavor: Flavor) -> str | None:
     """Claim what the flavor takes more on the server's host; why not, or None."""
     vcpus, memory, disk = shares.of_flavor(server["flavor"])
     more = max(0, flavor.vcpus - vcpus), max(0, flavor.memory_mib - memory), max(0, flavor.disk_gib - disk)
+    need = requirements.for_server(tx, Need(*more), server, {"extra_specs": flavor.extra_specs})
+    if server["host_id"] in need.unfit:
+        return need.unfit_reason
     if any(more) and not hosts.grow(tx, server["host_id"], *more):
         return hosts.lack_on(tx, server["host_id"], *more) or "is disabled, down or fenced"
     return None

@@ -34,6 +34,8 @@ def reason_against(host: Host, need: Need) -> str | None:
         return need.only_reason
     if host.id in need.avoid:
         return need.avoid_reason
+    if host.id in need.unfit:
+        return need.unfit_reason
     if host.fenced:
         return "fenced"
     if host.disabled:

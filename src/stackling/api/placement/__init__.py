@@ -1,1 +1,1 @@
-"""The Placement API, read only: what hosts have and what is used of it (https://docs.openstack.org/api-ref/placement/)."""
+"""The Placement API (https://docs.openstack.org/api-ref/placement/)."""

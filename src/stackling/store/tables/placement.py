@@ -10,10 +10,9 @@ resource_providers = Table(
     Column("id", Id, primary_key=True),                           # never a host's
     Column("name", Name, nullable=False, unique=True),
     Column("parent_id", Id),                                      # another of these, or a host
-    Column("root_id", Id, nullable=False),
     Column("generation", Integer, nullable=False, default=0, server_default="0"),
     Column("created_at", Instant, nullable=False),
-    Index("ix_resource_providers_root_id", "root_id"),
+    Index("ix_resource_providers_parent_id", "parent_id"),
 )
 
 provider_inventories = Table(
