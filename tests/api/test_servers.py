@@ -117,7 +117,7 @@ def test_bad_requests_are_refused(world: World, member: Client) -> None:
             ({"networks": [{"uuid": "x"}]}, "networks"), ({"unknown": 1}, "unknown"),
             ({"accessIPv6": "1.2.3"}, "accessIPv6"),
             ({"block_device_mapping_v2": [
-                {"source_type": "volume", "uuid": world.image, "destination_type": "volume"}]}, "block storage")):
+                {"source_type": "volume", "uuid": world.image, "destination_type": "volume"}]}, "Boot sequence")):
         answer = world.try_create(member, **values)
         assert answer.status_code == 400, (values, answer.text)
         assert words in answer.json()["badRequest"]["message"], answer.text

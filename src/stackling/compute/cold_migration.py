@@ -65,7 +65,7 @@ def _begin(tx: Tx, ctx: Context, server: ServerRow, type: Type, share: Share, va
     if not hosts.is_up(source, tx.time):
         raise Conflict(f"Host {source['name']} is down: nobody can shut the server down there. If it is off for good, "
                        "evacuate the server.")
-    if source["storage"] == OWN_DISKS:
+    if source["storage"] == OWN_DISKS and shares.has_local_disk(server):
         raise Invalid(f"The server's disks are in a directory of host {source['name']} alone, and aren't copied "
                       "between hosts while the server is off: migrate it live, or keep disks in shared storage.")
     need = moving.need_elsewhere(tx, server, source)

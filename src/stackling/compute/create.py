@@ -15,11 +15,26 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from stackling.compute import changes, flavors, groups, hosts, keypairs, quotas, requirements, rows, rules, timeline
-from stackling.compute.model import Flavor, Host, Need, NewServers, ServerRow
+from stackling.compute import (
+    block_devices,
+    boot_volumes,
+    changes,
+    flavors,
+    groups,
+    hosts,
+    keypairs,
+    quotas,
+    rows,
+    rules,
+    shares,
+    timeline,
+    volumes,
+)
+from stackling.compute.boot_volumes import BuildAborted, Chosen
+from stackling.compute.model import ON_VOLUME, Flavor, Host, Need, NewServers, ServerRow, awaits, is_volume_backed
+from stackling.compute.volumes import ServerVolume
 from stackling.core.context import Context
 from stackling.core.errors import Forbidden, Invalid, NotFound
-from stackling.image import facade as images
 from stackling.image.facade import BootImage
 from stackling.network import facade as network
 from stackling.network.facade import RequestedNetwork, ServerPort, ServerToPlug
@@ -45,6 +60,7 @@ class Placed:
     host_generation: int = 0
     reason: str | None = None
     details: str | None = None
+    volumes: tuple[ServerVolume, ...] = ()
 
 
 def create_servers(tx: Tx, ctx: Context, new: NewServers) -> list[ServerRow]:
@@ -54,18 +70,22 @@ def create_servers(tx: Tx, ctx: Context, new: NewServers) -> list[ServerRow]:
     network).
     """
     flavor = _flavor(tx, ctx, new.flavor_ref)
-    image = _image(tx, ctx, new, flavor)
+    chosen = boot_volumes.choose(tx, ctx, new, flavor)
+    image = chosen.image
+    check_flavor_for_image(flavor, image, admin=ctx.is_admin, on_volume=chosen.root is not None)
     keypair = _keypair(tx, ctx, new.key_name)
     _check(tx, ctx, new)
+    boot_volumes.check(tx, ctx, chosen, flavor, shared=new.shared_volumes)
     count = quotas.claim_servers(tx, ctx.project_id or "", flavor.vcpus, flavor.memory_mib, new.min_count,
                                  new.max_count)
     group = groups.for_hints(tx, ctx, new.placement.hints)
     requested = network.choose_networks(tx, ctx, new.requested)
     if new.max_count > 1:
         _check_networks_of_many(requested)
-    placed = _place(tx, new, flavor, image, group, count)
+    placed = _place(tx, new, flavor, image, group, count, on_volume=chosen.root is not None)
+    placed = [_with_volumes(tx, ctx, place, chosen, flavor) for place in placed]
     ports = _plug(tx, ctx, new, placed, requested)
-    base = _base(tx, ctx, new, flavor, image, keypair, group)
+    base = _base(tx, ctx, new, flavor, chosen, keypair, group)
     made: list[ServerRow] = [_row(tx, base, place, ports.get(place.id, [])) for place in placed]
     rows.add(tx, made)
     _tell(tx, ctx, new, made)
@@ -86,21 +106,13 @@ def _flavor(tx: Tx, ctx: Context, ref: str) -> Flavor:
     return flavor
 
 
-def _image(tx: Tx, ctx: Context, new: NewServers, flavor: Flavor) -> BootImage:
-    if not new.image_ref:
-        raise Invalid("Missing imageRef attribute")
-    try:
-        image = images.image_for_boot(tx, ctx, new.image_ref)
-    except NotFound:
-        raise Invalid("Can not find requested image") from None
-    check_flavor_for_image(flavor, image, admin=ctx.is_admin)
-    return image
-
-
-def check_flavor_for_image(flavor: Flavor, image: BootImage, *, admin: bool) -> None:
-    """Whether the flavor is large enough. Raises ``Invalid`` or ``Forbidden``."""
+def check_flavor_for_image(flavor: Flavor, image: BootImage, *, admin: bool, on_volume: bool = False) -> None:
+    """Whether the flavor is large enough; its disk doesn't count for a root disk that is a volume. Raises ``Invalid``
+    or ``Forbidden``."""
     if flavor.memory_mib < image.min_ram_mib:
         raise Invalid("Flavor's memory is too small for requested image.")
+    if on_volume:
+        return
     if flavor.root_gib == 0:
         if not admin:
             raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
@@ -161,19 +173,20 @@ def _check_networks_of_many(requested: Sequence[RequestedNetwork]) -> None:
 
 # -- placing
 
-def need_of(flavor: Flavor, new: NewServers, group: groups.Group | None) -> Need:
+def need_of(flavor: Flavor, new: NewServers, group: groups.Group | None, *, on_volume: bool = False) -> Need:
     """What the scheduler is asked for."""
+    vcpus, memory, disk = shares.of_flavor(flavor_json(flavor, on_volume=on_volume))
     avoid, only = groups.limits(group) if group else (frozenset[str](), None)
-    need = Need(flavor.vcpus, flavor.memory_mib, flavor.disk_gib, new.placement.availability_zone, new.placement.host,
+    need = Need(vcpus, memory, disk, new.placement.availability_zone, new.placement.host,
                 avoid, only)
     return groups.leaning(need, group) if group else need
 
 
 def _place(tx: Tx, new: NewServers, flavor: Flavor, image: BootImage, group: groups.Group | None,
-           count: int) -> list[Placed]:
+           count: int, *, on_volume: bool) -> list[Placed]:
     placed: list[Placed] = []
     for index in range(count):
-        need = with_hints(tx, need_of(flavor, new, group), new.placement.hints)
+        need = with_hints(tx, need_of(flavor, new, group, on_volume=on_volume), new.placement.hints)
         need = requirements.narrowed(tx, need, flavor.extra_specs, image.properties,
                                      placed=[one.host.id for one in placed if one.host])
         host = hosts.force(tx, need) if new.placement.forced else hosts.place(tx, need)
@@ -188,6 +201,20 @@ def _place(tx: Tx, new: NewServers, flavor: Flavor, image: BootImage, group: gro
             if group is not None:
                 group = groups.joined(group, host.id)
     return placed
+
+
+def _with_volumes(tx: Tx, ctx: Context, place: Placed, chosen: Chosen, flavor: Flavor) -> Placed:
+    """The same with its volumes; on no host, with the reason, where they can't be made."""
+    if place.host is None or not any(one.is_volume for one in chosen.devices):
+        return place
+    try:
+        made = boot_volumes.prepare(tx, ctx, place.id, place.host.name, chosen.devices)
+    except BuildAborted as error:
+        share = shares.of_flavor(flavor_json(flavor, on_volume=chosen.root is not None))
+        hosts.release(tx, place.host.id, *share)
+        return replace(place, host=None, host_generation=0,
+                       reason=f"Build of instance {place.id} aborted: {error}", details=None)
+    return replace(place, volumes=tuple(made))
 
 
 def _by_host(refusals: Sequence[Mapping[str, str]], most: int = 100) -> str:
@@ -235,16 +262,20 @@ def _plug(tx: Tx, ctx: Context, new: NewServers, placed: Sequence[Placed],
         raise Invalid(error.message, type=error.type) from None
 
 
-def _base(tx: Tx, ctx: Context, new: NewServers, flavor: Flavor, image: BootImage, keypair: dict[str, str] | None,
+def _base(tx: Tx, ctx: Context, new: NewServers, flavor: Flavor, chosen: Chosen, keypair: dict[str, str] | None,
           group: groups.Group | None) -> dict[str, Any]:
     """The columns that all of the servers share."""
+    on_volume, devices = chosen.root is not None, chosen.devices
     return {
         "project_id": ctx.project_id, "user_id": ctx.user_id, "description": new.description,
         "reservation_id": new.reservation_id, "created_at": tx.now, "updated_at": tx.now, "launched_at": None,
         "terminated_at": None, "deleted_at": None, "deleted": 0,
-        "flavor_id": flavor.id, "flavor": flavor_json(flavor), "vcpus": flavor.vcpus, "memory_mib": flavor.memory_mib,
-        "root_gib": flavor.root_gib, "ephemeral_gib": flavor.ephemeral_gib, "swap_mib": flavor.swap_mib,
-        "image_id": image.id, "image": image_json(image), "key_name": new.key_name, "keypair": keypair,
+        "flavor_id": flavor.id, "flavor": flavor_json(flavor, on_volume=on_volume),
+        "vcpus": flavor.vcpus, "memory_mib": flavor.memory_mib,
+        "root_gib": 0 if on_volume else flavor.root_gib,
+        "ephemeral_gib": block_devices.ephemeral_gib(devices, flavor),
+        "swap_mib": block_devices.swap_mib(devices, flavor),
+        "image_id": chosen.image_id, "image": image_json(chosen.image), "key_name": new.key_name, "keypair": keypair,
         "user_data": new.user_data, "config_drive": int(new.config_drive), "metadata": dict(new.metadata),
         "tags": sorted(set(new.tags)), "access_ip_v4": new.access_ip_v4, "access_ip_v6": new.access_ip_v6,
         "disk_config": new.disk_config, "pinned_availability_zone": new.placement.availability_zone,
@@ -263,9 +294,10 @@ def _base(tx: Tx, ctx: Context, new: NewServers, flavor: Flavor, image: BootImag
     }
 
 
-def flavor_json(flavor: Flavor) -> dict[str, Any]:
+def flavor_json(flavor: Flavor, *, on_volume: bool = False) -> dict[str, Any]:
     """The flavor as a server remembers it."""
-    return {"id": flavor.id, "name": flavor.name, "vcpus": flavor.vcpus, "ram": flavor.memory_mib,
+    return {**({ON_VOLUME: True} if on_volume else {}),
+            "id": flavor.id, "name": flavor.name, "vcpus": flavor.vcpus, "ram": flavor.memory_mib,
             "disk": flavor.root_gib, "ephemeral": flavor.ephemeral_gib, "swap": flavor.swap_mib,
             "extra_specs": dict(flavor.extra_specs), "description": flavor.description}
 
@@ -284,9 +316,11 @@ def _row(tx: Tx, base: Mapping[str, Any], place: Placed, ports: Sequence[ServerP
         "host_id": host.id if host else None, "host": host.name if host else None,
         "host_generation": place.host_generation,
         "availability_zone": host.availability_zone if host else base["pinned_availability_zone"],
+        "volumes": volumes.text(place.volumes),
     }
     if host is None:
-        server.update(changes.fault(tx, place.reason or "", details=f"{place.reason} {place.details}"))
+        server.update(changes.fault(tx, place.reason or "",
+                                    details=f"{place.reason} {place.details or ''}".rstrip()))
     server.update(changes.network_values(server, ports))
     state = rules.state(server)
     server.update(status=state.status, vm_state=state.vm_state, task_state=state.task_state,
@@ -301,13 +335,15 @@ def _tell(tx: Tx, ctx: Context, new: NewServers, made: Sequence[ServerRow]) -> N
     timeline.add(tx, [timeline.entry(tx, ctx, s, "create", error=s["fault_message"], details=s["fault_details"])
                       for s in made])
     for server in made:
-        what = f"{server['flavor']['name']} from image {server['image']['name']}"
+        what = f"{server['flavor']['name']} from " + (
+            "a volume" if is_volume_backed(server) else f"image {server['image']['name']}")
         tx.event(ctx, "server", server["id"], "create", what, project_id=server["project_id"])
         if server["host_id"] is None:
             tx.event(ctx, "server", server["id"], "no_valid_host", server["fault_message"], source="scheduler",
                      project_id=server["project_id"])
         else:
-            tx.nudge(changes.KIND, server["id"], deadline=changes.DEADLINES["create"])
+            tx.nudge(changes.KIND, server["id"], deadline=changes.DEADLINES["create"] if awaits(server) is None else
+                     boot_volumes.DEADLINE)
             tx.nudged.append(("host", server["host_id"]))
 
 

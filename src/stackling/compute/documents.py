@@ -10,10 +10,10 @@ import msgspec
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.engine import Row
 
-from stackling.compute import departures, live_migration, volumes
+from stackling.compute import departures, live_migration, rows, shares, volumes
 from stackling.compute import migrations as known
 from stackling.compute.migrations import Type
-from stackling.compute.model import Shelve
+from stackling.compute.model import Awaits, Shelve, awaits, is_volume_backed
 from stackling.core.errors import Forbidden, NotFound, Unauthorized
 from stackling.network import facade as network
 from stackling.ports.document import (
@@ -112,10 +112,15 @@ def documents(tx: Tx, machine_id: str, host: str, since: int, epoch: int | None)
     return HostDocument(
         host=row.name, era=int(tx.setting("era") or 1), epoch=row.lease_epoch, generation=row.generation,
         complete=since == 0, servers=(
-            *(_desired(tx, server) for server in tx.all(_CHANGED, host_id=row.id, since=since)),
+            *(_desired(tx, server) for server in tx.all(_CHANGED, host_id=row.id, since=since) if _is_due(server)),
             *(_desired(tx, server, coming=True) for server in tx.all(_COMING, host_id=row.id, since=since)),
             *departures.changed(tx, row.id, since)),
         networks=tuple(network.metadata_networks(tx, row.name)))
+
+
+def _is_due(row: Row[Any]) -> bool:
+    """Whether the host shall know of the server: not before its volumes are made."""
+    return bool(row.deleting) or awaits(rows.mapping(row)) is not Awaits.MADE
 
 
 def names_image(tx: Tx, machine_id: str, image_id: str) -> bool:
@@ -144,10 +149,13 @@ def desired(row: Row[Any], source: str = "", live: LiveMove | None = None) -> Se
     arrival = Arrival(hold=bool(row.held), source=source) if row.move in ARRIVING else None
     if row.deleting or row.shelve == Shelve.OFFLOADED:
         return ServerDesired(id=row.id, generation=row.generation, present=False, name=row.name,
-                             project_id=row.project_id, arrival=arrival)
+                             project_id=row.project_id, arrival=arrival,
+                             politely=not row.deleting and is_volume_backed(rows.mapping(row)))
+    waits = awaits(rows.mapping(row)) is not None
     properties: dict[str, str] = row.image["properties"] if row.image else {}
     return ServerDesired(
-        id=row.id, generation=row.generation, name=row.name, project_id=row.project_id, power=Power(row.power),
+        id=row.id, generation=row.generation, name=row.name, project_id=row.project_id,
+        power=Power.STOPPED if waits else Power(row.power),
         power_generation=row.power_generation, vcpus=row.vcpus, memory_mib=row.memory_mib, root=_root(row),
         ephemeral_gib=row.ephemeral_gib, swap_mib=row.swap_mib, nics=_nics.decode(row.nics),
         volumes=volumes.disks(row.volumes),
@@ -161,12 +169,14 @@ def desired(row: Row[Any], source: str = "", live: LiveMove | None = None) -> Se
 def _source(tx: Tx, row: Row[Any]) -> str:
     if row.move not in (Type.MIGRATION, Type.RESIZE) or row.restored_resize:
         return ""
+    if not shares.has_local_disk(rows.mapping(row)):
+        return ""
     found = tx.one(_SOURCE, migration=row.migration_id)
     return found.address or "" if found is not None and departures.is_local(found.storage) else ""
 
 
 def _root(row: Row[Any]) -> RootDisk | None:
-    if row.image_id is None or row.image is None:
+    if row.image_id is None or row.image is None or is_volume_backed(rows.mapping(row)):
         return None
     bus = row.image["properties"].get("hw_disk_bus", "virtio")
     back = row.shelve == Shelve.BACK and row.shelved_image_id is not None

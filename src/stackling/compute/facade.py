@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stackling.compute.block_devices import root_snapshot
+from stackling.compute.boot_volumes import volume_changed
 from stackling.compute.documents import (
     check_machine,
     credential_hash,
@@ -72,6 +73,7 @@ __all__ = [
     "take_of_host",
     "taken",
     "to_give_up",
+    "volume_changed",
     "volume_extended",
 ]
 

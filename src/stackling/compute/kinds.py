@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stackling.compute import changes, departures, live_migration, moving, rows, rules, servers, shelving
+from stackling.compute import boot_volumes, changes, departures, live_migration, moving, rows, rules, servers, shelving
 from stackling.compute.migrations import Type
-from stackling.compute.model import ServerRow
+from stackling.compute.model import Awaits, ServerRow, awaits
 from stackling.engine.kinds import Blocked, Fence, Key, Kind, Outcome, Terminal
 from stackling.ports.document import Power
 from stackling.store.transaction import Tx
@@ -63,6 +63,10 @@ class ServerKind:
         row = rows.get(tx, desired.row["id"])
         if row is None or row["deleted"]:
             return
+        if not row["deleting"] and awaits(row) in (Awaits.MADE, Awaits.IMAGE):
+            after = boot_volumes.recheck(tx, row, overdue=outcome.overdue)
+            if after is not row or awaits(row) is Awaits.MADE:
+                return
         if row["move"] == Type.LIVE and not row["deleting"]:
             live_migration.recheck(tx, row, outcome.overdue)
             return

@@ -63,7 +63,7 @@ def request(tx: Tx, ctx: Context, server: ServerRow, how: Live) -> ServerRow:
     check(tx, ctx, server, how)
     source = hosts.get_host(tx, server["host_id"])
     dest = _place(tx, server, source, how)
-    own = departures.is_local(source["storage"])
+    own = departures.is_local(source["storage"]) and shares.has_local_disk(server)
     number = migrations.add(tx, ctx, server, Type.LIVE, Status.PREPARING, source, dest, request={"own_disks": own})
     timeline.begin(tx, ctx, server, ACTION, f"from {source['name']} to {dest.name}")
     departures.withdraw(tx, server["id"], dest.id)
@@ -95,8 +95,9 @@ def record_refusal(tx: Tx, ctx: Context, server: ServerRow, reason: str) -> None
 
 
 def _place(tx: Tx, server: ServerRow, source: Mapping[str, Any], how: Live) -> Host:
-    own = departures.is_local(source["storage"])
-    if how.block is True and not own:
+    local = departures.is_local(source["storage"])
+    own = local and shares.has_local_disk(server)
+    if how.block is True and not local:
         raise Invalid(f"{source['name']} is not on local storage: Block migration can not be used with shared storage.")
     if how.block is False and own:
         raise Invalid(f"{source['name']} is not on shared storage: Shared storage live-migration requires either "

@@ -21,6 +21,31 @@ class Shelve(StrEnum):
     BACK = "back"               # as it was before; ends when its host has it
 
 
+class Awaits(StrEnum):
+    """What a server's volume waits for (``volumes.ServerVolume.awaits``; see ``boot_volumes``)."""
+
+    MADE = "made"
+    OFF = "off"
+    IMAGE = "image"
+
+
+ON_VOLUME = "on_volume"
+"""In a flavor as a server remembers it: the root disk is a volume, and takes no room on a host."""
+
+
+def awaits(server: Mapping[str, Any]) -> Awaits | None:
+    """What the server's volumes wait for, of its row. (In JSON the quotes of a text within it are escaped.)"""
+    text = str(server["volumes"])
+    if '"awaits":' not in text:
+        return None
+    return next((step for step in Awaits if f'"awaits":"{step}"' in text), None)
+
+
+def is_volume_backed(server: Mapping[str, Any]) -> bool:
+    """Whether the server's root disk is a volume, of its row."""
+    return bool((server["flavor"] or {}).get(ON_VOLUME))
+
+
 @dataclass(frozen=True, slots=True)
 class Flavor:
     """What a server gets: memory and swap in MiB, disks in GiB."""
@@ -75,6 +100,9 @@ class NewServers:
     access_ip_v4: str | None = None
     access_ip_v6: str | None = None
     disk_config: str = "MANUAL"
+    block_devices: tuple[Mapping[str, Any], ...] = ()   # as the request has them
+    legacy_devices: bool = True                         # in the old form (or none)
+    shared_volumes: bool = False                        # the caller knows of volumes that several servers have
     placement: Placement = Placement()
     min_count: int = 1
     max_count: int = 1

@@ -30,6 +30,7 @@ from stackling.compute import (
     shares,
     shelving,
     timeline,
+    volumes,
 )
 from stackling.compute.migrations import Status, Type
 from stackling.compute.model import Host, Need, ServerRow
@@ -119,10 +120,18 @@ def recheck(tx: Tx, server: ServerRow) -> None:
 def servers_to_move(tx: Tx, host_id: str) -> list[Moving]:
     """Everything on the host, in the order in which it should leave: by ``PRIORITY``, the older first."""
     host = hosts.get_host(tx, host_id)
-    disk = str(host["storage"]).partition(":")[0]
-    found = [Moving(row.id, _priority(row.flavor), disk, row.server_group_id, _need(rows.mapping(row), host["storage"]))
-             for row in tx.all(_ON, host=host_id)]
+    storage = str(host["storage"])
+    found = [Moving(server["id"], _priority(server["flavor"]), _disk(server, storage), server["server_group_id"],
+                    _need(server, storage))
+             for server in map(rows.mapping, tx.all(_ON, host=host_id))]
     return sorted(found, key=lambda moving: -moving.priority)
+
+
+def _disk(server: ServerRow, storage: str) -> str:
+    """Where what the server writes lies: of its own disks and its volumes that for which the most proof is needed."""
+    found = {str(storage).partition(":")[0]} if shares.has_local_disk(server) else set[str]()
+    found |= {"rbd" if disk.location.startswith("rbd:") else "shared" for disk in volumes.disks(server["volumes"])}
+    return next((kind for kind in ("local", "shared") if kind in found), "rbd")
 
 
 def _priority(flavor: Mapping[str, Any]) -> int:

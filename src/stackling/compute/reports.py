@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from stackling.compute import (
+    boot_volumes,
     changes,
     departures,
     hosts,
@@ -28,7 +29,7 @@ from stackling.compute import (
     volumes,
 )
 from stackling.compute.migrations import Status, Type
-from stackling.compute.model import ServerRow, Shelve
+from stackling.compute.model import Awaits, ServerRow, Shelve, awaits
 from stackling.image import facade as images
 from stackling.ports.document import GuestReport, Power, Report, ReportAnswer
 from stackling.store.tables.fleet import hosts as hosts_table
@@ -123,6 +124,8 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
             tx.event(None, "server", server["id"], "launched", source="agent", project_id=server["project_id"])
         if not server["forced_error"]:
             values.update(fault_code=None, fault_message=None, fault_details=None, fault_at=None)
+        if awaits(server) is Awaits.OFF:
+            values.update(boot_volumes.guest_is_off(tx, {**server, **values}))
         if server["snapshot_id"] is not None and guest.snapshot == server["snapshot_id"]:
             images.drop_empty(tx, server["snapshot_id"])
             values.update(snapshot_id=None)
@@ -169,6 +172,8 @@ def _observed(tx: Tx, guest: GuestReport) -> dict[str, Any]:
 def _adopt_power(tx: Tx, server: ServerRow, guest: GuestReport, values: dict[str, Any]) -> bool:
     """A guest that changed its power by itself (it shut down, it crashed) is as it shall be from now on."""
     found = Power.STOPPED if guest.power is Power.CRASHED else guest.power
+    if awaits(server) is not None:
+        return False
     if found is Power.ABSENT or found == server["power"] or server["deleting"] or server["move"] == Type.LIVE:
         return False
     values["power"] = found.value

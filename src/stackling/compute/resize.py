@@ -27,7 +27,7 @@ from stackling.compute import (
     timeline,
 )
 from stackling.compute.migrations import Status, Type
-from stackling.compute.model import Flavor, Need, ServerRow
+from stackling.compute.model import ON_VOLUME, Flavor, ServerRow, is_volume_backed
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.store.transaction import Tx
@@ -44,7 +44,10 @@ def resize_server(tx: Tx, ctx: Context, server: ServerRow, flavor_ref: str) -> S
     flavor = _flavor(tx, ctx, server, flavor_ref)
     quotas.claim_growth(tx, server["project_id"], flavor.vcpus - server["vcpus"],
                         flavor.memory_mib - server["memory_mib"])
-    resized = {**sizes(flavor), "flavor": create.flavor_json(flavor)}
+    on_volume = is_volume_backed(server)
+    resized = {**sizes(flavor), "flavor": create.flavor_json(flavor, on_volume=on_volume)}
+    if on_volume:
+        resized["root_gib"] = 0
     why_not_here = _claim(tx, server, flavor)
     if why_not_here is not None:
         return cold_migration.resize_elsewhere(tx, ctx, server, shares.of_flavor(resized["flavor"]), resized,
@@ -105,9 +108,10 @@ def _flavor(tx: Tx, ctx: Context, server: ServerRow, ref: str) -> Flavor:
         raise Invalid(f"Flavor {ref} could not be found.")
     if flavor.id == server["flavor_id"]:
         raise Invalid("When resizing, instances must change flavor!")
+    on_volume = is_volume_backed(server)
     if flavor.root_gib == 0 and server["root_gib"] != 0:
         raise Invalid("Server disk was unable to be resized because: Resize to zero disk flavor is not allowed.")
-    if flavor.root_gib < server["root_gib"] or flavor.ephemeral_gib < server["ephemeral_gib"]:
+    if (flavor.root_gib < server["root_gib"] and not on_volume) or flavor.ephemeral_gib < server["ephemeral_gib"]:
         raise Invalid("Server disk was unable to be resized because: Unable to resize disk down.")
     image: Mapping[str, Any] = server["image"] or {}
     if flavor.memory_mib < int(image.get("min_ram") or 0):
@@ -117,8 +121,9 @@ def _flavor(tx: Tx, ctx: Context, server: ServerRow, ref: str) -> Flavor:
 
 def _claim(tx: Tx, server: ServerRow, flavor: Flavor) -> str | None:
     """Claim what the flavor takes more on the server's host; why not, or None."""
-    vcpus, memory, disk = shares.of_flavor(server["flavor"])
-    more = max(0, flavor.vcpus - vcpus), max(0, flavor.memory_mib - memory), max(0, flavor.disk_gib - disk)
+    now = shares.of_flavor(server["flavor"])
+    then = shares.of_flavor(create.flavor_json(flavor, on_volume=is_volume_backed(server)))
+    more = max(0, then[0] - now[0]), max(0, then[1] - now[1]), max(0, then[2] - now[2])
     need = requirements.for_server(tx, Need(*more), server, {"extra_specs": flavor.extra_specs})
     if server["host_id"] in need.unfit:
         return need.unfit_reason
@@ -148,7 +153,8 @@ def sizes(flavor: Flavor) -> dict[str, Any]:
 def columns(flavor: Mapping[str, Any]) -> dict[str, Any]:
     """The same from a flavor as a server remembers it."""
     return {"flavor_id": flavor["id"], "vcpus": flavor["vcpus"], "memory_mib": flavor["ram"],
-            "root_gib": flavor["disk"], "ephemeral_gib": flavor["ephemeral"], "swap_mib": flavor["swap"]}
+            "root_gib": 0 if flavor.get(ON_VOLUME) else flavor["disk"], "ephemeral_gib": flavor["ephemeral"],
+            "swap_mib": flavor["swap"]}
 
 
 def _follow(tx: Tx, server: ServerRow, values: Mapping[str, Any]) -> ServerRow:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stackling.compute.model import Shelve
+from stackling.compute.model import Awaits, Shelve, awaits, is_volume_backed
 from stackling.ports.document import Power
 
 NOSTATE, RUNNING, PAUSED, SHUTDOWN, CRASHED, SUSPENDED = 0, 1, 3, 4, 6, 7
@@ -40,7 +40,7 @@ _TASKS = {
     (Power.SUSPENDED, "paused"): "suspending",
 }
 _TRANSIENT = ("rescuing", "migrating", "image_uploading", "resize_migrating", "resize_finish", "rebuilding",
-              "rebooting_hard", "rebooting")
+              "rebuild_block_device_mapping", "rebooting_hard", "rebooting")
 """What is done under way of these is no state of the server: it counts as what it shall be."""
 _STATUSES: dict[str, dict[str | None, str]] = {
     "active": {None: "ACTIVE", "rebooting": "REBOOT", "reboot_pending": "REBOOT", "reboot_started": "REBOOT",
@@ -64,6 +64,10 @@ _STATUSES: dict[str, dict[str | None, str]] = {
     "shelved": {None: "SHELVED"},
     "shelved_offloaded": {None: "SHELVED_OFFLOADED"},
 }
+
+
+_WAITS: dict[Awaits | None, str] = {
+    Awaits.MADE: "waiting until its volumes are made", Awaits.IMAGE: "waiting until its root volume has the image"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,8 @@ def state(server: Mapping[str, Any]) -> State:
         if task is None and seen is Power.ABSENT and vm_state == "active":
             task = "powering-on"
     elif vm_state == "building" and task is None:
-        task = "scheduling" if server["host"] is None else "spawning"
+        task = ("scheduling" if server["host"] is None else
+                "block_device_mapping" if awaits(server) is Awaits.MADE else "spawning")
     return State(status_of(vm_state, task), vm_state, task, power_state)
 
 
@@ -120,6 +125,8 @@ def pending(server: Mapping[str, Any]) -> str | None:
         return str(server["observed_error"])
     if server["deleting"]:
         return "waiting for its host to remove the guest"
+    if (waits := awaits(server)) in _WAITS:
+        return _WAITS[waits]
     if server["held"]:
         return "waiting until its former host has let go of it"
     if server["move"] == "live-migration":
@@ -137,6 +144,8 @@ def _task_of_counters(server: Mapping[str, Any]) -> str | None:
         return shelving
     if server["rebuilds"] > server["observed_rebuilds"] or server["move"] == "evacuation":
         return "rebuilding"
+    if awaits(server) in (Awaits.OFF, Awaits.IMAGE):
+        return "rebuild_block_device_mapping"
     if server["launched_at"] is None:
         return None
     if server["move"] == "live-migration":
@@ -166,9 +175,14 @@ def _task_of_shelving(server: Mapping[str, Any]) -> str | None:
         case Shelve.OFFLOADED if server["host"] is not None:
             return "shelving_offloading"
         case Shelve.BACK:
-            return "powering-on" if server["shelved_image_id"] is None else "spawning"
+            return "powering-on" if _never_left(server) else "spawning"
         case _:
             return None
+
+
+def _never_left(server: Mapping[str, Any]) -> bool:
+    """Whether a server that comes back is where it was shelved; one that boots from a volume never is."""
+    return server["shelved_image_id"] is None and not is_volume_backed(server)
 
 
 def _vm_state(server: Mapping[str, Any], seen: Power | None, task: str | None) -> str:
@@ -180,7 +194,7 @@ def _vm_state(server: Mapping[str, Any], seen: Power | None, task: str | None) -
         case Shelve.SHELVED if server["snapshot_id"] is None:
             return "shelved"
         case Shelve.BACK:
-            return "shelved" if server["shelved_image_id"] is None else "shelved_offloaded"
+            return "shelved" if _never_left(server) else "shelved_offloaded"
         case _:
             pass
     if server["host"] is None and server["fault_code"] is not None:

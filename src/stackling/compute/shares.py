@@ -7,7 +7,7 @@ from typing import Any
 
 from stackling.compute import hosts, migrations
 from stackling.compute.migrations import Type
-from stackling.compute.model import ServerRow
+from stackling.compute.model import ON_VOLUME, ServerRow, is_volume_backed
 from stackling.store.transaction import Tx
 
 Share = tuple[int, int, int]
@@ -16,13 +16,18 @@ Share = tuple[int, int, int]
 
 def of_flavor(flavor: Mapping[str, Any]) -> Share:
     """That of a flavor as a server remembers it."""
-    disk = flavor["disk"] + flavor["ephemeral"] + (flavor["swap"] + 1023) // 1024
+    disk = (0 if flavor.get(ON_VOLUME) else flavor["disk"]) + flavor["ephemeral"] + (flavor["swap"] + 1023) // 1024
     return int(flavor["vcpus"]), int(flavor["ram"]), int(disk)
 
 
 def between_hosts(server: ServerRow) -> bool:
     """Whether a second host keeps room for the server: it migrates, or its migration isn't confirmed yet."""
     return server["migration_id"] is not None and server["move"] != Type.EVACUATION
+
+
+def has_local_disk(server: Mapping[str, Any]) -> bool:
+    """Whether something of it lies where its host keeps disks."""
+    return not is_volume_backed(server) or bool(server["ephemeral_gib"] or server["swap_mib"])
 
 
 def here(server: ServerRow) -> Share:

@@ -5,6 +5,7 @@ snapshot; with the report that control has the image's data it is SHELVED. After
 below 0: only when asked) it is removed from its host, disks included, as if it were deleted; with the report that
 nothing is left it has no host, takes no room there, and its ports are bound nowhere. Its addresses, its quota and the
 image stay. ``unshelving`` brings it back; the image goes when the new host has made the disk and runs the server.
+A server that boots from a volume needs no image: it is shut down and leaves its host at once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from stackling.compute import changes, create, servers, shares, snapshots, timeline
-from stackling.compute.model import ServerRow, Shelve
+from stackling.compute.model import ServerRow, Shelve, is_volume_backed
 from stackling.core.context import Context, system_context
 from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.core.ids import new_request_id
@@ -34,6 +35,11 @@ def shelve_server(tx: Tx, ctx: Context, server: ServerRow, image_id: str) -> Ser
         servers.check_state(server, "shelve", ("active", "stopped", "paused", "suspended"))
         raise Conflict(f"Instance {server['id']} is not ready")
     servers.check_state(server, "shelve", ("active", "stopped", "paused", "suspended"))
+    if is_volume_backed(server):
+        timeline.begin(tx, ctx, server, "shelve")
+        return changes.apply(tx, server, {
+            **changes.NO_FAULT, "shelve": Shelve.OFFLOADED.value, "power": Power.STOPPED.value,
+            "power_generation": server["generation"] + 1}, desired=True, deadline=DEADLINE)
     owner = replace(ctx, project_id=server["project_id"])
     snapshots.add_image(tx, owner, server, image_id, f"{server['name']}-shelved", {})
     timeline.begin(tx, ctx, server, "shelve")
@@ -79,7 +85,8 @@ def offload_when_due(tx: Tx, server: ServerRow) -> ServerRow:
 
 def is_saved(server: ServerRow) -> bool:
     """Whether its image is all that it needs: whatever becomes of its host now."""
-    return server["shelve"] in (Shelve.SHELVED, Shelve.OFFLOADED) and server["shelved_image"] is not None
+    saved = server["shelved_image"] is not None or is_volume_backed(server)
+    return saved and server["shelve"] in (Shelve.SHELVED, Shelve.OFFLOADED)
 
 
 def left_host(tx: Tx, server: ServerRow) -> ServerRow:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stackling.compute import changes, servers, timeline
-from stackling.compute.model import ServerRow
+from stackling.compute import boot_volumes, changes, servers, timeline
+from stackling.compute.model import ServerRow, is_volume_backed
 from stackling.core.context import Context
-from stackling.core.errors import Conflict, Forbidden, TooLarge
+from stackling.core.errors import Conflict, Forbidden, Invalid, TooLarge
 from stackling.image import facade as images
 from stackling.store.transaction import Tx
 
@@ -36,6 +36,11 @@ def create_image(tx: Tx, ctx: Context, server: ServerRow, image_id: str, name: s
     if server["host_id"] is None:
         raise Conflict(f"Instance {server['id']} is not ready")
     servers.check_state(server, action, ("active", "stopped", "paused", "suspended"))
+    if is_volume_backed(server):
+        if backup is not None:
+            raise Invalid("Backup is not supported for volume-backed instances.")
+        _save_volumes(tx, ctx, server, image_id, name, properties)
+        return
     if backup is not None:
         _rotate(tx, ctx, server, backup)
         if backup.rotation == 0:
@@ -43,6 +48,20 @@ def create_image(tx: Tx, ctx: Context, server: ServerRow, image_id: str, name: s
     add_image(tx, ctx, server, image_id, name, properties, backup)
     timeline.begin(tx, ctx, server, action, f"as image {name}")
     changes.apply(tx, server, {"snapshot_id": image_id}, desired=True)
+
+
+def _save_volumes(tx: Tx, ctx: Context, server: ServerRow, image_id: str, name: str,
+                  properties: Mapping[str, str]) -> None:
+    """Snapshots of the server's volumes, and an image that says which. Raises ``Invalid``, ``Forbidden`` (quota)."""
+    image: Mapping[str, Mapping[str, str]] = server["image"] or {}
+    said = {key: value for key, value in image.get("properties", {}).items() if key not in NOT_INHERITED}
+    try:
+        boot_volumes.save_as_image(tx, ctx, server, images.Snapshot(
+            image_id, name, _number(server, "min_disk"), _number(server, "min_ram"),
+            {**said, "base_image_ref": server["image_id"] or "", **properties}))
+    except TooLarge as error:
+        raise Forbidden(error.message) from None
+    timeline.begin(tx, ctx, server, "createImage", f"as image {name}", done=True)
 
 
 def add_image(tx: Tx, ctx: Context, server: ServerRow, image_id: str, name: str,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackling.compute import changes, departures, hosts, moving, servers, shares, timeline
-from stackling.compute.model import Need, ServerRow, Shelve
+from stackling.compute.model import Need, ServerRow, Shelve, is_volume_backed
 from stackling.core.context import Context, system_context
 from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.image import facade as images
@@ -72,7 +72,8 @@ def _zone(tx: Tx, server: ServerRow, where: Where) -> str | None:
 
 def _make(tx: Tx, ctx: Context, server: ServerRow, host: str | None) -> ServerRow:
     try:
-        images.image_for_boot(tx, system_context(ctx.request_id), server["shelved_image_id"])
+        if not is_volume_backed(server):
+            images.image_for_boot(tx, system_context(ctx.request_id), server["shelved_image_id"])
     except (NotFound, Invalid):
         reason = f"Unshelve attempted but the image {server['shelved_image_id']} cannot be found."
         return _failed(tx, ctx, server, reason, {**changes.fault(tx, reason), "forced_error": 1})

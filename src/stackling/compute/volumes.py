@@ -24,6 +24,7 @@ from stackling.store.transaction import Tx
 from stackling.volume import facade as volumes
 
 MOST = 24
+OLD_FOR_SHARED = "Multiattach volumes are only supported starting with compute API version 2.60."
 _STATES = ("active", "paused", "stopped", "resized", "shelved", "shelved_offloaded")
 _LETTERS = "abcdefghijklmnopqrstuvwxy"
 
@@ -35,6 +36,8 @@ class ServerVolume(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     delete_on_termination: bool = False
     tag: str | None = None
     detaching: bool = False
+    awaits: str | None = None               # compute.boot_volumes.Awaits
+    image_id: str | None = None             # that the root volume shall have the content of
 
 
 _decode = msgspec.json.Decoder(tuple[ServerVolume, ...]).decode
@@ -42,12 +45,13 @@ _decode = msgspec.json.Decoder(tuple[ServerVolume, ...]).decode
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A volume that a server shall have."""
+    """A volume that a server shall have. ``shared``: the caller knows of volumes that several servers have."""
 
     volume_id: str
     device: str | None = None
     tag: str | None = None
     delete_on_termination: bool = False
+    shared: bool = True
 
 
 def of(server: ServerRow) -> tuple[ServerVolume, ...]:
@@ -65,7 +69,8 @@ def shown(server: ServerRow) -> list[ServerVolume]:
     return [one for one in of(server) if not one.detaching]
 
 
-def _text(found: Sequence[ServerVolume]) -> str:
+def text(found: Sequence[ServerVolume]) -> str:
+    """The column's text."""
     return msgspec.json.encode(found).decode()
 
 
@@ -88,11 +93,13 @@ def attach(tx: Tx, ctx: Context, server: ServerRow, wanted: Wanted, id: str) -> 
         raise Invalid(f"volume {wanted.volume_id} already attached")
     if len(there) >= MOST:
         raise Forbidden(f"The maximum allowed number of volumes ({MOST}) to attach to a single instance exceeded.")
+    if not wanted.shared and volumes.volume_to_boot(tx, ctx, wanted.volume_id).multiattach:
+        raise Invalid(OLD_FOR_SHARED)
     device = _device(server, there, wanted.device)
     disk = volumes.attach(tx, ctx, wanted.volume_id, server["id"], id, device, server["host"])
     made = ServerVolume(disk=disk, delete_on_termination=wanted.delete_on_termination, tag=wanted.tag)
     timeline.begin(tx, ctx, server, "attach_volume", done=True)
-    changes.apply(tx, server, {"volumes": _text([*there, made])}, desired=True)
+    changes.apply(tx, server, {"volumes": text([*there, made])}, desired=True)
     return made
 
 
@@ -110,6 +117,8 @@ def _device(server: ServerRow, there: Sequence[ServerVolume], asked: str | None)
 def detach(tx: Tx, ctx: Context, server: ServerRow, volume_id: str) -> None:
     """Take a volume from the server. Raises ``NotFound``, ``Conflict``."""
     found = find(server, volume_id)
+    if found.disk.boot_index == 0:
+        raise Invalid("Cannot detach a root device volume")
     servers.check_unlocked(ctx, server)
     servers.check_state(server, "detach_volume", _STATES)
     timeline.begin(tx, ctx, server, "detach_volume", done=True)
@@ -124,11 +133,11 @@ def leave(tx: Tx, server: ServerRow, attachment_id: str) -> None:
     if server["host_id"] is None:
         volumes.detached(tx, attachment_id)
         left = [one for one in there if one.disk.id != attachment_id]
-        changes.apply(tx, server, {"volumes": _text(left)})
+        changes.apply(tx, server, {"volumes": text(left)})
         return
     volumes.detaching(tx, attachment_id)
     marked = [msgspec.structs.replace(one, detaching=one.detaching or one.disk.id == attachment_id) for one in there]
-    changes.apply(tx, server, {"volumes": _text(marked)}, desired=True)
+    changes.apply(tx, server, {"volumes": text(marked)}, desired=True)
 
 
 def update(tx: Tx, server: ServerRow, volume_id: str, *, delete_on_termination: bool) -> None:
@@ -136,7 +145,14 @@ def update(tx: Tx, server: ServerRow, volume_id: str, *, delete_on_termination: 
     find(server, volume_id)
     changed = [msgspec.structs.replace(one, delete_on_termination=delete_on_termination)
                if one.disk.volume_id == volume_id else one for one in of(server)]
-    changes.apply(tx, server, {"volumes": _text(changed)})
+    changes.apply(tx, server, {"volumes": text(changed)})
+
+
+def swap(tx: Tx, ctx: Context, server: ServerRow, volume_id: str, other_id: str) -> None:
+    """Another volume in the place of one. Only a Cinder that moves a volume in use may ask for that (Nova 2026.1 and
+    later), and ours moves only volumes that nobody uses: raises ``NotFound`` or ``Conflict``."""
+    volumes.volume_to_boot(tx, ctx, volume_id)
+    raise Conflict(f"volume {volume_id} is not migrating; this API should only be called by Cinder")
 
 
 def settled(tx: Tx, server: ServerRow) -> dict[str, Any]:
@@ -150,8 +166,8 @@ def settled(tx: Tx, server: ServerRow) -> dict[str, Any]:
         else:
             volumes.attached(tx, one.disk.id, server["host"])
             kept.append(one)
-    text = _text(kept)
-    return {} if text == server["volumes"] else {"volumes": text}
+    after = text(kept)
+    return {} if after == server["volumes"] else {"volumes": after}
 
 
 def extended(tx: Tx, ctx: Context, server_id: str, attachment_id: str, size_gib: int) -> None:
@@ -162,7 +178,7 @@ def extended(tx: Tx, ctx: Context, server_id: str, attachment_id: str, size_gib:
     changed = [msgspec.structs.replace(one, disk=msgspec.structs.replace(one.disk, size_gib=size_gib))
                if one.disk.id == attachment_id else one for one in of(server)]
     timeline.begin(tx, ctx, server, "extend_volume", done=True)
-    changes.apply(tx, server, {"volumes": _text(changed)}, desired=True)
+    changes.apply(tx, server, {"volumes": text(changed)}, desired=True)
 
 
 def server_gone(tx: Tx, server: ServerRow) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stackling.core.context import Context, system_context
 from stackling.core.errors import Invalid, NotFound
@@ -50,11 +51,24 @@ def image_for_boot(tx: Tx, ctx: Context, image_id: str) -> BootImage:
     image = images.visible(tx, ctx, image_id)
     if reason := _unbootable(image):
         raise Invalid(f"Image {image_id} {reason}", type="ImageNotBootable")
+    return _described(image)
+
+
+def _described(image: Image) -> BootImage:
     return BootImage(
         id=image.id, name=image.name or "", format=image.format or "", size=image.size or 0,
         virtual_size=image.virtual_size or image.size or 0, sha512=image.os_hash_value or "",
         min_disk_gib=image.min_disk, min_ram_mib=image.min_ram, properties=dict(image.properties), status=image.status,
         location=image.location or "")
+
+
+def image_described(tx: Tx, ctx: Context, image_id: str) -> BootImage:
+    """The same where the data doesn't matter: what the image says. Raises ``NotFound``, and ``Invalid`` when it isn't
+    active."""
+    image = images.visible(tx, ctx, image_id)
+    if image.status != "active":
+        raise Invalid(f"Image {image_id} is not active.", type="ImageNotActive")
+    return _described(image)
 
 
 def image_file(tx: Tx, image_id: str) -> tuple[str, int, str]:
@@ -71,6 +85,16 @@ def create_snapshot(tx: Tx, ctx: Context, snapshot: Snapshot) -> None:
         id=snapshot.id, owner=ctx.project_id, name=snapshot.name, visibility="private", disk_format="qcow2",
         container_format="bare", min_disk=snapshot.min_disk_gib, min_ram=snapshot.min_ram_mib,
         properties=dict(snapshot.properties)), ImageSettings())
+
+
+def create_mapping(tx: Tx, ctx: Context, snapshot: Snapshot) -> None:
+    """An image without data, which is active at once: its properties say what volumes to make. Raises ``TooLarge``."""
+    made = images.create(tx, ctx, NewImage(
+        id=snapshot.id, owner=ctx.project_id, name=snapshot.name, visibility="private", disk_format="qcow2",
+        container_format="bare", min_disk=snapshot.min_disk_gib, min_ram=snapshot.min_ram_mib,
+        properties=dict(snapshot.properties)), ImageSettings())
+    rows.save(tx, made, replace(made, size=0, checksum=hashlib.md5(b"", usedforsecurity=False).hexdigest(),
+                                os_hash_algo="sha512", os_hash_value=hashlib.sha512(b"").hexdigest()))
 
 
 def shown(tx: Tx, image_id: str) -> Mapping[str, object]:

@@ -28,9 +28,14 @@ def status(image: Image) -> str:
         return "saving" if image.upload_into == "file" else "uploading"
     if image.staged is not None:
         return "uploading"
-    if image.location is not None:
+    if image.location is not None or is_mapping(image):
         return "deactivated" if image.deactivated else "active"
     return "queued"
+
+
+def is_mapping(image: Image) -> bool:
+    """Whether it has no data by intent, only properties that say what volumes to make (``block_device_mapping``)."""
+    return image.size == 0 and image.location is None
 
 
 def check_quotas(settings: ImageSettings, properties: Sequence[str], tags: Sequence[str]) -> None:

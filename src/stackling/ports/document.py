@@ -73,6 +73,9 @@ class VolumeDisk(Struct, frozen=True):
     device: str
     readonly: bool = False
     shared: bool = False                    # other servers may have it as well
+    boot_index: int | None = None           # 0: the server boots from it; others after it in order; None or less: never
+    bus: str = ""                           # "": what the server's disks are plugged into
+    type: str = "disk"                      # disk, cdrom …
 
 
 class RescueDisk(Struct, frozen=True):

@@ -96,13 +96,19 @@ def revert(tx: Tx, ctx: Context, volume: VolumeRow, snapshot_id: str) -> None:
 def reimage(tx: Tx, ctx: Context, volume: VolumeRow, image_id: str, *, reserved: bool) -> None:
     """Give it another image's content."""
     _must_be(volume, "available", "error", *(["reserved"] if reserved else []), what="re-image")
+    reimage_attached(tx, ctx, volume, image_id)
+
+
+def reimage_attached(tx: Tx, ctx: Context, volume: VolumeRow, image_id: str) -> None:
+    """The same for a volume that is a server's, whose guest is off."""
     chosen = choose_origin(tx, ctx, NewVolume(volume["id"], volume["size_gib"], image_ref=image_id))
     if chosen.least_gib is not None and chosen.least_gib > volume["size_gib"]:
         raise Invalid(f"Invalid input received: Size of specified image {chosen.least_gib}GB is larger than volume "
                       f"size {volume['size_gib']}GB.")
     assert chosen.source is not None
     columns = {"image_metadata": chosen.image_metadata, "bootable": True}
-    changes.volume(tx, volume, next_task(volume, Task.REIMAGE, **chosen.source, columns=columns), desired=True)
+    facts = {name: chosen.source[name] for name in ("location", "format")}
+    changes.volume(tx, volume, next_task(volume, Task.REIMAGE, **facts, columns=columns), desired=True)
 
 
 # -- types and backends

@@ -48,11 +48,14 @@ def of(tx: Tx, volume: VolumeRow) -> list[AnyRow]:
 
 
 def reserve(tx: Tx, volume: VolumeRow, server_id: str | None, *, id: str | None = None, mode: str | None = None,
-            status: Attached = Attached.RESERVED, by_compute: bool = False, **values: Any) -> AnyRow:
-    """Keep the volume for a server. Raises ``Invalid`` unless it is free, or may have several users."""
+            status: Attached = Attached.RESERVED, by_compute: bool = False, unborn: bool = False,
+            **values: Any) -> AnyRow:
+    """Keep the volume for a server. Raises ``Invalid`` unless it is free, or may have several users. *unborn*: it was
+    asked for in this transaction, for this server."""
     tx.guard(f"volume:{volume['id']}")
     there = of(tx, volume)
-    _check_free(volume, there, server_id)
+    if not unborn:
+        _check_free(volume, there, server_id)
     mode = mode or ("ro" if volume["readonly"] else "rw")
     if volume["readonly"] and mode == "rw":
         raise Invalid(f"Invalid volume: Volume {volume['id']} is read-only; it can't be attached with mode rw.")

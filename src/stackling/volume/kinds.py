@@ -173,7 +173,9 @@ class VolumeKind:
         if outcome.converged:
             values.update(observed_generation=row["generation"], failed=0, overdue=0, last_error=None)
             values.update(tasks.settle(tx, row, desired))
-        changes.volume(tx, row, values)
+        after = changes.volume(tx, row, values)
+        if after["status"] != row["status"]:
+            _tell_servers(tx, after)
 
     def inventory(self) -> Mapping[str, int]:
         found: dict[str, int] = {}
@@ -194,7 +196,18 @@ def _failed(tx: Tx, row: Mapping[str, Any], outcome: Outcome) -> None:
     messages.add(tx, row["project_id"], None, "VOLUME", row["id"], what, reason)
     tx.event(None, changes.VOLUME, row["id"], "failed", reason, source="engine", project_id=row["project_id"])
     values = {"failed": 1} if outcome.terminal else {"overdue": 1}
-    changes.volume(tx, row, {**values, **tasks.given_up(tx, row, outcome.terminal), "last_error": reason})
+    after = changes.volume(tx, row, {**values, **tasks.given_up(tx, row, outcome.terminal), "last_error": reason})
+    _tell_servers(tx, after)
+
+
+def _tell_servers(tx: Tx, row: Mapping[str, Any]) -> None:
+    """Servers may wait for the volume to be made, or to have its image."""
+    from stackling.compute import facade as compute
+
+    if row["attach_status"] != "detached":
+        for one in attachments.of(tx, row):
+            if one["by_compute"] and one["server_id"] is not None:
+                compute.volume_changed(tx, one["server_id"])
 
 
 # -- snapshots
@@ -307,5 +320,5 @@ def kinds(backends: Backends) -> list[Kind]:
 def start(tx: Tx, backends: Backends) -> None:
     """Make the backends of this engine known, and have them looked at."""
     for host, store in backends.stores.items():
-        services.register(tx, host, store.driver, live=store.live)
+        services.register(tx, host, store.driver, live=store.live, backups=backends.backups is not None)
         tx.nudge(BACKEND, host)

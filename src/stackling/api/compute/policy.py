@@ -80,6 +80,8 @@ _OTHERS = {
     "os-tenant-networks:show": _R, "os-volumes-attachments:index": _R, "os-volumes-attachments:create": _M,
     "os-volumes-attachments:show": _R, "os-volumes-attachments:update": _M, "os-volumes-attachments:swap": _SERVICE,
     "os-volumes-attachments:delete": _M,
+    **{f"os-volumes:{kind}{name}": check for kind in ("", "snapshots:") for name, check in (
+        ("list", _R), ("detail", _R), ("show", _R), ("create", _M), ("delete", _M))},
     "flavors": _ANY, "images": _ANY, "images:change": _M,
 }
 RULES: dict[str, str] = {

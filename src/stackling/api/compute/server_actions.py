@@ -67,7 +67,7 @@ def _rebuild(tx: Tx, call: Call, server: ServerRow, value: Json) -> Reply:
     if value.get("personality"):
         raise Invalid("Personality files can't be injected; use user_data.")
     password = value.get("adminPass") or secrets.token_urlsafe(9)
-    rebuild.rebuild_server(tx, call.ctx, server, _rebuild_spec(value))
+    rebuild.rebuild_server(tx, call.ctx, server, _rebuild_spec(value, reimage=call.version >= (2, 93)))
     result = shown(tx, call, server["id"], one=call.version >= (2, 71))
     if call.version < (2, 75):
         kept = ("OS-DCF:", "OS-EXT-SRV-ATTR:hostname") if call.version >= (2, 90) else ("OS-DCF:",)
@@ -83,11 +83,12 @@ def _rebuild(tx: Tx, call: Call, server: ServerRow, value: Json) -> Reply:
     return Reply({"server": result}, headers={"Location": result["links"][0]["href"]})
 
 
-def _rebuild_spec(value: Json) -> rebuild.Rebuild:
+def _rebuild_spec(value: Json, *, reimage: bool) -> rebuild.Rebuild:
     names = {"name": "name", "accessIPv4": "access_ip_v4", "accessIPv6": "access_ip_v6", "metadata": "metadata",
              "description": "description", "hostname": "hostname", "OS-DCF:diskConfig": "disk_config",
              "user_data": "user_data"}
-    return rebuild.Rebuild(value["imageRef"], columns(value, names), value.get("key_name"), "key_name" in value)
+    return rebuild.Rebuild(value["imageRef"], columns(value, names), value.get("key_name"), "key_name" in value,
+                           reimage)
 
 
 def _resize(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
@@ -224,7 +225,7 @@ def _shelve_offload(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
 
 def _rescue(tx: Tx, call: Call, server: ServerRow, value: Any) -> Reply:
     given: Json = value or {}
-    rescue.rescue_server(tx, call.ctx, server, given.get("rescue_image_ref"))
+    rescue.rescue_server(tx, call.ctx, server, given.get("rescue_image_ref"), on_volume=call.version >= (2, 87))
     return Reply({"adminPass": given.get("adminPass") or secrets.token_urlsafe(9)}, 200)
 
 

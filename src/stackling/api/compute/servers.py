@@ -59,10 +59,11 @@ def _new_servers(call: Call) -> NewServers:
     name = server["name"]
     if server.get("personality"):
         raise Invalid("Personality files can't be injected; use user_data.")
-    _check_block_devices(server)
+    devices, legacy = _block_devices(call, server)
     return NewServers(
         ids=tuple(new_id() for _ in range(most)), reservation_id=f"r-{secrets.token_hex(4)}", name=name,
-        flavor_ref=flavor_ref(server["flavorRef"]), image_ref=_image_ref(server), requested=requested(server),
+        flavor_ref=flavor_ref(server["flavorRef"]), image_ref=server.get("imageRef") or None,
+        requested=requested(server),
         security_groups=tuple(dict.fromkeys(g["name"] for g in server.get("security_groups", ()) if g.get("name"))),
         key_name=server.get("key_name"), user_data=server.get("user_data"),
         config_drive=is_true(server.get("config_drive", False)), metadata=server.get("metadata", {}),
@@ -70,7 +71,8 @@ def _new_servers(call: Call) -> NewServers:
         hostname=server.get("hostname"), access_ip_v4=canonical_ip(server.get("accessIPv4")),
         access_ip_v6=canonical_ip(server.get("accessIPv6")),
         disk_config=server.get("OS-DCF:diskConfig", "MANUAL"), placement=_placement(call, server, hints),
-        min_count=least, max_count=most)
+        min_count=least, max_count=most, block_devices=devices, legacy_devices=legacy,
+        shared_volumes=call.version >= (2, 60))
 
 
 def flavor_ref(ref: str | int) -> str:
@@ -78,34 +80,14 @@ def flavor_ref(ref: str | int) -> str:
     return str(ref).rstrip("/").rsplit("/", 1)[-1]
 
 
-def _image_ref(server: Json) -> str | None:
-    return server.get("imageRef") or _boot_image(server)
-
-
-def _boot_image(server: Json) -> str | None:
-    for device in server.get("block_device_mapping_v2", ()):
-        if str(device.get("boot_index")) == "0" and device.get("source_type") == "image":
-            return device.get("uuid")
-    return None
-
-
-def _check_block_devices(server: Json) -> None:
-    """Only what a local disk made from the image does already; volumes need the block storage service."""
-    if server.get("block_device_mapping"):
-        raise Invalid("Block Device Mapping is Invalid: this cloud has no block storage service yet, so servers can't "
-                      "have volumes.")
-    for device in server.get("block_device_mapping_v2", ()):
-        if "uuid" not in device and device.get("source_type") == "image":
-            raise Invalid("Block Device Mapping is Invalid: uuid is missing.")
-        if device.get("destination_type", "local") == "volume" or device.get("source_type") in ("volume", "snapshot"):
-            raise Invalid("Block Device Mapping is Invalid: this cloud has no block storage service yet, so servers "
-                          "can't have volumes.")
-        if device.get("source_type") == "blank" or str(device.get("boot_index", "0")) != "0":
-            raise Invalid("Block Device Mapping is Invalid: only a local disk made from the image can be asked for; "
-                          "ephemeral and swap disks come with the flavor.")
-        if server.get("imageRef") and device.get("uuid") != server["imageRef"]:
-            raise Invalid("Block Device Mapping is Invalid: Boot sequence for the instance and image/block device "
-                          "mapping combination is not valid.")
+def _block_devices(call: Call, server: Json) -> tuple[tuple[Json, ...], bool]:
+    """What the request says of disks, and whether in the old form."""
+    old, new = server.get("block_device_mapping") or [], server.get("block_device_mapping_v2") or []
+    if old and new:
+        raise Invalid("Using different block_device_mapping syntaxes is not allowed in the same request.")
+    if old or new:
+        call.authorize(None, "os_compute_api:servers:create:attach_volume")
+    return tuple(old or new), not new
 
 
 def requested(server: Json) -> Requested:

@@ -22,6 +22,7 @@ from stackling.api.compute import (
     servers,
     usage,
     volume_attachments,
+    volume_proxies,
 )
 from stackling.api.compute.errors import error_body
 from stackling.api.compute.policy import RULES
@@ -30,7 +31,7 @@ from stackling.api.route import Microversions, Service
 
 RESOURCES = (others, servers, server_actions, server_parts, consoles, flavors, keypairs, quotas, hosts, aggregates,
              usage, proxies, security_groups, networks, images, migrations,
-             volume_attachments)
+             volume_attachments, volume_proxies)
 
 
 def service(overrides: Mapping[str, str] | None = None) -> Service:

@@ -17,6 +17,7 @@ from stackling.ports.hypervisor import instance_name
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _PROGRESS = frozenset(("ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"))
+ROOT = "/dev/vda"
 _EMPTY = msgspec.Raw(b"{}")
 _STANDARD = ("hw_", "os_", "img_", "vmware_", "cinder_")
 _STANDARD_NAMES = frozenset(
@@ -146,7 +147,7 @@ class ServerView:
             shown["OS-EXT-SRV-ATTR:launch_index"] = row.launch_index
             shown["OS-EXT-SRV-ATTR:ramdisk_id"] = ""
             shown["OS-EXT-SRV-ATTR:reservation_id"] = row.reservation_id
-            shown["OS-EXT-SRV-ATTR:root_device_name"] = "/dev/vda"
+            shown["OS-EXT-SRV-ATTR:root_device_name"] = self._root_device(row)
             shown["OS-EXT-SRV-ATTR:user_data"] = row.user_data
 
     def _volumes(self, row: Any) -> list[Json]:
@@ -156,6 +157,12 @@ class ServerView:
         more = self._version >= 3
         return [{"id": one["disk"]["volume_id"], **(
             {"delete_on_termination": one.get("delete_on_termination", False)} if more else {})} for one in found]
+
+    def _root_device(self, row: Any) -> str:
+        if row.volumes == "[]":
+            return ROOT
+        disks = [one["disk"] for one in msgspec.json.decode(row.volumes)]
+        return next((disk["device"] for disk in disks if disk.get("boot_index") == 0), ROOT)
 
     def _add_versioned(self, shown: Json, row: Any, version: int) -> None:
         shown["locked"] = bool(row.locked)

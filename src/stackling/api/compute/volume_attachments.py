@@ -9,7 +9,7 @@ from stackling.api.compute.parts import BOOLEAN, COUNT, TAG, UUID, Json, is_true
 from stackling.api.schema import Schemas
 from stackling.compute import servers, volumes
 from stackling.compute.volumes import ServerVolume, Wanted
-from stackling.core.errors import Invalid, NotFound, NotImplementedHere
+from stackling.core.errors import Invalid, NotFound
 from stackling.core.ids import is_id, new_id
 
 if TYPE_CHECKING:
@@ -57,25 +57,32 @@ def attach(tx: Tx, call: Call) -> Reply:
     """POST …/os-volume_attachments."""
     server, body = _server(tx, call), call.body["volumeAttachment"]
     wanted = Wanted(body["volumeId"], body.get("device"), body.get("tag"),
-                    is_true(body.get("delete_on_termination", False)))
+                    is_true(body.get("delete_on_termination", False)), call.version >= (2, 60))
     made = volumes.attach(tx, call.ctx, server, wanted, new_id())
     return Reply({"volumeAttachment": _shown(call, server, made, made=True)})
 
 
 def update(tx: Tx, call: Call) -> Reply:
-    """PUT …/{volume}: whether it goes with the server (2.85)."""
+    """PUT …/{volume}: whether it goes with the server (2.85); another volume in its place, which is Cinder's to ask
+    for while it moves one."""
     server, body, volume = _server(tx, call), call.body["volumeAttachment"], call.params["volume"]
+    swap = call.version < (2, 85) or body["volumeId"] != volume
+    if swap:
+        call.authorize(None, f"os_compute_api:{_R}swap")
+    if call.version >= (2, 85):
+        _change(tx, server, volume, body)
+    if swap:
+        volumes.swap(tx, call.ctx, server, volume, body["volumeId"])
+    return Reply(status=202)
+
+
+def _change(tx: Tx, server: ServerRow, volume: str, body: Json) -> None:
     found = volumes.find(server, volume)
-    if body["volumeId"] != volume:
-        call.authorize(None, "os_compute_api:os-volumes-attachments:swap")
-        raise NotImplementedHere("Swapping a volume under a running guest isn't offered; detach and attach it.")
-    for name, mine in (("device", found.disk.device), ("serverId", server["id"]), ("tag", found.tag),
-                       ("id", found.disk.volume_id)):
+    for name, mine in (("id", volume), ("serverId", server["id"]), ("device", found.disk.device), ("tag", found.tag)):
         if name in body and body[name] != mine:
-            raise Invalid(f"{name} can't be changed.")
+            raise Invalid(f"The {name} property is not mutable")
     if "delete_on_termination" in body:
         volumes.update(tx, server, volume, delete_on_termination=is_true(body["delete_on_termination"]))
-    return Reply(status=202)
 
 
 def detach(tx: Tx, call: Call) -> Reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackling.api.call import Call, Reply
@@ -62,6 +63,8 @@ def create(tx: Tx, call: Call) -> Reply:
     if body.get("consistencygroup_id"):
         raise Invalid("Consistency groups are gone upstream; use groups.")
     new = _new(call, body)
+    if new.image_ref is not None and call.version >= (3, 46):
+        new = _from_server_image(tx, call, new, new.image_ref)
     if new.group_id is not None:
         type = volumes.type_for(tx, call.ctx, new.type)
         groups.check_may_join(tx, call.ctx, new.group_id, type.id if type else None)
@@ -89,6 +92,12 @@ def _new(call: Call, body: Json) -> NewVolume:
         type=body.get("volume_type"), availability_zone=body.get("availability_zone"),
         metadata=body.get("metadata") or {}, group_id=body.get("group_id") if call.version >= (3, 13) else None,
         **named)
+
+
+def _from_server_image(tx: Tx, call: Call, new: NewVolume, image_id: str) -> NewVolume:
+    """An image of a server that boots from a volume has no data, but names a snapshot of its root (3.46)."""
+    snapshot = facade.root_snapshot_of_image(tx, call.ctx, image_id)
+    return new if snapshot is None else replace(new, image_ref=None, snapshot_id=snapshot)
 
 
 def _trimmed(name: str | None) -> str | None:

@@ -12,6 +12,7 @@ from stackling.ports.document import Nic, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import GuestDisks, GuestRefused, RbdDisk, instance_name
 
 NAMESPACE = "https://stackling.dev/xmlns/server/1"
+DEVICES = ("disk", "cdrom")
 VOLUME_ALIAS = "ua-"       # before an attachment's id; libvirt asks for it in names that aren't its own
 SPARE_PORTS = 12        # PCI Express ports free for devices that are plugged in while the guest runs
 TAP_DIGITS = 11         # of the port's id, after "tap": an interface's name has at most 15 characters
@@ -59,7 +60,8 @@ def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Pl
     _metadata(domain, server, era)
     _text(domain, "memory", str(server.memory_mib), unit="MiB")
     _text(domain, "vcpu", str(server.vcpus))
-    _system(domain, server, hardware)
+    ordered = any(_boots(server, volume) for volume in server.volumes)
+    _system(domain, server, hardware, ordered=ordered)
     _processor(domain, hardware, platform)
     clock = SubElement(domain, "clock", offset="utc")
     SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
@@ -70,7 +72,7 @@ def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Pl
     _text(domain, "on_crash", "destroy")
     devices = SubElement(domain, "devices")
     _text(devices, "emulator", platform.emulator)
-    _controllers(devices, hardware, usb=server.rescue is not None and hardware.rescue_bus == "usb")
+    _controllers(devices, hardware, server)
     if server.rescue is not None and not server.rescue.stable:
         found = GuestDisks(disks.rescue, disks.root, None, disks.config_drive)
         _disks(devices, found, hardware, platform, second="qcow2")
@@ -78,8 +80,13 @@ def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Pl
         _disks(devices, disks, hardware, platform)
     if server.rescue is not None and server.rescue.stable and disks.rescue is not None:
         _rescue(devices, disks.rescue, hardware, platform)
+    if ordered and disks.root is not None:
+        SubElement(next(devices.iter("disk")), "boot", order="1")
     for volume in server.volumes:
-        devices.append(_volume(volume, platform))
+        disk = _volume(volume, platform, "virtio" if volume.boot_index is None else hardware.disk_bus)
+        if _boots(server, volume):
+            SubElement(disk, "boot", order=str((volume.boot_index or 0) + 1))
+        devices.append(disk)
     for nic in server.nics:
         devices.append(_interface(nic, server.vcpus, hardware, platform))
     _consoles(devices, server.id, log, hardware, platform)
@@ -95,7 +102,12 @@ def interface_xml(server: ServerDesired, nic: Nic, platform: Platform) -> str:
 
 def volume_xml(volume: VolumeDisk, platform: Platform) -> str:
     """One volume, for hot-plugging. Raises ``GuestRefused``."""
-    return ElementTree.tostring(_volume(volume, platform), encoding="unicode")
+    return ElementTree.tostring(_volume(volume, platform, "virtio"), encoding="unicode")
+
+
+def _boots(server: ServerDesired, volume: VolumeDisk) -> bool:
+    """Whether the guest may boot from the volume; a rescue disk is all that a rescued one boots from."""
+    return volume.boot_index is not None and volume.boot_index >= 0 and server.rescue is None
 
 
 # -- parts
@@ -118,10 +130,11 @@ def _printable(text: str) -> str:
     return "".join(char for char in text if char.isprintable())
 
 
-def _system(domain: Element, server: ServerDesired, hardware: Hardware) -> None:
+def _system(domain: Element, server: ServerDesired, hardware: Hardware, *, ordered: bool) -> None:
+    """*ordered*: disks say themselves in which order they are booted from."""
     system = SubElement(domain, "os", {"firmware": "efi"} if hardware.uefi else {})
     _text(system, "type", "hvm", arch="x86_64", machine=hardware.machine)
-    if server.rescue is None or not server.rescue.stable:
+    if (server.rescue is None or not server.rescue.stable) and not ordered:
         SubElement(system, "boot", dev="hd")
     if hardware.boot_menu:
         SubElement(system, "bootmenu", enable="yes", timeout="3000")
@@ -151,13 +164,15 @@ def _processor(domain: Element, hardware: Hardware, platform: Platform) -> None:
         SubElement(cpu, "topology", sockets=sockets, dies="1", cores=cores, threads=threads)
 
 
-def _controllers(devices: Element, hardware: Hardware, *, usb: bool) -> None:
+def _controllers(devices: Element, hardware: Hardware, server: ServerDesired) -> None:
+    buses = {hardware.disk_bus, hardware.cdrom_bus, hardware.rescue_bus, *(volume.bus for volume in server.volumes)}
+    usb = (server.rescue is not None and hardware.rescue_bus == "usb") or "usb" in buses - {hardware.rescue_bus}
     if hardware.q35:
         SubElement(devices, "controller", type="pci", model="pcie-root")
         for _ in range(SPARE_PORTS):
             SubElement(devices, "controller", type="pci", model="pcie-root-port")
     SubElement(devices, "controller", type="usb", model="qemu-xhci" if usb else "none")
-    if "scsi" in (hardware.disk_bus, hardware.cdrom_bus, hardware.rescue_bus):
+    if "scsi" in buses:
         SubElement(devices, "controller", type="scsi", model="virtio-scsi")
 
 
@@ -176,9 +191,10 @@ def _rescue(devices: Element, where: Path | RbdDisk, hardware: Hardware, platfor
 
 def _disks(devices: Element, disks: GuestDisks, hardware: Hardware, platform: Platform, *,
            second: str = "raw") -> None:
-    """The disks in the order in which the guest finds them; *second* is the format of the second one."""
+    """The disks in the order in which the guest finds them; *second* is the format of the second one. The first name is
+    the root disk's, which may be a volume."""
     names = _NAMES
-    letters = iter("abcdefgh")
+    letters = iter("abcdefgh" if disks.root is not None else "bcdefgh")
     for where, format in ((disks.root, "qcow2"), (disks.ephemeral, second), (disks.swap, "raw")):
         if where is None:
             continue
@@ -192,12 +208,17 @@ def _disks(devices: Element, disks: GuestDisks, hardware: Hardware, platform: Pl
         SubElement(disk, "readonly")
 
 
-def _volume(volume: VolumeDisk, platform: Platform) -> Element:
-    """A volume's disk: its alias says which attachment it is, its serial number which volume, as Nova does it."""
+def _volume(volume: VolumeDisk, platform: Platform, bus: str) -> Element:
+    """A volume's disk, on *bus* unless it says on which: its alias says which attachment it is, its serial number which
+    volume, as Nova does it."""
+    bus, device = volume.bus or bus, volume.type if volume.type in DEVICES else "disk"
+    if bus not in _NAMES or (device == "cdrom" and bus == "virtio"):
+        raise GuestRefused(f"A volume can't be plugged in as {device} on {bus} here.")
     where, format = _place(volume, platform)
-    disk = _disk(Element("devices"), where, "disk", format, platform, discard="unmap")
-    SubElement(disk, "target", dev=volume.device.removeprefix("/dev/"), bus="virtio")
-    if volume.readonly:
+    shared = {"cache": "none"} if volume.shared and isinstance(where, RbdDisk) else {}     # others write as well
+    disk = _disk(Element("devices"), where, "disk", format, platform, discard="unmap", **shared)
+    SubElement(disk, "target", dev=f"{_NAMES[bus]}{volume.device[-1:]}", bus=bus)
+    if volume.readonly or device == "cdrom":
         SubElement(disk, "readonly")
     if volume.shared:
         SubElement(disk, "shareable")

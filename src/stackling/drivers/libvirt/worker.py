@@ -394,18 +394,30 @@ def migrate(connection: Any, id: str, peer: str, own_disks: bool) -> None:
     if outgoing(domain) is not None or MOVING.get(id, "") is None:
         return
     flags = MOVE
-    if own_disks:
+    copied = own_targets(domain) if own_disks else []
+    if copied:
         flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
     if peer.startswith("qemu+tls:"):
         flags |= libvirt.VIR_MIGRATE_TLS
     if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
         flags |= libvirt.VIR_MIGRATE_PAUSED
     MOVING[id] = None
-    threading.Thread(target=_migrate, args=(domain, id, peer, flags), daemon=True).start()
+    threading.Thread(target=_migrate, args=(domain, id, peer, flags, copied), daemon=True).start()
 
 
-def _migrate(domain: Any, id: str, peer: str, flags: int) -> None:
-    parameters = {}
+def own_targets(domain: Any) -> list[str]:
+    """The disks that are its host's: volumes are reached from everywhere, and never copied."""
+    found = []
+    for element in ElementTree.fromstring(domain.XMLDesc()).findall("devices/disk"):
+        alias, target = element.find("alias"), element.find("target")
+        volume = alias is not None and (alias.get("name") or "").startswith("ua-")
+        if target is not None and not volume and element.find("readonly") is None:
+            found.append(target.get("dev") or "")
+    return found
+
+
+def _migrate(domain: Any, id: str, peer: str, flags: int, copied: list[str]) -> None:
+    parameters: dict[str, Any] = {libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS: copied} if copied else {}
     if peer.startswith("qemu+unix:"):       # two libvirtd on one machine: QEMU's stream goes by a socket as well
         parameters[libvirt.VIR_MIGRATE_PARAM_URI] = f"unix:/tmp/stackling-{id}.migration"
         flags |= libvirt.VIR_MIGRATE_UNSAFE     # and of course they share the disks' file system
