@@ -24,6 +24,7 @@ from stackling.compute import (
     hosts,
     keypairs,
     quotas,
+    requirements,
     rows,
     rules,
     shares,

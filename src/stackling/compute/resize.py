@@ -27,7 +27,7 @@ from stackling.compute import (
     timeline,
 )
 from stackling.compute.migrations import Status, Type
-from stackling.compute.model import ON_VOLUME, Flavor, ServerRow, is_volume_backed
+from stackling.compute.model import ON_VOLUME, Flavor, Need, ServerRow, is_volume_backed
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.store.transaction import Tx
