@@ -112,7 +112,7 @@ def test_random_kills_lose_nothing_that_was_answered(unprivileged: TestCloud, se
         assert not thread.is_alive()
     assert set(kills) == set(VICTIMS)
     assert [load.wrong for load in loads] == [[], []]
-    assert sum(len(load.kept) + len(load.gone) for load in loads) > 20
+    assert sum(len(load.kept) + len(load.gone) for load in loads) > 5
     made.eventually(lambda: made.run("status", check=False).returncode, lambda code: code == 0, 60)
     settled(made)
     for load in loads:

@@ -50,8 +50,8 @@ class Worker:
         self._thread = threading.Thread(target=self.run, name="engine", daemon=True)
         self._thread.start()
 
-    def stop(self, timeout: float = 10.0) -> None:
-        """Finish the running turns and stop."""
+    def stop(self, timeout: float = 2.0) -> None:
+        """Finish the running turns, if that takes no longer than *timeout* seconds, and stop."""
         self._stopping = True
         self._woken.set()
         if self._thread is not None:

@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("stackling.main.control")
 API, ENGINE, STREAM = "api", "engine", "stream"
+LEAVE = 4.0             # seconds for what is under way when we are to stop: the next start goes on with it
 LOOK, EXTENSION = 0.5, 10_000_000       # seconds between two looks for the database; microseconds, for systemd
 ROLES = ({API}, {ENGINE, STREAM}, {API, ENGINE, STREAM})
 
@@ -43,7 +45,14 @@ def main() -> None:
     except Exception:
         log.exception("%s fails", name)
         raise
-    log.info("%s has stopped", name)
+    _leave(f"{name} has stopped")
+
+
+def _leave(words: str, code: int = 0) -> None:
+    """End now: Python itself would wait for every thread."""
+    log.info("%s", words)
+    logging.shutdown()
+    os._exit(code)
 
 
 def _told() -> tuple[frozenset[str], Deployment]:
@@ -98,8 +107,13 @@ def _run(name: str, roles: frozenset[str], deployment: Deployment) -> None:
         else:
             server.serve(plant.internal_app(), deployment.internal, ready, plant.wakeups.close)
     finally:
+        failed = sys.exc_info()[0] is not None
+        late = threading.Timer(LEAVE, _leave, (f"{name} stops in the middle of something", int(failed)))
+        late.daemon = True
+        late.start()
         for close in reversed(closers):
             close()
+        late.cancel()
 
 
 def _first_start(plant: Plant) -> None:

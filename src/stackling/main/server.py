@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -34,6 +35,10 @@ class Server(uvicorn.Server):
             self._ready.touch()
         self._feeding = asyncio.create_task(notify.feed())
         notify.tell("READY=1")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop answering, and return from ``run``: uvicorn's own would raise the signal again, and end the process."""
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         notify.tell("STOPPING=1")
