@@ -260,8 +260,11 @@ def _send(resp: falcon.asgi.Response, route: Route, reply: Any, *, head: bool = 
         reply = Reply(reply)
     status = reply.status or route.status
     resp.status = status
-    if reply.headers:
-        resp.set_headers({name: _one_line(value) for name, value in reply.headers.items()})
+    for name, value in reply.headers.items():
+        if name == "Set-Cookie":
+            resp.append_header(name, _one_line(value))
+        else:
+            resp.set_header(name, _one_line(value))
     if reply.stream is not None:
         resp.content_type = reply.content_type
         resp.stream = reply.stream

@@ -9,14 +9,24 @@ from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from stackling.core.errors import NotFound
 from stackling.identity import state
-from stackling.store.tables.identity import application_credentials, assignments, implied_roles, memberships
+from stackling.store.tables.identity import (
+    application_credentials,
+    assignments,
+    expiring_memberships,
+    implied_roles,
+    memberships,
+)
 from stackling.store.transaction import Tx
 
 SYSTEM = "system"
 _c = assignments.c
 _OF_USER = select(_c.actor, _c.actor_id, _c.target, _c.target_id, _c.role_id, _c.inherited).where(or_(
     _c.actor_id == bindparam("user_id"),
-    _c.actor_id.in_(select(memberships.c.group_id).where(memberships.c.user_id == bindparam("user_id")))))
+    _c.actor_id.in_(select(memberships.c.group_id).where(memberships.c.user_id == bindparam("user_id"))),
+    _c.actor_id.in_(select(expiring_memberships.c.group_id).where(
+        expiring_memberships.c.user_id == bindparam("user_id"), expiring_memberships.c.expires_at > bindparam("now")))))
+_OF_GROUPS = select(_c.actor, _c.actor_id, _c.target, _c.target_id, _c.role_id, _c.inherited).where(
+    _c.actor_id.in_(bindparam("groups", expanding=True)))
 _GRANTS = select(_c.role_id).where(
     _c.actor_id == bindparam("actor_id"), _c.target_id == bindparam("target_id"),
     _c.inherited == bindparam("inherited")).order_by(_c.role_id)
@@ -37,9 +47,14 @@ class Assignment:
     inherited: bool
 
 
-def of_user(tx: Tx, user_id: str) -> list[Assignment]:
-    """Every assignment of a user and of the groups that the user is in."""
-    return [Assignment(*row) for row in tx.all(_OF_USER, user_id=user_id)]
+def of_user(tx: Tx, user_id: str, groups: Sequence[str] = ()) -> list[Assignment]:
+    """Every assignment of a user and of the groups that the user is in; *groups*: those that a federated user's token
+    has in it."""
+    found = [Assignment(*row) for row in tx.all(_OF_USER, user_id=user_id, now=tx.now)]
+    if groups:
+        there = set(found)
+        found += [one for row in tx.all(_OF_GROUPS, groups=list(groups)) if (one := Assignment(*row)) not in there]
+    return found
 
 
 def everything(tx: Tx, *, actor_ids: Iterable[str] | None = None, target_ids: Iterable[str] | None = None,

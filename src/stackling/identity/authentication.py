@@ -16,6 +16,7 @@ from stackling.core import clock
 from stackling.core.errors import Forbidden, Invalid, NotFound, Unauthorized
 from stackling.identity import (
     application_credentials,
+    federated,
     oauth,
     passwords,
     payload,
@@ -26,16 +27,17 @@ from stackling.identity import (
     trusts,
     users,
 )
-from stackling.identity.payload import Payload
+from stackling.identity.federated import Entrance
+from stackling.identity.payload import Federation, Payload
 from stackling.identity.refusals import expecting, unauthorized
 from stackling.identity.service import Identity
 from stackling.identity.signatures import SignedRequest
-from stackling.identity.tokens import Session, Token
+from stackling.identity.tokens import Session, Token, Vouched
 from stackling.identity.totp import accepts as totp_accepts
 from stackling.identity.users import Login
 from stackling.store.transaction import Tx
 
-SUPPORTED = ("password", "token", "application_credential", "totp", "oauth1")
+SUPPORTED = ("password", "token", "application_credential", "totp", "oauth1", "mapped", "openid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class _Proof:
     base: Token | None = None
     credential: application_credentials.ApplicationCredential | None = None
     access: oauth.AccessToken | None = None
+    vouched: Vouched | None = None
 
     def is_user(self, login: Login) -> None:
         if self.login is not None and self.login.id != login.id:
@@ -87,6 +90,20 @@ def attempt(tx: Tx, identity: Identity, auth: Mapping[str, Any], met: frozenset[
         raise unauthorized()
     _check_account(tx, identity, login, proof.methods)
     return identity.issue(tx, _content(tx, identity, proof, login, auth))
+
+
+def admit(tx: Tx, identity: Identity, entrance: Entrance) -> Session:
+    """A token for who came in through an identity provider: without a scope, unless it is a local user who has a
+    default project. Raises ``Unauthorized``."""
+    method = entrance.protocol_id if entrance.protocol_id == "openid" else payload.MAPPED
+    login = users.login_by_id(tx, entrance.user_id)
+    if login is None:
+        raise unauthorized()
+    proof = _Proof([method], login)
+    if entrance.idp_id is not None:
+        proof.vouched = Vouched(entrance.idp_id, entrance.protocol_id, entrance.groups)
+    _check_account(tx, identity, login, proof.methods)
+    return identity.issue(tx, _content(tx, identity, proof, login, {}))
 
 
 def _check_request(auth: Mapping[str, Any], methods: list[str]) -> None:
@@ -172,8 +189,19 @@ def _token(tx: Tx, identity: Identity, proof: _Proof, data: Any, met: frozenset[
         raise Forbidden("You are not authorized to perform the requested action: rescope a scoped token.")
     proof.is_user(proof.base.user)
     proof.credential = proof.base.application_credential
+    proof.vouched = proof.base.vouched
+    if proof.vouched is not None:
+        federated.enabled_provider(tx, proof.vouched.idp_id)
     proof.methods += [name for name in proof.base.methods if name not in proof.methods and name != "token"]
     return None
+
+
+def _mapped(tx: Tx, identity: Identity, proof: _Proof, data: Any, met: frozenset[Challenge]) -> Challenge | None:
+    """A federated user's token for another scope, as the method "token"; providers' own logins have paths of theirs."""
+    if "id" not in _object(data, "mapped"):
+        raise Unauthorized("Log in at /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth with "
+                           "what the identity provider has given.")
+    return _token(tx, identity, proof, data, met)
 
 
 def _application_credential(tx: Tx, identity: Identity, proof: _Proof, data: Any, met: frozenset[Challenge]
@@ -236,7 +264,7 @@ def _oauth1(tx: Tx, identity: Identity, proof: _Proof, data: Any, met: frozenset
 
 
 _METHODS = {"password": _password, "token": _token, "application_credential": _application_credential, "totp": _totp,
-            "oauth1": _oauth1}
+            "oauth1": _oauth1, "mapped": _mapped, "openid": _mapped}
 
 
 def _object(data: Any, name: str) -> dict[str, Any]:
@@ -265,7 +293,10 @@ def _content(tx: Tx, identity: Identity, proof: _Proof, login: Login, auth: Mapp
     if base is not None:
         expires = min(expires, round(base.expires * 1e6))
         audit_ids = (*audit_ids, base.audit_ids[-1])
-    scope, target, trust = _scope(tx, identity, login, auth.get("scope") if proof.access is None else "unscoped")
+    asked = auth.get("scope")
+    if proof.access is not None or (asked is None and proof.vouched is not None):
+        asked = "unscoped"
+    scope, target, trust = _scope(tx, identity, login, asked)
     if proof.access is not None:
         scope, target = "p", proof.access.project_id
         if proof.access.expires_at is not None:
@@ -281,7 +312,12 @@ def _content(tx: Tx, identity: Identity, proof: _Proof, login: Login, auth: Mapp
         None if target is None else payload.compact(target), now, expires, audit_ids,
         None if credential is None else payload.compact(credential.id),
         None if trust is None else payload.compact(trust.id),
-        None if proof.access is None else payload.compact(proof.access.id))
+        None if proof.access is None else payload.compact(proof.access.id),
+        None if proof.vouched is None else _federation(proof.vouched))
+
+
+def _federation(vouched: Vouched) -> Federation:
+    return Federation(vouched.idp_id, vouched.protocol_id, tuple(payload.compact(one) for one in vouched.groups))
 
 
 def _microseconds(instant: str) -> int:

@@ -11,6 +11,8 @@ from stackling.store.tables.identity import (
     application_credentials,
     credentials,
     domain_config,
+    expiring_memberships,
+    federated_users,
     groups,
     identity_providers,
     limits,
@@ -32,7 +34,7 @@ def user_references(tx: Tx, user_id: str) -> None:
     """Memberships, assignments, credentials and trusts of a user."""
     assignments.forget_actor(tx, user_id)
     for table in (memberships, old_passwords, application_credentials, access_rules, credentials, request_tokens,
-                  access_tokens):
+                  access_tokens, federated_users, expiring_memberships):
         tx.execute(delete(table).where(table.c.user_id == user_id))
     tx.execute(update(trusts).where(
         (trusts.c.trustor_user_id == user_id) | (trusts.c.trustee_user_id == user_id), trusts.c.deleted_at.is_(None),
@@ -42,7 +44,8 @@ def user_references(tx: Tx, user_id: str) -> None:
 def group_references(tx: Tx, group_id: str) -> None:
     """Memberships and assignments of a group."""
     assignments.forget_actor(tx, group_id)
-    tx.execute(delete(memberships).where(memberships.c.group_id == group_id))
+    for table in (memberships, expiring_memberships):
+        tx.execute(delete(table).where(table.c.group_id == group_id))
 
 
 def project_references(tx: Tx, project_id: str) -> None:
@@ -67,6 +70,6 @@ def domain_contents(tx: Tx, domain_id: str) -> None:
     tx.execute(delete(limits).where(limits.c.domain_id == domain_id))
     tx.execute(delete(domain_config).where(domain_config.c.domain_id == domain_id))
     providers = select(identity_providers.c.id).where(identity_providers.c.domain_id == domain_id)
-    for table in (protocols, remote_ids):
+    for table in (protocols, remote_ids, federated_users, expiring_memberships):
         tx.execute(delete(table).where(table.c.idp_id.in_(providers)))
     tx.execute(delete(identity_providers).where(identity_providers.c.domain_id == domain_id))

@@ -8,13 +8,22 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from stackling.core.errors import Conflict, NotFound
+from stackling.core import clock
+from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.core.ids import new_hex
 from stackling.identity import projects, state
 from stackling.identity.listing import select_page
 from stackling.identity.model import Listing
 from stackling.identity.refusals import not_found, taken
-from stackling.store.tables.identity import identity_providers, mappings, protocols, remote_ids, service_providers
+from stackling.store.tables.identity import (
+    expiring_memberships,
+    federated_users,
+    identity_providers,
+    mappings,
+    protocols,
+    remote_ids,
+    service_providers,
+)
 from stackling.store.transaction import Tx
 
 _i, _m, _p, _s, _r = identity_providers.c, mappings.c, protocols.c, service_providers.c, remote_ids.c
@@ -29,6 +38,10 @@ _PROTOCOLS = select(*_PROTOCOL).where(_p.idp_id == bindparam("idp_id")).order_by
 _ONE_PROTOCOL = select(*_PROTOCOL).where(_p.idp_id == bindparam("idp_id"), _p.id == bindparam("id"))
 _SERVICE = (_s.id, _s.enabled, _s.description, _s.auth_url, _s.sp_url, _s.relay_state_prefix)
 _ONE_SERVICE = select(*_SERVICE).where(_s.id == bindparam("id"))
+_ENABLED_SERVICES = select(_s.id, _s.auth_url, _s.sp_url).where(_s.enabled.is_(True)).order_by(_s.id)
+_ENABLED_WITH = select(_i.id).select_from(identity_providers.join(protocols, _p.idp_id == _i.id)).where(
+    _p.id == bindparam("protocol_id"), _i.enabled.is_(True)).order_by(_i.id)
+_e = expiring_memberships.c
 RELAY_STATE_PREFIX = "ss:mem:"
 
 
@@ -117,11 +130,27 @@ def update_provider(tx: Tx, provider: IdentityProvider, values: Mapping[str, Any
     state.bump(tx)
     row = dict(values)
     remote = row.pop("remote_ids", provider.remote_ids)
+    if "authorization_ttl" in row:
+        _change_ttl(tx, provider.id, row["authorization_ttl"])
     if row:
         tx.execute(update(identity_providers).where(_i.id == provider.id).values(row))
     if "remote_ids" in values:
         _set_remote_ids(tx, provider.id, remote or ())
     return get_provider(tx, provider.id)
+
+
+def membership_expiry(verified_at: str, ttl: int | None) -> str:
+    """When a membership ends that a provider vouched for; *ttl* in minutes. Without one it is over at once: only the
+    tokens that came with it, which have it in them, rest on it."""
+    return clock.later(verified_at, (ttl or 0) * 60)
+
+
+def _change_ttl(tx: Tx, idp_id: str, ttl: int | None) -> None:
+    """What a provider's ``authorization_ttl`` means for memberships that there are."""
+    moments = tx.execute(select(_e.verified_at).where(_e.idp_id == idp_id).distinct()).scalars().all()
+    for moment in moments:
+        tx.execute(update(expiring_memberships).where(_e.idp_id == idp_id, _e.verified_at == moment).values(
+            expires_at=membership_expiry(moment, ttl)))
 
 
 def _set_remote_ids(tx: Tx, idp_id: str, remote: Sequence[str]) -> None:
@@ -136,8 +165,10 @@ def _set_remote_ids(tx: Tx, idp_id: str, remote: Sequence[str]) -> None:
 
 
 def delete_provider(tx: Tx, provider: IdentityProvider) -> None:
-    """A provider with its protocols; its domain stays, with the users in it."""
+    """A provider with its protocols; its domain stays, with the users in it. Tokens that it vouched for end."""
     state.bump(tx)
+    tx.execute(delete(federated_users).where(federated_users.c.idp_id == provider.id))
+    tx.execute(delete(expiring_memberships).where(expiring_memberships.c.idp_id == provider.id))
     tx.execute(delete(remote_ids).where(_r.idp_id == provider.id))
     tx.execute(delete(protocols).where(_p.idp_id == provider.id))
     tx.execute(delete(identity_providers).where(_i.id == provider.id))
@@ -165,21 +196,39 @@ def create_protocol(tx: Tx, idp_id: str, id_: str, values: Mapping[str, Any]) ->
     get_provider(tx, idp_id)
     if tx.one(_ONE_PROTOCOL, idp_id=idp_id, id=id_) is not None:
         raise taken("federation_protocol", "ID", id_)
-    get_mapping(tx, values["mapping_id"])
+    _check_mapping(tx, values["mapping_id"])
     tx.execute(insert(protocols), {"remote_id_attribute": None, **values, "idp_id": idp_id, "id": id_})
     return get_protocol(tx, idp_id, id_)
+
+
+def _check_mapping(tx: Tx, mapping_id: str) -> None:
+    if tx.one(_ONE_MAPPING, id=mapping_id) is None:
+        raise Invalid(f"Invalid mapping id: {mapping_id}")
+
+
+def enabled_providers_with(tx: Tx, protocol_id: str) -> list[str]:
+    """Ids of the enabled providers that have this protocol."""
+    return [row.id for row in tx.all(_ENABLED_WITH, protocol_id=protocol_id)]
+
+
+def enabled_service_providers(tx: Tx) -> list[dict[str, str]]:
+    """As tokens show them."""
+    return [{"id": row.id, "auth_url": row.auth_url, "sp_url": row.sp_url} for row in tx.all(_ENABLED_SERVICES)]
 
 
 def update_protocol(tx: Tx, protocol: Protocol, values: Mapping[str, Any]) -> Protocol:
     state.bump(tx)
     if "mapping_id" in values:
-        get_mapping(tx, values["mapping_id"])
+        _check_mapping(tx, values["mapping_id"])
     tx.execute(update(protocols).where(_p.idp_id == protocol.idp_id, _p.id == protocol.id).values(dict(values)))
     return get_protocol(tx, protocol.idp_id, protocol.id)
 
 
 def delete_protocol(tx: Tx, protocol: Protocol) -> None:
+    """Users that came by it stay; a provider knows them no more."""
     state.bump(tx)
+    tx.execute(delete(federated_users).where(
+        federated_users.c.idp_id == protocol.idp_id, federated_users.c.protocol_id == protocol.id))
     tx.execute(delete(protocols).where(_p.idp_id == protocol.idp_id, _p.id == protocol.id))
 
 

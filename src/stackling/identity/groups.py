@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from stackling.core.errors import Invalid, NotFound
 from stackling.identity import assignments, cleanup, state
@@ -13,7 +13,7 @@ from stackling.identity.listing import select_page
 from stackling.identity.model import Group, Listing
 from stackling.identity.projects import get_domain
 from stackling.identity.refusals import not_found, taken
-from stackling.store.tables.identity import groups, memberships
+from stackling.store.tables.identity import expiring_memberships, groups, memberships
 from stackling.store.transaction import Tx
 
 _c = groups.c
@@ -21,8 +21,13 @@ _COLUMNS = (_c.id, _c.name, _c.domain_id, _c.description, _c.extra)
 _ONE = select(*_COLUMNS).where(_c.id == bindparam("id"))
 _NAMED = select(_c.id).where(_c.domain_id == bindparam("domain_id"), _c.name == bindparam("name"))
 _SOME = select(*_COLUMNS).where(_c.id.in_(bindparam("ids", expanding=True)))
+_IDS_NAMED = select(_c.id).where(
+    _c.domain_id == bindparam("domain_id"), _c.name.in_(bindparam("names", expanding=True))).order_by(_c.id)
 _IS_MEMBER = select(memberships.c.user_id).where(
     memberships.c.user_id == bindparam("user_id"), memberships.c.group_id == bindparam("group_id"))
+_IS_EXPIRING = select(expiring_memberships.c.user_id).where(
+    expiring_memberships.c.user_id == bindparam("user_id"), expiring_memberships.c.group_id == bindparam("group_id"),
+    expiring_memberships.c.expires_at > bindparam("now")).limit(1)
 _MEMBERS = select(memberships.c.user_id, memberships.c.group_id)
 
 
@@ -43,7 +48,10 @@ def list_groups(tx: Tx, listing: Listing, *, user_id: str | None = None) -> list
     """Groups in order of id; *user_id*: only those that the user is in."""
     statement = select_page(select(*_COLUMNS), groups, listing)
     if user_id is not None:
-        statement = statement.where(_c.id.in_(select(memberships.c.group_id).where(memberships.c.user_id == user_id)))
+        statement = statement.where(or_(
+            _c.id.in_(select(memberships.c.group_id).where(memberships.c.user_id == user_id)),
+            _c.id.in_(select(expiring_memberships.c.group_id).where(
+                expiring_memberships.c.user_id == user_id, expiring_memberships.c.expires_at > tx.now))))
     return [Group(*row) for row in tx.execute(statement)]
 
 
@@ -78,8 +86,14 @@ def delete_group(tx: Tx, group: Group) -> None:
     tx.execute(delete(groups).where(_c.id == group.id))
 
 
+def ids_named(tx: Tx, domain_id: str, names: Iterable[str]) -> list[str]:
+    """Ids of the groups of a domain that have one of these names."""
+    return [row.id for row in tx.all(_IDS_NAMED, domain_id=domain_id, names=list(names))]
+
+
 def is_member(tx: Tx, user_id: str, group_id: str) -> bool:
-    return tx.one(_IS_MEMBER, user_id=user_id, group_id=group_id) is not None
+    return (tx.one(_IS_MEMBER, user_id=user_id, group_id=group_id) is not None
+            or tx.one(_IS_EXPIRING, user_id=user_id, group_id=group_id, now=tx.now) is not None)
 
 
 def members(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[str]]:
@@ -95,7 +109,7 @@ def members(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[str]]:
 def add_member(tx: Tx, user_id: str, group_id: str) -> None:
     """Nothing happens where the user is in already."""
     state.bump(tx)
-    if not is_member(tx, user_id, group_id):
+    if tx.one(_IS_MEMBER, user_id=user_id, group_id=group_id) is None:
         tx.execute(insert(memberships), {"user_id": user_id, "group_id": group_id})
 
 

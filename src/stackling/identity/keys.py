@@ -41,6 +41,13 @@ class Box:
             raise Unavailable("A stored secret was sealed under another cluster key; restore the cluster key file "
                               "that belongs to this database.") from None
 
+    def unseal(self, shown: bytes) -> bytes | None:
+        """What we sealed and gave away; None where it isn't ours."""
+        try:
+            return self._fernet.decrypt(shown)
+        except InvalidToken:
+            return None
+
 
 class FernetKeys:
     """The token keys as this process knows them; read again when the generation has moved."""

@@ -11,6 +11,16 @@ from cryptography.fernet import InvalidToken, MultiFernet
 METHODS = ("password", "token", "application_credential", "totp", "external", "mapped", "openid", "oauth2_credential",
            "oauth1", "ec2credential")
 """Bit positions; only ever appended to."""
+MAPPED = "mapped"
+"""The method of every federation protocol that has no name of its own above; the token shows the protocol's."""
+
+
+class Federation(msgspec.Struct, frozen=True, array_like=True):
+    """Who vouches for a federated user, and the groups that the mapping gave (``compact`` ids)."""
+
+    idp_id: str
+    protocol_id: str
+    groups: tuple[bytes, ...] = ()
 
 
 class Payload(msgspec.Struct, frozen=True, array_like=True):
@@ -26,6 +36,7 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     application_credential: bytes | None = None
     trust: bytes | None = None
     access_token: bytes | None = None
+    federation: Federation | None = None
 
     @property
     def user_id(self) -> str:
@@ -37,17 +48,21 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def method_names(self) -> list[str]:
-        return [name for bit, name in enumerate(METHODS) if self.methods >> bit & 1]
+        found = [name for bit, name in enumerate(METHODS) if self.methods >> bit & 1]
+        if self.federation is None or self.federation.protocol_id in METHODS:
+            return found
+        return [self.federation.protocol_id if name == MAPPED else name for name in found]
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Payload).decode
-_MAX_TOKEN = 1024
+_MAX_TOKEN = 8192
+"""Bytes; each group of a federated user takes 24."""
 
 
 def compact(id_: str) -> bytes:
-    """32 lower-case hex digits as 16 bytes behind an ``h``, anything else as it is behind a ``t``."""
-    if len(id_) == 32:
+    """32 or 64 lower-case hex digits as bytes behind an ``h``, anything else as it is behind a ``t``."""
+    if len(id_) in (32, 64):
         try:
             raw = bytes.fromhex(id_)
         except ValueError:
@@ -65,7 +80,7 @@ def text(id_: bytes) -> str:
 def methods_bits(names: list[str]) -> int:
     bits = 0
     for name in names:
-        bits |= 1 << METHODS.index(name)
+        bits |= 1 << METHODS.index(name if name in METHODS else MAPPED)
     return bits
 
 

@@ -71,7 +71,7 @@ def satisfies_mfa(options: Extra, methods: Iterable[str]) -> bool:
     rules: list[list[str]] = options.get("multi_factor_auth_rules") or []
     if not rules or not options.get("multi_factor_auth_enabled", True):
         return True
-    known = {"password", "token", "totp", "application_credential", "oauth1"}
+    known = {"password", "token", "totp", "application_credential", "oauth1", "mapped", "openid"}
     usable = [set(rule) & known for rule in rules if set(rule) & known]
     if not usable:
         return True

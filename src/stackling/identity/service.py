@@ -39,7 +39,7 @@ class Identity:
         """What *token* means now; *window* lets it have expired that many seconds ago. Raises ``Unauthorized``."""
         generation = state.generation(tx)
         found = self._sessions.get(token)
-        if found is None or found.snapshot.generation != generation:
+        if found is None or found.snapshot.generation != generation or found.stale_at <= tx.time:
             content = payload.unpack(token, self.keys.ring(tx, generation))
             if content is None or content.expires / 1e6 + window <= tx.time:
                 raise unauthorized()

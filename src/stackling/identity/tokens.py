@@ -8,6 +8,7 @@ of the request, is still the same; so a revoked token, a disabled user or a take
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,8 @@ from stackling.core.errors import Forbidden
 from stackling.identity import (
     application_credentials,
     assignments,
+    federated,
+    federation,
     oauth,
     payload,
     projects,
@@ -61,11 +64,25 @@ class Snapshot:
         self.roles: Mapping[str, Role] = roles.every(tx)
         self.implications = assignments.implications(tx)
         self.catalog = Catalog(tx)
+        self.service_providers = federation.enabled_service_providers(tx)
 
     def effective(self, role_ids: list[str]) -> list[Role]:
         """The roles and what they imply; domain roles only imply, they never show."""
         found = (self.roles.get(id_) for id_ in rules.with_implied(role_ids, self.implications))
         return [role for role in found if role is not None and not role.domain_id]
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Which provider vouches for a federated user, by which protocol, and the groups (ids) that came with it."""
+
+    idp_id: str
+    protocol_id: str
+    groups: tuple[str, ...]
+
+    def show(self) -> dict[str, Any]:
+        return {"groups": [{"id": id_} for id_ in self.groups], "identity_provider": {"id": self.idp_id},
+                "protocol": {"id": self.protocol_id}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +103,8 @@ class Token:
     trust: Trust | None = None
     access_token: AccessToken | None = None
     """OAuth's, which the token was issued for."""
+    vouched: Vouched | None = None
+    """There for a federated user."""
 
     @property
     def scoped(self) -> bool:
@@ -110,10 +129,15 @@ class Token:
 
     def show(self) -> dict[str, Any]:
         """The token as the API shows it, without the catalog."""
+        user: dict[str, Any] = {"domain": {"id": self.user.domain_id, "name": self.user.domain_name},
+                                "id": self.user.id, "name": self.user.name}
+        if self.vouched is None:
+            user["password_expires_at"] = self.user.password_expires_at
+        else:
+            user["OS-FEDERATION"] = self.vouched.show()
         shown: dict[str, Any] = {
             "methods": self.methods,
-            "user": {"domain": {"id": self.user.domain_id, "name": self.user.domain_name}, "id": self.user.id,
-                     "name": self.user.name, "password_expires_at": self.user.password_expires_at},
+            "user": user,
             "audit_ids": list(self.audit_ids),
             "expires_at": clock.instant(self.expires) + "Z",
             "issued_at": clock.instant(self.issued) + "Z",
@@ -153,6 +177,8 @@ class Session:
     token: Token
     context: Context
     snapshot: Snapshot
+    stale_at: float = math.inf
+    """When it has to be read anew (seconds since the epoch), for it rests on a membership that ends by then."""
     bodies: dict[tuple[str, bool], bytes] = field(default_factory=dict[tuple[str, bool], bytes])
 
     def body(self, public_url: str, with_catalog: bool) -> bytes:
@@ -163,6 +189,8 @@ class Session:
             shown = self.token.show()
             if with_catalog and self.token.scoped:
                 shown["catalog"] = self.catalog(public_url)
+            if self.snapshot.service_providers:
+                shown["service_providers"] = self.snapshot.service_providers
             found = self.bodies[key] = _encode({"token": shown})
         return found
 
@@ -174,7 +202,9 @@ class Session:
 def open_session(tx: Tx, snapshot: Snapshot, text: str, content: Payload) -> Session:
     """What *content* means now. Raises ``Unauthorized`` where it means nothing any more."""
     token = meaning(tx, snapshot, content)
-    return Session(text, token, replace(token.context(), token=text), snapshot)
+    holder = token.user.id if token.trust is None else token.trust.trustor_user_id
+    end = federated.membership_end(tx, holder) if token.scoped else None
+    return Session(text, token, replace(token.context(), token=text), snapshot, math.inf if end is None else end)
 
 
 def meaning(tx: Tx, snapshot: Snapshot, content: Payload) -> Token:
@@ -198,22 +228,32 @@ def meaning(tx: Tx, snapshot: Snapshot, content: Payload) -> Token:
         if access is None or not access.usable(tx.now):
             raise unauthorized()
     token = Token(user, content.method_names, issued, content.expires / 1e6, content.audit_ids,
-                  application_credential=credential, access_token=access)
+                  application_credential=credential, access_token=access, vouched=_vouched(tx, content))
     return _with_scope(tx, snapshot, token, content)
+
+
+def _vouched(tx: Tx, content: Payload) -> Vouched | None:
+    """Raises ``NotFound`` where the provider is gone."""
+    own = content.federation
+    if own is None:
+        return None
+    federation.get_provider(tx, own.idp_id)
+    return Vouched(own.idp_id, own.protocol_id, tuple(payload.text(one) for one in own.groups))
 
 
 def _with_scope(tx: Tx, snapshot: Snapshot, token: Token, content: Payload) -> Token:
     if not content.scope:
         return token
+    came_with = token.vouched.groups if token.vouched else ()
     if content.scope == "s":
         token = replace(token, system=True)
-        found = _system_roles(tx, snapshot, token.user.id)
+        found = _system_roles(tx, snapshot, token.user.id, came_with)
     elif content.scope == "t":
         return _with_trust(tx, snapshot, token, payload.text(content.trust or b"t"))
     else:
         project, domain = scope_of(tx, content.target_id or "", want_domain=content.scope == "d")
         token = replace(token, project=project, domain=domain)
-        found = roles_on(tx, snapshot, token.user.id, project or domain)
+        found = roles_on(tx, snapshot, token.user.id, project or domain, came_with)
     if token.application_credential is not None:
         allowed = {role.id for role in snapshot.effective(list(token.application_credential.roles))}
         found = [role for role in found if role.id in allowed]
@@ -259,11 +299,12 @@ def scope_of(tx: Tx, target_id: str, *, want_domain: bool) -> tuple[Project | No
     return target, domain
 
 
-def roles_on(tx: Tx, snapshot: Snapshot, user_id: str, target: Project | None) -> list[Role]:
-    """Effective roles of a user on a project or domain."""
+def roles_on(tx: Tx, snapshot: Snapshot, user_id: str, target: Project | None, groups: tuple[str, ...] = ()
+             ) -> list[Role]:
+    """Effective roles of a user on a project or domain; *groups*: those that a federated user came with."""
     if target is None:
         return []
-    held = assignments.of_user(tx, user_id)
+    held = assignments.of_user(tx, user_id, groups)
     direct = [a.role_id for a in held if a.target_id == target.id and not a.inherited]
     if not target.is_domain and any(a.inherited for a in held):
         above = {one.id for one in projects.ancestors(tx, target)}
@@ -271,8 +312,9 @@ def roles_on(tx: Tx, snapshot: Snapshot, user_id: str, target: Project | None) -
     return snapshot.effective(direct)
 
 
-def _system_roles(tx: Tx, snapshot: Snapshot, user_id: str) -> list[Role]:
-    return snapshot.effective([a.role_id for a in assignments.of_user(tx, user_id) if a.target == assignments.SYSTEM])
+def _system_roles(tx: Tx, snapshot: Snapshot, user_id: str, groups: tuple[str, ...]) -> list[Role]:
+    held = assignments.of_user(tx, user_id, groups)
+    return snapshot.effective([a.role_id for a in held if a.target == assignments.SYSTEM])
 
 
 def revoke(tx: Tx, token: Token) -> None:

@@ -14,14 +14,14 @@ from stackling.identity import cleanup, rules, state
 from stackling.identity.listing import select_page
 from stackling.identity.model import Extra, Listing, SecurityCompliance, User
 from stackling.identity.refusals import not_found, taken
-from stackling.store.tables.identity import memberships, old_passwords, projects, users
+from stackling.store.tables.identity import federated_users, memberships, old_passwords, projects, users
 from stackling.store.transaction import Tx
 
 _c = users.c
 _COLUMNS = (_c.id, _c.name, _c.domain_id, _c.enabled, _c.default_project_id, _c.options, _c.extra,
             _c.password_expires_at)
 _ONE = select(*_COLUMNS).where(_c.id == bindparam("id"))
-_NAMED = select(_c.id).where(_c.domain_id == bindparam("domain_id"), _c.name == bindparam("name"))
+_NAMED = select(_c.id).where(_c.domain_id == bindparam("domain_id"), _c.name == bindparam("name"), _c.shadow == "")
 _SOME = select(*_COLUMNS).where(_c.id.in_(bindparam("ids", expanding=True))).order_by(_c.id)
 _NAMES = select(_c.id, _c.name).where(_c.id.in_(bindparam("ids", expanding=True)))
 _d = projects.alias("d")
@@ -31,9 +31,10 @@ _LOGIN = select(
     _c.tokens_valid_from, _d.c.name, _d.c.enabled,
 ).select_from(users.join(_d, _d.c.id == _c.domain_id))
 _LOGIN_BY_ID = _LOGIN.where(_c.id == bindparam("id"))
-_LOGIN_BY_NAME = _LOGIN.where(_c.name == bindparam("name"), _c.domain_id == bindparam("domain_id"))
+_LOGIN_BY_NAME = _LOGIN.where(
+    _c.name == bindparam("name"), _c.domain_id == bindparam("domain_id"), _c.shadow == "")
 _LOGIN_BY_DOMAIN_NAME = _LOGIN.where(
-    _c.name == bindparam("name"), _d.c.name == bindparam("domain"), _d.c.is_domain.is_(True))
+    _c.name == bindparam("name"), _d.c.name == bindparam("domain"), _d.c.is_domain.is_(True), _c.shadow == "")
 _FAILED = update(users).where(_c.id == bindparam("b_id")).values(
     failed_logins=bindparam("failures"), failed_login_at=bindparam("at"))
 _ACTIVE = update(users).where(_c.id == bindparam("b_id")).values(active_at=bindparam("day"))
@@ -114,9 +115,13 @@ def names(tx: Tx, ids: Iterable[str]) -> dict[str, str]:
 
 
 def list_users(tx: Tx, listing: Listing, *, group_id: str | None = None,
-               expires: tuple[str, str] | None = None) -> list[User]:
-    """Users in order of id; *group_id* only its members; *expires* is ``(operator, instant)`` on the password."""
+               expires: tuple[str, str] | None = None, known_as: Mapping[str, str] | None = None) -> list[User]:
+    """Users in order of id; *group_id* only its members; *expires* is ``(operator, instant)`` on the password;
+    *known_as*: only those whom providers know by these of ``idp_id``, ``protocol_id`` and ``unique_id``."""
     statement = select_page(select(*_COLUMNS), users, listing)
+    if known_as:
+        statement = statement.where(_c.id.in_(select(federated_users.c.user_id).where(
+            *(federated_users.c[name] == value for name, value in known_as.items()))))
     if group_id is not None:
         statement = statement.where(_c.id.in_(select(memberships.c.user_id).where(memberships.c.group_id == group_id)))
     if expires is not None:
@@ -155,8 +160,9 @@ def update_user(tx: Tx, user: User, values: Mapping[str, Any], password_hash: st
     if values.get("domain_id", user.domain_id) != user.domain_id:
         raise Invalid("Cannot change Domain ID")
     row = {k: v for k, v in values.items() if k != "domain_id"}
-    if row.get("name", user.name) != user.name:
-        _check_name(tx, row["name"], user.domain_id)
+    if "name" in row or password_hash is not None:      # that makes a federated user a local one as well
+        _check_name(tx, row.get("name", user.name), user.domain_id, but=user.id)
+        row["shadow"] = ""
     if row.get("default_project_id", user.default_project_id) != user.default_project_id:
         _check_default_project(tx, row["default_project_id"])
     if password_hash is not None:
@@ -238,8 +244,8 @@ def _check_default_project(tx: Tx, project_id: str | None) -> None:
         raise Invalid(f"User's default project ID cannot be a domain ID: {project_id}")
 
 
-def _check_name(tx: Tx, name: str, domain_id: str) -> None:
-    if tx.one(_NAMED, name=name, domain_id=domain_id) is not None:
+def _check_name(tx: Tx, name: str, domain_id: str, *, but: str = "") -> None:
+    if tx.scalar(_NAMED, name=name, domain_id=domain_id) not in (None, but):
         raise taken("user", "name", f"{name} at domain ID {domain_id}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from stackling.deploy import federation
 from stackling.deploy.ceph.files import CephFiles
 from stackling.deploy.ceph.rights import IMAGES_USER, VOLUMES_USER
 from stackling.deploy.cluster import description, ovn, rabbitmq, secrets
@@ -59,6 +60,8 @@ def deployment(paths: Paths) -> Deployment:
         volumes=_volumes(cluster, paths), disks=_disks(cluster, paths),
         availability=Settings(heartbeat=HEARTBEAT, take_over=cluster.take_over,
                               return_after=cluster.fencing.return_after), engine_lease=ENGINE_LEASE, agents=own,
+        identity_providers=federation.settings(cluster.identity_providers),
+        trusted_dashboards=tuple(cluster.trusted_dashboards),
         policies=paths.policies, cluster=paths.root, log_level=cluster.log_level)
 
 

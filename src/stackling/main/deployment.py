@@ -14,6 +14,7 @@ from stackling.ha.model import Settings
 from stackling.identity.facade import IdentityConfig
 from stackling.main.tls import Tls
 from stackling.network.facade import External
+from stackling.ports.oidc import ProviderSettings
 
 PHYSICAL_NETWORK = "public"
 
@@ -200,6 +201,9 @@ class Deployment:
     """Where servers' disks are, when every machine reaches them; None: each machine has its own."""
     availability: Settings = field(default_factory=Settings)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
+    identity_providers: tuple[ProviderSettings, ...] = ()
+    trusted_dashboards: tuple[str, ...] = ()
+    """Where tokens may be sent after a login in a browser."""
     durable: bool = True
     engine_lease: float = 60.0
     web_download: bool = False

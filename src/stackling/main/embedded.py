@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from stackling.compute import facade as compute
+from stackling.deploy import federation
 from stackling.deploy.ceph.files import CephFiles
 from stackling.deploy.ceph.rights import IMAGES_USER, VOLUMES_USER
 from stackling.deploy.embedded.configuration import Configuration
@@ -46,6 +47,8 @@ def deployment(directory: StateDirectory, configuration: Configuration, credenti
         membership=_membership(directory, configuration), engine_lease=configuration.engine_lease,
         web_download=configuration.web_download, shelved_offload_time=configuration.shelved_offload_time,
         require_image_format_match=configuration.require_image_format_match,
+        identity_providers=federation.settings(configuration.identity_providers),
+        trusted_dashboards=tuple(configuration.trusted_dashboards),
         policies=directory.policies,
         first_start_lock=directory.run / "first-start.lock", mark_file=directory.database.with_suffix(".mark"),
         log_directory=directory.logs, log_level=configuration.log_level)

@@ -24,7 +24,8 @@ def public(plant: Plant) -> list[Service]:
     from stackling.api.volume.service import service as volume
     from stackling.store import timeline
 
-    found = [identity(plant.identity), compute(), network(), image(images(plant)), placement(), load_balancer(),
+    keystone = identity(plant.identity, oidc=plant.oidc(), trusted_dashboards=plant.deployment.trusted_dashboards)
+    found = [keystone, compute(), network(), image(images(plant)), placement(), load_balancer(),
              volume(), stackling(timeline.explain, timeline.owner, plant.deployment.availability)]
     if plant.deployment.policies is not None:
         for one in found:

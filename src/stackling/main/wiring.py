@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stackling.drivers.local.spread import SpreadImageStore
     from stackling.drivers.succession import Succession
     from stackling.main.joining import Joining
+    from stackling.ports.oidc import OidcProviders
 
 log = logging.getLogger(__name__)
 App = Callable[..., Awaitable[None]]
@@ -179,6 +180,14 @@ class Plant:
         from stackling.drivers.local.web import CheckedWeb
 
         return CheckedWeb(seconds=services.images(self).download_timeout)
+
+    def oidc(self) -> OidcProviders | None:
+        """The identity providers through which people may log in."""
+        if not self.deployment.identity_providers:
+            return None
+        from stackling.drivers.oidc.providers import HttpProviders
+
+        return HttpProviders(self.deployment.identity_providers)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

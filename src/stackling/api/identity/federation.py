@@ -6,13 +6,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call
+from stackling.api.identity.mapping_schema import MappingBody
 from stackling.api.identity.operation import operation
-from stackling.api.identity.projects import show_domain, show_project
 from stackling.api.identity.schema import BOOLEAN, DESCRIPTION, ID, URL, Body, member, nullable
+from stackling.api.identity.tokens import Tokens
 from stackling.api.identity.view import collection, listing, root
+from stackling.api.route import Route
 from stackling.core.errors import Invalid
-from stackling.identity import federation, reach
+from stackling.identity import federation
 from stackling.identity.federation import FederationMapping, IdentityProvider, Protocol, ServiceProvider
+from stackling.identity.service import Identity
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
@@ -25,15 +28,7 @@ _PROVIDER = {
 _PROTOCOL = {"mapping_id": _MAPPING_ID, "remote_id_attribute": {"type": ["string", "null"], "maxLength": 64}}
 _SERVICE = {"auth_url": URL, "sp_url": URL, "description": DESCRIPTION, "enabled": BOOLEAN,
             "relay_state_prefix": {"type": ["string", "null"], "maxLength": 255}}
-_RULE = {"type": "object", "required": ["local", "remote"], "additionalProperties": False, "properties": {
-    "local": {"type": "array"},
-    "remote": {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["type"], "properties": {
-        "type": {"type": "string"}, "regex": {"type": "boolean"},
-        **{name: {"type": "array"} for name in ("any_one_of", "not_any_of", "whitelist", "blacklist")}}}}}}
-_MAPPING = Body({"type": "object", "required": ["mapping"], "properties": {"mapping": {
-    "type": "object", "required": ["rules"], "properties": {
-        "rules": {"type": "array", "minItems": 1, "items": _RULE},
-        "schema_version": {"enum": ["1.0", "2.0", "3.0", None]}}}}})     # the client sends null for its default
+_MAPPING = MappingBody()
 
 
 def _new_id(call: Call, name: str) -> str:
@@ -192,25 +187,12 @@ def delete_service(tx: Tx, call: Call) -> None:
     federation.delete_service_provider(tx, federation.get_service_provider(tx, call.params["sp_id"]))
 
 
-# -- the older paths of /v3/auth/projects and /v3/auth/domains
-
-
-def list_projects(tx: Tx, call: Call) -> Any:
-    found = reach.projects_of(tx, call.ctx.user_id or "")
-    return collection(call, "projects", [show_project(call, one) for one in found])
-
-
-def list_domains(tx: Tx, call: Call) -> Any:
-    found = reach.domains_of(tx, call.ctx.user_id or "")
-    return collection(call, "domains", [show_domain(call, one) for one in found])
-
-
 _F = "/OS-FEDERATION"
 _I, _M, _S = f"{_F}/identity_providers", f"{_F}/mappings", f"{_F}/service_providers"
 _P = f"{_I}/{{idp_id}}/protocols"
 _NEW_PROVIDER = Body({"type": "object", "additionalProperties": False, "properties": {"identity_provider": {
     "type": "object", "properties": {**_PROVIDER, "domain_id": nullable(ID)}, "additionalProperties": False}}})
-ROUTES = (
+_ROUTES = (
     operation("GET", _I, list_providers, "list_identity_providers"),
     operation("GET", f"{_I}/{{idp_id}}", show_provider, "get_identity_provider"),
     operation("PUT", f"{_I}/{{idp_id}}", create_provider, "create_identity_provider", status=201, body=_NEW_PROVIDER),
@@ -236,6 +218,11 @@ ROUTES = (
     operation("PATCH", f"{_S}/{{sp_id}}", update_service, "update_service_provider",
               body=member("service_provider", _SERVICE, open_=False, at_least=1)),
     operation("DELETE", f"{_S}/{{sp_id}}", delete_service, "delete_service_provider", status=204),
-    operation("GET", f"{_F}/projects", list_projects, "get_auth_projects"),
-    operation("GET", f"{_F}/domains", list_domains, "get_auth_domains"),
 )
+
+
+def routes(identity: Identity) -> list[Route]:
+    """With the older paths of ``/v3/auth/projects`` and ``/v3/auth/domains``."""
+    tokens = Tokens(identity)
+    return [*_ROUTES, operation("GET", f"{_F}/projects", tokens.projects, "get_auth_projects"),
+            operation("GET", f"{_F}/domains", tokens.domains, "get_auth_domains")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stackling.api.call import Call
 from stackling.api.identity.view import with_links
 from stackling.core.errors import Invalid, NotFound
-from stackling.identity import groups, users
+from stackling.identity import federated, groups, users
 from stackling.identity.model import Group, User
 
 if TYPE_CHECKING:
@@ -24,6 +24,16 @@ def show_user(call: Call, user: User) -> dict[str, Any]:
     if user.default_project_id is not None:
         shown["default_project_id"] = user.default_project_id
     return with_links(call, "users", shown)
+
+
+def with_federated(tx: Tx, shown: dict[str, Any]) -> dict[str, Any]:
+    """Add how identity providers know the user, where any does."""
+    by_provider: dict[str, list[dict[str, str]]] = {}
+    for one in federated.objects(tx, [shown["id"]]):
+        by_provider.setdefault(one.idp_id, []).append({"protocol_id": one.protocol_id, "unique_id": one.unique_id})
+    if by_provider:
+        shown["federated"] = [{"idp_id": id_, "protocols": known} for id_, known in by_provider.items()]
+    return shown
 
 
 def show_group(call: Call, group: Group) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from stackling.api.identity import (
     domain_config,
     endpoint_filters,
     extensions,
+    federated_auth,
     federation,
     grants,
     groups,
@@ -31,15 +32,19 @@ from stackling.api.identity.policy import RULES
 from stackling.api.policy import Policy
 from stackling.api.route import Service
 from stackling.identity.service import Identity
+from stackling.ports.oidc import OidcProviders
 
 
-def service(identity: Identity, policy: Mapping[str, str] | None = None) -> Service:
-    """*policy* are an administrator's own rules, by name."""
+def service(identity: Identity, policy: Mapping[str, str] | None = None, *, oidc: OidcProviders | None = None,
+            trusted_dashboards: tuple[str, ...] = ()) -> Service:
+    """*policy* are an administrator's own rules, by name. *oidc* are the providers through which people may log in,
+    *trusted_dashboards* the URLs that may have tokens sent from a browser."""
     routes = [
         *tokens.routes(identity), *projects.ROUTES, *users.routes(identity), *groups.ROUTES,
         *roles.ROUTES, *grants.ROUTES, *role_assignments.ROUTES, *catalog.ROUTES, *limits.ROUTES,
         *endpoint_filters.ROUTES, *policies.ROUTES, *domain_config.routes(identity), *oauth.routes(identity),
-        *oauth2.routes(identity), *extensions.routes(identity), *federation.ROUTES,
+        *oauth2.routes(identity), *extensions.routes(identity), *federation.routes(identity),
+        *federated_auth.routes(identity, oidc, trusted_dashboards),
         *application_credentials.routes(identity), *credentials.routes(identity), *trusts.routes(identity),
     ]
     routes += versions.routes(lambda: extensions.home(routes))

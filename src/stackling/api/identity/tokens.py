@@ -34,6 +34,8 @@ _AUTH = Body({
                     "methods": {"type": "array", "items": TEXT},
                     "password": {"type": "object", "properties": {"user": _USER}},
                     "token": {"type": "object", "properties": {"id": TEXT}, "required": ["id"]},
+                    "mapped": {"type": "object", "properties": {"id": TEXT}},
+                    "openid": {"type": "object", "properties": {"id": TEXT}},
                     "totp": {"type": "object", "properties": {"user": {
                         "type": "object", "properties": {**_USER["properties"], "passcode": TEXT}}}},
                     "application_credential": {"type": "object", "properties": {
@@ -151,18 +153,23 @@ class Tokens:
 
     def projects(self, tx: Tx, call: Call) -> Any:
         """GET /v3/auth/projects."""
-        found = reach.projects_of(tx, call.ctx.user_id or "")
+        found = reach.projects_of(tx, call.ctx.user_id or "", self._came_with(tx, call))
         return collection(call, "projects", [show_project(call, one) for one in found])
 
     def domains(self, tx: Tx, call: Call) -> Any:
         """GET /v3/auth/domains."""
-        found = reach.domains_of(tx, call.ctx.user_id or "")
+        found = reach.domains_of(tx, call.ctx.user_id or "", self._came_with(tx, call))
         return collection(call, "domains", [show_domain(call, one) for one in found])
 
     def system(self, tx: Tx, call: Call) -> Any:
         """GET /v3/auth/system."""
-        has = reach.has_system(tx, call.ctx.user_id or "")
+        has = reach.has_system(tx, call.ctx.user_id or "", self._came_with(tx, call))
         return {"system": [{"all": True}] if has else [], "links": {"self": f"{root(call)}/auth/system"}}
+
+    def _came_with(self, tx: Tx, call: Call) -> tuple[str, ...]:
+        """The groups that a federated user's token has in it."""
+        vouched = self.identity.session(tx, call.ctx.token or "").token.vouched
+        return vouched.groups if vouched else ()
 
 
 def revoked_list(tx: Tx, call: Call) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call, Reply
 from stackling.api.identity.operation import ANY_TOKEN, operation
-from stackling.api.identity.people import expiry_filter, show_group, show_user, user_target
+from stackling.api.identity.people import expiry_filter, show_group, show_user, user_target, with_federated
 from stackling.api.identity.projects import home_domain, show_project
 from stackling.api.identity.schema import BOOLEAN, DESCRIPTION, ID, NAME, TEXT, Body, member, nullable
 from stackling.api.identity.view import collection, listing, merged, own_id, split
 from stackling.api.route import Route
 from stackling.core.errors import Invalid, MethodNotAllowed
 from stackling.core.ids import new_hex
-from stackling.identity import groups, passwords, reach, rules, users
+from stackling.identity import federated, groups, passwords, reach, rules, users
+from stackling.identity.federated import FederatedObject
 from stackling.identity.model import Listing, User
 from stackling.identity.refusals import unauthorized
 from stackling.identity.service import Identity
@@ -37,8 +38,13 @@ _OPTIONS = {
 }
 _USER = {"default_project_id": {"type": ["string", "null"], "maxLength": 64}, "description": DESCRIPTION,
          "domain_id": ID, "enabled": BOOLEAN, "name": NAME, "password": nullable(TEXT), "options": _OPTIONS,
-         "federated": {"type": "array"}}
-_KNOWN = ("default_project_id", "domain_id", "enabled", "name", "password", "options")
+         "federated": {"type": "array", "items": {
+             "type": "object", "required": ["idp_id", "protocols"], "properties": {
+                 "idp_id": TEXT, "protocols": {"type": "array", "minItems": 1, "items": {
+                     "type": "object", "required": ["protocol_id", "unique_id"], "properties": {
+                         "protocol_id": TEXT, "unique_id": {**TEXT, "maxLength": 255}}}}}}}}
+_KNOWN = ("default_project_id", "domain_id", "enabled", "name", "password", "options", "federated")
+_KNOWN_AS = ("idp_id", "protocol_id", "unique_id")
 
 
 def path_target(tx: Tx, call: Call) -> Mapping[str, Any]:
@@ -56,12 +62,14 @@ def list_users(tx: Tx, call: Call) -> Any:
     equal = dict(page.equal)
     if call.ctx.domain_id is not None:
         equal["domain_id"] = call.ctx.domain_id
-    found = users.list_users(tx, Listing(equal, page.like, page.limit, page.marker), expires=expiry_filter(call))
+    known_as = {name: call.query[name][-1] for name in _KNOWN_AS if name in call.query}
+    found = users.list_users(tx, Listing(equal, page.like, page.limit, page.marker), expires=expiry_filter(call),
+                             known_as=known_as)
     return collection(call, "users", [show_user(call, one) for one in found], page)
 
 
 def show(tx: Tx, call: Call) -> Any:
-    return {"user": show_user(call, users.get_user(tx, call.params["user_id"]))}
+    return {"user": with_federated(tx, show_user(call, users.get_user(tx, call.params["user_id"])))}
 
 
 def delete(tx: Tx, call: Call) -> None:
@@ -74,7 +82,9 @@ def list_groups(tx: Tx, call: Call) -> Any:
     found = groups.list_groups(tx, page, user_id=call.params["user_id"])
     if call.ctx.domain_id is not None:
         found = [one for one in found if one.domain_id == call.ctx.domain_id]
-    return collection(call, "groups", [show_group(call, one) for one in found], page)
+    ends = federated.membership_expiries(tx, call.params["user_id"])
+    return collection(call, "groups", [
+        {**show_group(call, one), "membership_expires_at": ends.get(one.id)} for one in found], page)
 
 
 def list_projects(tx: Tx, call: Call) -> Any:
@@ -84,6 +94,11 @@ def list_projects(tx: Tx, call: Call) -> Any:
     for attribute, value in page.equal.items():
         found = [one for one in found if getattr(one, attribute) == value]
     return collection(call, "projects", [show_project(call, one) for one in found])
+
+
+def _links(asked: Sequence[Mapping[str, Any]]) -> list[FederatedObject]:
+    return [FederatedObject("", one["idp_id"], protocol["protocol_id"], protocol["unique_id"])
+            for one in asked for protocol in one["protocols"]]
 
 
 class Users:
@@ -101,26 +116,35 @@ class Users:
         hashed = await self._hash(call, values.pop("password", None))
         values = {**values, "domain_id": domain_id, "extra": extra,
                   "options": {k: v for k, v in values.get("options", {}).items() if v is not None}}
-        user = await call.cloud.transact(users.create_user, new_hex(), values, hashed, self.identity.config.security)
-        return Reply({"user": show_user(call, user)}, 201)
+        return Reply({"user": await call.cloud.transact(self._create, call, values, hashed)}, 201)
+
+    def _create(self, tx: Tx, call: Call, values: dict[str, Any], hashed: str | None) -> dict[str, Any]:
+        links = values.pop("federated", ())
+        user = users.create_user(tx, new_hex(), values, hashed, self.identity.config.security)
+        federated.relink(tx, user.id, _links(links), user.name)
+        return with_federated(tx, show_user(call, user))
 
     async def update(self, call: Call) -> Reply:
         """PATCH /v3/users/{user_id}."""
         user = await call.cloud.read(self._for_update, call)
         values, extra = split(call.body["user"], _KNOWN)
         hashed = await self._hash(call, values.pop("password", None))
-        return Reply({"user": show_user(call, await call.cloud.transact(self._update, user.id, values, extra, hashed))})
+        return Reply({"user": await call.cloud.transact(self._update, call, user.id, values, extra, hashed)})
 
     def _for_update(self, tx: Tx, call: Call) -> User:
         call.authorize(path_target(tx, call), "identity:update_user")
         own_id(call.body["user"], call.params["user_id"], "user")
         return users.get_user(tx, call.params["user_id"])
 
-    def _update(self, tx: Tx, user_id: str, values: dict[str, Any], extra: Mapping[str, Any], hashed: str | None
-                ) -> User:
-        user = users.get_user(tx, user_id)
-        return users.update_user(tx, user, merged(dict(values), extra, user.extra, user.options), hashed,
-                                 self.identity.config.security)
+    def _update(self, tx: Tx, call: Call, user_id: str, values: dict[str, Any], extra: Mapping[str, Any],
+                hashed: str | None) -> dict[str, Any]:
+        user, values = users.get_user(tx, user_id), dict(values)
+        links = values.pop("federated", None)
+        changed = users.update_user(tx, user, merged(values, extra, user.extra, user.options), hashed,
+                                    self.identity.config.security)
+        if links:
+            federated.relink(tx, user_id, _links(links), changed.name)
+        return with_federated(tx, show_user(call, changed))
 
     async def _hash(self, call: Call, password: str | None) -> str | None:
         if password is None:

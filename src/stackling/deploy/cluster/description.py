@@ -9,9 +9,11 @@ import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+
+from stackling.deploy import federation
 
 PUBLIC_PORT, INTERNAL_PORT = 8700, 8701
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,62})")
@@ -101,6 +103,8 @@ class Cluster(Struct, frozen=True):
     driver: Literal["libvirt", "simulated"] = "libvirt"
     take_over: Literal["evacuate", "identity"] = "evacuate"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    trusted_dashboards: tuple[str, ...] = ()
+    identity_providers: dict[str, dict[str, Any]] = {}
 
     @property
     def control(self) -> tuple[Machine, ...]:
@@ -160,6 +164,7 @@ def check(cluster: Cluster) -> Cluster:
     try:
         virtual = ipaddress.IPv4Interface(cluster.virtual_ip)
         ipaddress.IPv4Network(cluster.external.range)
+        federation.check(cluster.identity_providers, cluster.trusted_dashboards)
     except ValueError as error:
         raise ClusterError(str(error)) from None
     if cluster.fencing.return_after < 0:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ipaddress
 import os
 import tomllib
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
+
+from stackling.deploy import federation
 
 Driver = Literal["simulated", "libvirt"]
 Access = Literal["isolated", "host", "nat", "uplink"]
@@ -52,6 +55,10 @@ HELP = {
     "disk_pool": 'the pool of servers\' disks, with disks = "rbd"',
     "image_pool": 'the pool of images, with images = "rbd"',
     "log_level": "debug, info, warning or error",
+    "trusted_dashboards": "the URLs of dashboards that may have a token sent after a login in the browser, as "
+                          "https://dashboard.example.org/auth/websso/",
+    "identity_providers": "OpenID Connect providers through which people may log in: a table "
+                          "[identity_providers.NAME] each (see operations.md)",
 }
 
 
@@ -93,6 +100,9 @@ class Configuration:
     volumes: Place = "local"
     volume_pool: str = "stackling-volumes"
     log_level: str = "info"
+    trusted_dashboards: Sequence[str] = ()
+    identity_providers: federation.Tables = field(default_factory=dict[str, Mapping[str, Any]])
+    """Through whom people may log in, by the id that the identity provider has in Identity; tables at the end."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -129,6 +139,7 @@ class Configuration:
         return replace(self, **changes)
 
 
+_NESTED = ("trusted_dashboards", "identity_providers")
 _CHOICES = {
     "driver": ("simulated", "libvirt"),
     "access": ("isolated", "host", "nat", "uplink"),
@@ -141,14 +152,21 @@ _CHOICES = {
 
 
 def _check(configuration: Configuration) -> None:
-    for field in fields(configuration):
-        value = getattr(configuration, field.name)
-        kind = {"int": int, "bool": bool}.get(str(field.type), str)
+    for one in fields(configuration):
+        if one.name in _NESTED:
+            continue
+        value = getattr(configuration, one.name)
+        kind = {"int": int, "bool": bool}.get(str(one.type), str)
         if type(value) is not kind:
-            raise ConfigurationError(f"{field.name} must be a {kind.__name__}, not {value!r}")
-        choices = _CHOICES.get(field.name)
+            raise ConfigurationError(f"{one.name} must be a {kind.__name__}, not {value!r}")
+        choices = _CHOICES.get(one.name)
         if choices and value not in choices:
-            raise ConfigurationError(f"{field.name} must be one of {', '.join(choices)}; it is {value!r}")
+            raise ConfigurationError(f"{one.name} must be one of {', '.join(choices)}; it is {value!r}")
+    try:
+        federation.check(configuration.identity_providers, configuration.trusted_dashboards)
+        object.__setattr__(configuration, "trusted_dashboards", tuple(configuration.trusted_dashboards))
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
     if not 1 <= configuration.hosts <= 10_000:
         raise ConfigurationError(f"hosts must be between 1 and 10000; it is {configuration.hosts}")
     if configuration.hosts > 1 and configuration.driver == "libvirt":
@@ -196,7 +214,7 @@ def read(path: Path) -> Configuration:
         found = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: {error}") from None
-    known = {field.name for field in fields(Configuration)}
+    known = {one.name for one in fields(Configuration)}
     if unknown := sorted(set(found) - known):
         raise ConfigurationError(f"{path}: unknown key {unknown[0]!r}; there are {', '.join(sorted(known))}")
     try:
@@ -210,8 +228,13 @@ def read(path: Path) -> Configuration:
 def write(path: Path, configuration: Configuration) -> None:
     """Replace *path*; a crash leaves the old file or the new one."""
     lines = ["# The configuration of this cloud. Stop the cloud before you change it.", ""]
-    for name, value in asdict(configuration).items():
-        lines += [f"# {HELP[name]}", f"{name} = {toml(value)}", ""]
+    for one in fields(configuration):
+        if one.name != "identity_providers":
+            lines += [f"# {HELP[one.name]}", f"{one.name} = {toml(getattr(configuration, one.name))}", ""]
+    lines += [f"# {HELP['identity_providers']}", ""]
+    for name, provider in configuration.identity_providers.items():
+        lines += [f"[identity_providers.{toml(name)}]"]
+        lines += [f"{key} = {toml(value)}" for key, value in provider.items()] + [""]
     replace_file(path, "\n".join(lines), 0o644)
 
 
@@ -221,7 +244,7 @@ def toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (int, float)):
         return str(value)
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return f"[{', '.join(toml(one) for one in value)}]"     # pyright: ignore[reportUnknownVariableType]
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

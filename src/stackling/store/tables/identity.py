@@ -56,7 +56,8 @@ users = Table(
     Column("active_at", String(10)),                            # the day of the last login, where it is recorded
     Column("tokens_valid_from", Instant),                       # tokens issued before it are revoked
     Column("created_at", Instant, nullable=False),
-    UniqueConstraint("domain_id", "name"),
+    Column("shadow", Id, nullable=False, default="", server_default=""),    # "" or, of a federated user, its own id
+    UniqueConstraint("domain_id", "name", "shadow"),            # names that providers give needn't differ
     Index("ix_identity_users_default_project_id", "default_project_id"),
 )
 
@@ -86,6 +87,36 @@ memberships = Table(
     Column("group_id", Id, primary_key=True),
     Index("ix_identity_memberships_group_id", "group_id"),
 )
+
+expiring_memberships = Table(
+    "identity_expiring_memberships", metadata,
+    Column("user_id", Id, primary_key=True),
+    Column("group_id", Id, primary_key=True),
+    Column("idp_id", Id, primary_key=True),
+    Column("verified_at", Instant, nullable=False),             # when the identity provider last said so
+    Column("expires_at", Instant, nullable=False),              # the same, and the provider's authorization_ttl
+    Index("ix_identity_expiring_memberships_group_id", "group_id"),
+    Index("ix_identity_expiring_memberships_idp_id", "idp_id"),
+)
+"""Groups that federated users were in at their last login."""
+
+federated_users = Table(
+    "identity_federated_users", metadata,
+    Column("idp_id", Id, primary_key=True),
+    Column("protocol_id", Id, primary_key=True),
+    Column("unique_id", Name, primary_key=True),                # as the provider knows the user
+    Column("user_id", Id, nullable=False),
+    Column("display_name", Name),
+    Index("ix_identity_federated_users_user_id", "user_id"),
+)
+
+sign_ins = Table(
+    "identity_sign_ins", metadata,
+    Column("id", Id, primary_key=True),
+    Column("expires_at", Instant, nullable=False),
+    Index("ix_identity_sign_ins_expires_at", "expires_at"),
+)
+"""Sign-ins through a browser that have come back from their provider: none does so twice."""
 
 roles = Table(
     "identity_roles", metadata,

@@ -476,6 +476,31 @@ def upgrade() -> None:
         batch_op.create_index("ix_identity_endpoints_service_id", ["service_id"], unique=False)
 
     op.create_table(
+        "identity_expiring_memberships",
+        sa.Column("user_id", types.Id, nullable=False),
+        sa.Column("group_id", types.Id, nullable=False),
+        sa.Column("idp_id", types.Id, nullable=False),
+        sa.Column("verified_at", types.Instant, nullable=False),
+        sa.Column("expires_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "group_id", "idp_id", name=op.f("pk_identity_expiring_memberships")),
+    )
+    with op.batch_alter_table("identity_expiring_memberships", schema=None) as batch_op:
+        batch_op.create_index("ix_identity_expiring_memberships_group_id", ["group_id"], unique=False)
+        batch_op.create_index("ix_identity_expiring_memberships_idp_id", ["idp_id"], unique=False)
+
+    op.create_table(
+        "identity_federated_users",
+        sa.Column("idp_id", types.Id, nullable=False),
+        sa.Column("protocol_id", types.Id, nullable=False),
+        sa.Column("unique_id", types.Name, nullable=False),
+        sa.Column("user_id", types.Id, nullable=False),
+        sa.Column("display_name", types.Name, nullable=True),
+        sa.PrimaryKeyConstraint("idp_id", "protocol_id", "unique_id", name=op.f("pk_identity_federated_users")),
+    )
+    with op.batch_alter_table("identity_federated_users", schema=None) as batch_op:
+        batch_op.create_index("ix_identity_federated_users_user_id", ["user_id"], unique=False)
+
+    op.create_table(
         "identity_groups",
         sa.Column("id", types.Id, nullable=False),
         sa.Column("name", types.Name, nullable=False),
@@ -698,6 +723,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_services")),
     )
     op.create_table(
+        "identity_sign_ins",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("expires_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_sign_ins")),
+    )
+    with op.batch_alter_table("identity_sign_ins", schema=None) as batch_op:
+        batch_op.create_index("ix_identity_sign_ins_expires_at", ["expires_at"], unique=False)
+
+    op.create_table(
         "identity_state",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
@@ -741,8 +775,9 @@ def upgrade() -> None:
         sa.Column("active_at", sa.String(length=10), nullable=True),
         sa.Column("tokens_valid_from", types.Instant, nullable=True),
         sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("shadow", types.Id, server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_users")),
-        sa.UniqueConstraint("domain_id", "name", name=op.f("uq_identity_users_domain_id_name")),
+        sa.UniqueConstraint("domain_id", "name", "shadow", name=op.f("uq_identity_users_domain_id_name_shadow")),
     )
     with op.batch_alter_table("identity_users", schema=None) as batch_op:
         batch_op.create_index("ix_identity_users_default_project_id", ["default_project_id"], unique=False)
@@ -1331,13 +1366,14 @@ def upgrade() -> None:
         sa.Column("id", types.Id, nullable=False),
         sa.Column("name", types.Name, nullable=False),
         sa.Column("parent_id", types.Id, nullable=True),
+        sa.Column("root_id", types.Id, nullable=False),
         sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
         sa.Column("created_at", types.Instant, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_resource_providers")),
         sa.UniqueConstraint("name", name=op.f("uq_resource_providers_name")),
     )
     with op.batch_alter_table("resource_providers", schema=None) as batch_op:
-        batch_op.create_index("ix_resource_providers_parent_id", ["parent_id"], unique=False)
+        batch_op.create_index("ix_resource_providers_root_id", ["root_id"], unique=False)
 
     op.create_table(
         "routers",
@@ -2116,7 +2152,7 @@ def downgrade() -> None:
 
     op.drop_table("routers")
     with op.batch_alter_table("resource_providers", schema=None) as batch_op:
-        batch_op.drop_index("ix_resource_providers_parent_id")
+        batch_op.drop_index("ix_resource_providers_root_id")
 
     op.drop_table("resource_providers")
     with op.batch_alter_table("requests", schema=None) as batch_op:
@@ -2260,6 +2296,10 @@ def downgrade() -> None:
 
     op.drop_table("identity_trusts")
     op.drop_table("identity_state")
+    with op.batch_alter_table("identity_sign_ins", schema=None) as batch_op:
+        batch_op.drop_index("ix_identity_sign_ins_expires_at")
+
+    op.drop_table("identity_sign_ins")
     op.drop_table("identity_services")
     op.drop_table("identity_service_providers")
     op.drop_table("identity_roles")
@@ -2315,6 +2355,15 @@ def downgrade() -> None:
 
     op.drop_table("identity_implied_roles")
     op.drop_table("identity_groups")
+    with op.batch_alter_table("identity_federated_users", schema=None) as batch_op:
+        batch_op.drop_index("ix_identity_federated_users_user_id")
+
+    op.drop_table("identity_federated_users")
+    with op.batch_alter_table("identity_expiring_memberships", schema=None) as batch_op:
+        batch_op.drop_index("ix_identity_expiring_memberships_idp_id")
+        batch_op.drop_index("ix_identity_expiring_memberships_group_id")
+
+    op.drop_table("identity_expiring_memberships")
     with op.batch_alter_table("identity_endpoints", schema=None) as batch_op:
         batch_op.drop_index("ix_identity_endpoints_service_id")
 
