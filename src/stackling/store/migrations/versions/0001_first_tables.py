@@ -1366,14 +1366,13 @@ def upgrade() -> None:
         sa.Column("id", types.Id, nullable=False),
         sa.Column("name", types.Name, nullable=False),
         sa.Column("parent_id", types.Id, nullable=True),
-        sa.Column("root_id", types.Id, nullable=False),
         sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
         sa.Column("created_at", types.Instant, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_resource_providers")),
         sa.UniqueConstraint("name", name=op.f("uq_resource_providers_name")),
     )
     with op.batch_alter_table("resource_providers", schema=None) as batch_op:
-        batch_op.create_index("ix_resource_providers_root_id", ["root_id"], unique=False)
+        batch_op.create_index("ix_resource_providers_parent_id", ["parent_id"], unique=False)
 
     op.create_table(
         "routers",
@@ -2152,7 +2151,7 @@ def downgrade() -> None:
 
     op.drop_table("routers")
     with op.batch_alter_table("resource_providers", schema=None) as batch_op:
-        batch_op.drop_index("ix_resource_providers_root_id")
+        batch_op.drop_index("ix_resource_providers_parent_id")
 
     op.drop_table("resource_providers")
     with op.batch_alter_table("requests", schema=None) as batch_op:
