@@ -9,6 +9,7 @@ from sqlalchemy import Table, bindparam, delete, insert, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.sql.dml import Update
 
+from stackling.store.tables.engine import guards
 from stackling.store.tables.volume import (
     volume_attachments,
     volume_backups,
@@ -26,6 +27,7 @@ _ATTACHMENTS = select(volume_attachments).where(
     volume_attachments.c.volume_id.in_(bindparam("ids", expanding=True))).order_by(volume_attachments.c.created_at)
 _SNAPSHOTS = select(volume_snapshots).where(volume_snapshots.c.volume_id == bindparam("volume"))
 _DROP_METADATA = delete(volume_metadata).where(volume_metadata.c.volume_id == bindparam("volume"))
+_DROP_GUARD = delete(guards).where(guards.c.name == bindparam("name"))
 _ADD_METADATA = insert(volume_metadata)
 _updates: dict[tuple[str, ...], Update] = {}
 
@@ -42,7 +44,15 @@ def get(tx: Tx, table: Table, id: str) -> AnyRow | None:
 
 
 def volume(tx: Tx, id: str) -> AnyRow | None:
-    """A volume's row."""
+    """A volume's row. Whoever writes has the volume to itself from here until the transaction ends.
+
+    What may be done with a volume follows from rows of several tables (attachments, snapshots, transfers, backups), and
+    not all of them change the volume's own: without that, one could be attached while another client deletes it.
+    """
+    found = get(tx, volumes, id)
+    if found is None or not tx.writing or tx.dialect == "sqlite":
+        return found
+    tx.guard(f"volume:{id}")
     return get(tx, volumes, id)
 
 
@@ -88,6 +98,12 @@ def index_metadata(tx: Tx, volume_id: str, metadata: Mapping[str, str], image: M
              for number, items in ((0, metadata), (1, image or {})) for name, value in items.items()]
     if found:
         tx.execute(_ADD_METADATA, found)
+
+
+def drop_guard(tx: Tx, id: str) -> None:
+    """The volume is gone: so is what serialised its changes."""
+    if tx.dialect != "sqlite":
+        tx.execute(_DROP_GUARD, {"name": f"volume:{id}"})
 
 
 def drop_metadata(tx: Tx, volume_id: str) -> None:

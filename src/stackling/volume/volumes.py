@@ -181,6 +181,7 @@ def finish_deletion(tx: Tx, volume: VolumeRow) -> None:
                           (volume_transfers, volume_transfers.c.volume_id)):
         tx.execute(delete(table).where(column == id))
     tx.execute(delete(volumes).where(volumes.c.id == id))
+    rows.drop_guard(tx, id)
     tx.event(None, changes.VOLUME, id, "deleted", source="engine", project_id=volume["project_id"])
     tx.forget(changes.VOLUME, id, volume["generation"])
     if volume["group_id"] is not None:
