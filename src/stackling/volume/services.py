@@ -32,9 +32,11 @@ _GIVEN = select(volumes.c.backend, func.sum(volumes.c.size_gib).label("gib"), fu
     volumes.c.backend.isnot(None)).group_by(volumes.c.backend)
 
 
-def register(tx: Tx, host: str, driver: str, *, shared: bool = True, live: bool = True) -> None:
-    """Make a backend known, by its engine's start; what an administrator said of it stays."""
-    for name, binary in ((host, VOLUME), (host.partition("@")[0], SCHEDULER), (host.partition("@")[0], BACKUP)):
+def register(tx: Tx, host: str, driver: str, *, shared: bool = True, live: bool = True, backups: bool = True) -> None:
+    """Make a backend known, by its engine's start; what an administrator said of it stays. *backups*: there is a place
+    for them."""
+    where = host.partition("@")[0]
+    for name, binary in ((host, VOLUME), (where, SCHEDULER), *(((where, BACKUP),) if backups else ())):
         values = {"driver": driver, "shared": shared, "live": live, "pool": host.partition("@")[2]} if (
             binary == VOLUME) else {}
         if tx.one(_ONE, h=name, b=binary) is None:

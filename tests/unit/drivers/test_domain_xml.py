@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml, volume_xml
@@ -74,6 +75,8 @@ def test_a_volume_in_ceph_is_reached_as_the_machine() -> None:
     assert source is not None
     assert (disk.get("type"), source.get("protocol"), source.get("name")) == ("network", "rbd", "stackling-volumes/v")
     assert (source.find("auth[@username='stackling-m1']/secret[@uuid='s']"), source.find("config")) != (None, None)
+    shared = msgspec.structs.replace(volume, shared=True)
+    assert ['cache="none"' in volume_xml(each, platform) for each in (volume, shared)] == [False, True]
     with pytest.raises(GuestRefused, match="can't reach"):
         volume_xml(volume, TCG)
 
