@@ -11,9 +11,11 @@ import pytest
 from stackling.api.stackling.service import service as stackling_service
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.drivers.simulated.membership import Device
+from stackling.ports.fabric import FabricKind, FabricPort
 from stackling.store import timeline
 from tests.api.compute_world import World
 from tests.api.conftest import Client, CloudUnderTest
+from tests.api.network_cloud import Engine, Neutron
 from tests.ha_world import SETTINGS, Clock, HaWorld
 
 MakeWorld = Callable[..., HaWorld]
@@ -393,6 +395,29 @@ def test_a_host_moves_only_when_it_is_let_go_or_fenced(make: MakeWorld, member: 
     assert ha.ask_as("m2", "GET", "/documents?host=m2&since=0").status_code == 403
     assert ha.ask_as("m1", "POST", "/hosts/m9/take").status_code == 404
     assert ha.world.cloud.send("POST", "/internal/machines/m3/hosts/m2/take").status_code == 401
+
+
+def test_the_ports_of_a_host_are_where_its_identity_is(make: MakeWorld) -> None:
+    ha = make(3, take_over="identity")
+    neutron, engine = Neutron(ha.world.admin), Engine(ha.world.cloud)
+    network = neutron.network()
+    neutron.subnet(network)
+    port = neutron.port(network, **{"binding:host_id": "m2", "device_owner": "compute:nova"})
+
+    def chassis() -> str | None:
+        engine.settle(30.0)
+        held = engine.fabric.holds(FabricKind.PORT, port["id"])
+        assert isinstance(held, FabricPort)
+        return held.host
+
+    assert chassis() == "m2"
+    ha.ask_as("m2", "POST", "/hosts/m2/release", content=b'{"stopped": true}')
+    assert ha.ask_as("m3", "POST", "/hosts/m2/take").status_code == 200
+    assert chassis() == "m3"
+    assert neutron.show("ports", port["id"])["binding:host_id"] == "m2"
+    ha.ask_as("m3", "POST", "/hosts/m2/release", content=b'{"stopped": true}')
+    assert ha.ask_as("m2", "POST", "/hosts/m2/take").status_code == 200
+    assert chassis() == "m2"
 
 
 def test_a_host_that_is_let_go_waits_for_the_agents_word(make: MakeWorld) -> None:

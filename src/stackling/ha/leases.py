@@ -3,8 +3,8 @@
 Theory of operation. A lease moves only when its holder can't act on it any more: it has let go itself, after its last
 guest was off (``releasing`` asks it to, ``released`` is its own word), or it is fenced by a proof that is enough for
 every disk of the host's servers. The move raises the lease's epoch, so that documents and reports of the former holder
-are refused. Everything about one host is serialised by its lock, and by its holder's, which a machine that is heard of
-again takes as well.
+are refused, and the host's ports move with it. Everything about one host is serialised by its lock, and by its
+holder's, which a machine that is heard of again takes as well.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from stackling.core.errors import Conflict, NotFound
 from stackling.ha import rows
 from stackling.ha.model import State, Strength
 from stackling.ha.rules import may_evacuate
+from stackling.network import facade as network
 from stackling.store.tables.fleet import hosts
 from stackling.store.tables.ha import ha_leases
 from stackling.store.transaction import Tx
@@ -67,6 +68,7 @@ def take_over(tx: Tx, host: str, machine_id: str) -> int:
     if found.machine_id is not None and (lease is None or lease.released_at is None):
         _require_fenced(tx, found)
     epoch = compute.move_lease(tx, found.id, machine_id)
+    network.host_moved(tx, found.name)
     if found.fenced:
         compute.host_back(tx, found.id)
     rows.set_suspect(tx, machine_id, rows.state(tx, machine_id) not in (State.UP, State.UNMANAGED))

@@ -87,6 +87,11 @@ def bind_server(tx: Tx, server_id: str, host_name: str | None) -> None:
     server_ports.bind(tx, server_id, host_name)
 
 
+def host_moved(tx: Tx, host_name: str) -> None:
+    """Another machine has taken over the identity of the host: its ports are where it is."""
+    server_ports.host_moved(tx, host_name)
+
+
 def plug_port(tx: Tx, ctx: Context, server_id: str, server_name: str, host_name: str | None,
               availability_zone: str | None, requested: RequestedNetwork) -> ServerPort:
     """Attach one more interface; *requested* goes through ``choose_networks``'s rules."""

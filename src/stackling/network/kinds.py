@@ -46,7 +46,7 @@ from stackling.ports.fabric import (
 )
 from stackling.store.tables import network as tables
 from stackling.store.tables.engine import guards
-from stackling.store.tables.fleet import hosts
+from stackling.store.tables.fleet import hosts, machines
 from stackling.store.transaction import Tx
 
 _p, _f = tables.ports, tables.floating_ips
@@ -66,6 +66,9 @@ _LEGS_GONE = delete(_p).where(_p.c.device_id == bindparam("device"), _p.c.deleti
                               _p.c.role.in_([PortRole.ROUTER, PortRole.FLOATING]))
 _NETWORK_SETTLED = select(tables.networks.c.settled).where(tables.networks.c.id == bindparam("network"))
 MOST_GATEWAY_HOSTS = 5
+# A host whose lease has never moved is where its name says; the network's programs are called after their machine.
+_MOVED_TO = select(machines.c.name).join(hosts, hosts.c.machine_id == machines.c.id).where(
+    hosts.c.name == bindparam("host"), hosts.c.lease_epoch > 1)
 _GATEWAY_HOSTS = select(hosts.c.name).order_by(hosts.c.name).limit(64)
 _GUARDS = {FabricKind.NETWORK: "network-addresses", FabricKind.ROUTER: "router",
            FabricKind.SECURITY_GROUP: "security-group"}
@@ -192,7 +195,8 @@ class PortKind(FabricResource):
     def desired(self, tx: Tx, record: Record) -> Desired:
         if record["role"] != PortRole.INTERFACE:
             return Desired(record["id"], record["generation"], None, False)
-        wanted = realisation.port(record, _limits(tx, record))
+        at = tx.scalar(_MOVED_TO, host=record["binding_host"]) if record["binding_host"] else None
+        wanted = realisation.port(record, _limits(tx, record), at)
         waits = None
         if not record["settled"]:
             own = [one["ip_address"] for one in record["fixed_ips"]]

@@ -318,6 +318,13 @@ def save(tx: Tx, ctx: Context | None, record: Record, values: Mapping[str, Any])
     return new
 
 
+def follow_host(tx: Tx, record: Record) -> None:
+    """The machine that has the port's host is another one."""
+    if record["role"] == PortRole.INTERFACE:
+        PORTS.update(tx, record["id"], moved(record))
+        tx.nudge("port", record["id"])
+
+
 def _tell_parent(tx: Tx, record: Record) -> None:
     """A parent shows its subports' MAC addresses."""
     parent = PORTS.get(tx, record["parent_port_id"])

@@ -57,13 +57,14 @@ def limits(rules_of_policy: Sequence[Record]) -> tuple[FabricLimit, ...]:
     return tuple(found)
 
 
-def port(record: Record, qos: tuple[FabricLimit, ...] = ()) -> FabricPort:
-    """A guest's port."""
+def port(record: Record, qos: tuple[FabricLimit, ...] = (), moved_to: str | None = None) -> FabricPort:
+    """A guest's port. *moved_to*: the machine that has taken over the identity of the host that it is bound to."""
     secured = record["port_security_enabled"]
     return FabricPort(
         id=record["id"], generation=record["generation"], network_id=record["network_id"], mac=record["mac_address"],
         ips=tuple((one["subnet_id"], one["ip_address"]) for one in record["fixed_ips"]), role=PortRole(record["role"]),
-        host=record["binding_host"] or None, security_groups=tuple(record["security_groups"]) if secured else (),
+        host=moved_to or record["binding_host"] or None,
+        security_groups=tuple(record["security_groups"]) if secured else (),
         port_security=secured,
         allowed_address_pairs=tuple((one["mac_address"], one["ip_address"]) for one in record["allowed_address_pairs"]),
         dhcp_options=tuple((one["opt_name"], one["opt_value"], one["ip_version"]) for one in record["extra_dhcp_opts"]),

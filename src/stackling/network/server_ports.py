@@ -223,6 +223,12 @@ def bind(tx: Tx, server_id: str, host_name: str | None) -> None:
         ports.save(tx, None, row, {"binding_host": host_name or ""})
 
 
+def host_moved(tx: Tx, host_name: str) -> None:
+    """See ``facade.host_moved``."""
+    for row in PORTS.where(tx, binding_host=host_name):
+        ports.follow_host(tx, row)
+
+
 def _rows(tx: Tx, server_ids: Sequence[str]) -> list[Record]:
     """The servers' ports as rows of ``ports``."""
     found = many(tx, _OF_SERVERS, servers=list(server_ids))
