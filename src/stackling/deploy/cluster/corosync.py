@@ -98,7 +98,7 @@ def _remote(paths: Paths) -> ConfigFile:
                                  "/usr/lib/stackling/pacemaker-remoted)\"'",
                     "KillMode": "process", "TasksMax": "infinity", "SuccessExitStatus": "100",
                     "TimeoutStartSec": "infinity", "TimeoutStopSec": "120s", "Restart": "on-failure",
-                    "RestartSec": "2s"},
+                    "RestartSec": "2s", "Nice": "-10", "OOMScoreAdjust": "-500"},
         "Install": {"WantedBy": "multi-user.target"},
     })
 

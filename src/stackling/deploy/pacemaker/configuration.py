@@ -111,7 +111,8 @@ def _device(cluster: Cluster, machine: Machine, secret_names: list[str]) -> Prim
 def _remote(machine: Machine) -> Primitive:
     return Primitive(
         machine.name, "ocf:pacemaker:remote", {"server": machine.address, "reconnect_interval": "10s"},
-        operations=(_op("monitor", "15s", interval="5s"), _op("start", "30s"), _op("stop", "30s")),
+        # One that doesn't answer within the monitor's timeout is lost; its process comes before servers (its unit).
+        operations=(_op("monitor", "10s", interval="3s"), _op("start", "30s"), _op("stop", "30s")),
         description=f"{DESCRIPTION}machine {machine.name}, a member by pacemaker_remote")
 
 
