@@ -137,6 +137,13 @@ def test_quotas(mine: Neutron, member: Client, admin: Client, other: Client) -> 
     refused(member.post(f"{N}/networks", {"network": {}}), 409, "OverQuota")
     details = ok(member.get(path + "/details.json"), 200).json()["quota"]["network"]
     assert details == {"limit": 1, "used": 1, "reserved": 0}
+    lower = {"quota": {"network": 0, "subnet": -1}}
+    refused(admin.put(path, {"quota": {**lower["quota"], "force": "perhaps"}}), 400, "HTTPBadRequest")
+    for more in ({}, {"check_limit": True}):
+        message = refused(admin.put(path, {"quota": {**lower["quota"], **more}}), 400, "HTTPBadRequest")
+        assert "already used 1" in message
+    assert ok(member.get(path), 200).json()["quota"]["network"] == 1
+    assert ok(admin.put(path, {"quota": {**lower["quota"], "force": True}}), 200).json()["quota"]["network"] == 0
     assert ok(admin.get(f"{N}/quotas"), 200).json()["quotas"][0]["project_id"] == member.project_id
     ok(admin.delete(path), 204)
     assert ok(member.get(path + "/default"), 200).json()["quota"]["network"] == 100

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, func, select
 
+from stackling.core.errors import Invalid
 from stackling.network.errors import over_quota
 from stackling.network.rows import Record
 from stackling.ports.fabric import PortRole
@@ -95,6 +96,18 @@ def update(tx: Tx, project_id: str, values: Mapping[str, int]) -> dict[str, int]
     for resource, quota in values.items():
         tx.execute(_SET.on(tx.dialect), {"project_id": project_id, "resource": resource, "p_quota": quota})
     return limits(tx, project_id)
+
+
+def check_use(tx: Tx, project_id: str, values: Mapping[str, int]) -> None:
+    """Raises ``Invalid`` for a limit below what the project has (``quota-check-limit``)."""
+    for resource, limit in values.items():
+        if limit < 0:
+            continue
+        tx.guard(f"network-quota:{project_id}:{resource}")
+        there = used(tx, project_id, resource)
+        if there > limit:
+            raise Invalid(f"Quota limit {limit} for {resource} must be greater than or equal to already used {there}",
+                          type="HTTPBadRequest")
 
 
 def reset(tx: Tx, project_id: str) -> bool:

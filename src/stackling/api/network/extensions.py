@@ -209,6 +209,14 @@ _NAMES: dict[str, tuple[str, str]] = {
         "Quality of Service rules alias API",
         "API to enable GET, PUT and DELETE operations on QoS policy rules without specifying policy ID",
     ),
+    "quota-check-limit": (
+        "Quota engine limit check",
+        "Support for checking the resource usage before applying a new quota limit",
+    ),
+    "quota-check-limit-default": (
+        "Quota engine limit check by default",
+        "By default, the Neutron quota engine checks the resource usage before applying a new quota limit",
+    ),
     "quota_details": (
         "Quota details management support",
         "Expose functions for quotas usage statistics per project",

@@ -66,13 +66,15 @@ def _update(tx: Tx, call: Call) -> Any:
     body: Any = call.body.get("quota") if isinstance(call.body, dict) else None    # pyright: ignore
     if not isinstance(body, dict):
         raise Invalid("Unable to find 'quota' in request body", type="HTTPBadRequest")
-    given: dict[str, Any] = body    # pyright: ignore[reportUnknownVariableType]
-    given = {name: value for name, value in given.items()
+    flags: dict[str, Any] = body    # pyright: ignore[reportUnknownVariableType]
+    given = {name: value for name, value in flags.items()
              if name not in ("tenant_id", "project_id", "check_limit", "force")}
     unknown = sorted(name for name in given if name not in quotas.DEFAULTS)
     if unknown:
         raise Invalid(f"Unrecognized attribute(s) '{', '.join(unknown)}'", type="HTTPBadRequest")
     limits = {name: convert(name, Attribute(_limit), value) for name, value in given.items()}
+    if not convert("force", Attribute(values.boolean), flags.get("force", False)):
+        quotas.check_use(tx, project, limits)
     return {"quota": quotas.update(tx, project, limits)}
 
 
