@@ -33,7 +33,7 @@ from sqlalchemy.pool import NullPool
 
 from stackling.core.errors import Conflict, Invalid, Raced, Unavailable
 from stackling.core.ids import new_id
-from stackling.store.faults import is_absent, is_conflict, is_too_much, mixes_collations, plain
+from stackling.store.faults import is_absent, is_conflict, is_too_much, let_go, mixes_collations, plain
 from stackling.store.tables.engine import requests
 from stackling.store.transaction import Tx
 
@@ -161,6 +161,7 @@ class Database:
             return True
         if self.is_sqlite or not is_absent(error):
             raise error
+        let_go(error)
         return patience.wait(error)
 
     def _sqlite(self, writing: bool, _request: str | None, use_case: Callable[..., T], args: Any, kwargs: Any) -> T:

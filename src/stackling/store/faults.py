@@ -26,6 +26,23 @@ def plain(error: Exception) -> str:
     return str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
 
 
+def let_go(error: BaseException) -> None:
+    """Drop the frames that *error* and what led to it hold.
+
+    A driver's failed connection is a cycle of its error, the frame that raised it and an SSL context, near a megabyte.
+    The garbage collector counts objects, of which these are few: while a database is away, gigabytes would gather.
+    """
+    seen: list[BaseException] = []
+    follow: list[object] = [error]
+    while follow:
+        one = follow.pop()
+        if isinstance(one, BaseException) and not any(one is other for other in seen):
+            seen.append(one)
+            one.__traceback__ = None
+            follow += [one.__cause__, one.__context__, getattr(one, "orig", None),
+                       getattr(one, "original_exception", None)]
+
+
 def mixes_collations(error: DBAPIError) -> bool:
     """MariaDB's way of saying that an ASCII column was compared with something else."""
     return _number(error) in {1267, 1270, 1271}
