@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,13 +12,25 @@ const stackling = join(root, ".venv/bin/stackling");
 
 export const PASSWORD = "a long password of the tests";
 
+/** A port of the loopback that nobody listens on: below those that clients get. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const free = await new Promise<boolean>((resolve) => {
+      const probe = createServer().once("error", () => resolve(false)).listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+    });
+    if (free) return port;
+  }
+}
+
 /** A simulated cloud of its own, with a project `demo`, its member `maria` and its reader `rosa`. */
 export class Cloud {
   private constructor(readonly url: string, private readonly directory: string, readonly admin: Account) {}
 
   static async start(): Promise<Cloud> {
     const directory = mkdtempSync(join(tmpdir(), "dashboard-"));
-    await run(stackling, ["up", "--simulated", "--hosts", "3", "--state-dir", directory], { cwd: root });
+    const port = String(await freePort());
+    await run(stackling, ["up", "--simulated", "--hosts", "3", "--port", port, "--state-dir", directory], { cwd: root });
     const clouds = readFileSync(join(directory, "clouds.yaml"), "utf8");
     const field = (name: string) => new RegExp(`${name}: "?([^"\\n]+)"?`).exec(clouds)?.[1] ?? "";
     const url = new URL(field("auth_url")).origin;

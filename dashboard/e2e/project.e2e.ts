@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { logIn, startBrowser, visit } from "./browser";
+import { findings, logIn, startBrowser, visit } from "./browser";
 import { type Account, Cloud, PASSWORD } from "./cloud";
 
 let cloud: Cloud;
@@ -84,5 +84,34 @@ test("what the API refuses is shown in its own words, and the form stays", async
   await page.getByRole("dialog").getByText("Quota exceeded for resources: ['network'].").waitFor();
   await page.getByRole("dialog").getByText("req-1").waitFor();
   expect(await page.getByRole("dialog").getByLabel("Name").inputValue()).toBe("broken");
+  await page.context().close();
+});
+
+test("a network and a router are made and connected in the drawing, and disconnected again", async () => {
+  const { page, problems } = await visit(browser, cloud.url);
+  await logIn(page, "maria", PASSWORD, "/dashboard/topology");
+  const dialog = page.getByRole("dialog");
+  await page.getByRole("button", { name: "Create a network" }).first().click();
+  await dialog.getByLabel("Name").fill("lab");
+  await dialog.getByLabel(/^Connect it to/).uncheck();
+  await dialog.getByRole("button", { name: "Create" }).click();
+  await page.getByRole("link", { name: /lab/ }).waitFor();
+  await page.getByRole("button", { name: "Create a router" }).click();
+  await dialog.getByLabel("Name").fill("middle");
+  await dialog.getByRole("button", { name: "Create" }).click();
+  await page.getByRole("button", { name: "Connect middle to a network" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Connect to lab" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Disconnect middle here" }).waitFor();
+  const { routers } = await member.get("/network/v2.0/routers?name=middle");
+  const joined = async () => (await member.get(`/network/v2.0/ports?device_id=${routers[0].id}&device_owner=network:router_interface`)).ports;
+  expect(await joined()).toHaveLength(1);
+  expect(await findings(page)).toEqual([]);
+  await page.getByRole("button", { name: "Disconnect middle here" }).click();
+  await dialog.getByRole("button", { name: "Disconnect" }).click();
+  await page.getByRole("button", { name: "Disconnect middle here" }).waitFor({ state: "detached" });
+  await expect.poll(async () => (await joined()).length).toBe(0);
+  expect(problems).toEqual([]);
   await page.context().close();
 });

@@ -27,6 +27,11 @@ const Topology = page(() => import("./topology/TopologyPage"), "TopologyPage");
 const Access = page(() => import("./overview/AccessPage"), "AccessPage");
 const Hosts = page(() => import("./admin/HostsPage"), "HostsPage");
 const Machines = page(() => import("./admin/MachinesPage"), "MachinesPage");
+const Machine = page(() => import("./admin/MachinePage"), "MachinePage");
+const Host = page(() => import("./admin/HostPage"), "HostPage");
+const Storage = page(() => import("./admin/StoragePage"), "StoragePage");
+const Aggregates = page(() => import("./admin/AggregatesPage"), "AggregatesPage");
+const Refusals = page(() => import("./admin/RefusalsPage"), "RefusalsPage");
 const Flavors = page(() => import("./admin/FlavorsPage"), "FlavorsPage");
 const Projects = page(() => import("./admin/ProjectsPage"), "ProjectsPage");
 const Users = page(() => import("./admin/UsersPage"), "UsersPage");
@@ -59,6 +64,11 @@ export const router = createBrowserRouter([
           { path: "/access", element: <Access /> },
           { path: "/admin/hosts", element: <Hosts /> },
           { path: "/admin/machines", element: <Machines /> },
+          { path: "/admin/machines/:name", element: <Machine /> },
+          { path: "/admin/hosts/:name", element: <Host /> },
+          { path: "/admin/storage", element: <Storage /> },
+          { path: "/admin/aggregates", element: <Aggregates /> },
+          { path: "/admin/refusals", element: <Refusals /> },
           { path: "/admin/flavors", element: <Flavors /> },
           { path: "/admin/projects", element: <Projects /> },
           { path: "/admin/users", element: <Users /> },

@@ -2,6 +2,7 @@ import { Progress, ProgressMeasureLocation } from "@patternfly/react-core";
 import { ServerIcon } from "@patternfly/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { Link } from "react-router";
 import { compute } from "../api/http";
 import { t } from "../language";
 import { FormDialog } from "../parts/dialog";
@@ -15,7 +16,7 @@ import { perform, refresh } from "../parts/work";
 interface Hypervisor {
   id: string; hypervisor_hostname: string; state: string; status: string; vcpus: number; vcpus_used: number; memory_mb: number; memory_mb_used: number; running_vms: number;
 }
-interface Service { id: string; binary: string; host: string; zone: string; status: string; state: string; updated_at: string; disabled_reason: string | null }
+export interface Service { id: string; binary: string; host: string; zone: string; status: string; state: string; updated_at: string; disabled_reason: string | null; forced_down?: boolean }
 
 /** The last microversion in which a hypervisor tells what it has and what is used. */
 const WITH_USAGE = { headers: { "X-OpenStack-Nova-API-Version": "2.87", "OpenStack-API-Version": "compute 2.87" } };
@@ -29,7 +30,7 @@ export function HostsPage() {
     <Progress value={all > 0 ? Math.min(100, (100 * used) / all) : 0} size="sm" measureLocation={ProgressMeasureLocation.none} aria-label={title} title={t("{{used}} of {{limit}}", { used: unit(used), limit: unit(all) })} />
   );
   const columns: Column<Hypervisor>[] = [
-    { title: t("Host"), cell: (h) => h.hypervisor_hostname, sort: (h) => h.hypervisor_hostname, nowrap: true },
+    { title: t("Host"), cell: (h) => <Link to={`/admin/hosts/${h.hypervisor_hostname}`}>{h.hypervisor_hostname}</Link>, sort: (h) => h.hypervisor_hostname, nowrap: true },
     { title: t("State"), cell: (h) => <Status value={h.state} />, sort: (h) => h.state, nowrap: true },
     { title: t("New servers"), cell: (h) => { const service = of(h); return h.status === "enabled" ? t("yes") : t("no: {{reason}}", { reason: service?.disabled_reason || t("disabled") }); }, sort: (h) => h.status },
     { title: t("Servers"), cell: (h) => h.running_vms, sort: (h) => h.running_vms },
@@ -48,7 +49,7 @@ export function HostsPage() {
   );
 }
 
-function Disable({ service, close }: { service: Service; close: () => void }) {
+export function Disable({ service, close }: { service: Service; close: () => void }) {
   const [reason, setReason] = useState("");
   return (
     <FormDialog title={t("Disable {{name}}", { name: service.host })} button={t("Disable")} close={close} ready={reason.trim() !== ""} description={t("Its servers go on; new ones are placed elsewhere.")}

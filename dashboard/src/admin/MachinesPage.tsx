@@ -1,6 +1,7 @@
 import { Alert } from "@patternfly/react-core";
 import { CubesIcon } from "@patternfly/react-icons";
 import { useQuery } from "@tanstack/react-query";
+import { Link } from "react-router";
 import { stackling } from "../api/http";
 import { t } from "../language";
 import { confirmLoss } from "../parts/dialog";
@@ -9,20 +10,16 @@ import { Page } from "../parts/Page";
 import { type Column, ResourceTable } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { perform, refresh } from "../parts/work";
-
-interface Machine {
-  id: string; name: string; state: string; standing: string; reason: string | null; alarm: string | null; heartbeat_at: string | null; lost_at: string | null; fenced_at: string | null;
-  proof: unknown; planned_stop: { until?: string; reason?: string | null } | null; hosts: { id: string; name: string; epoch: number; fenced: boolean }[]; evacuation_counts: Record<string, number>;
-}
+import type { Machine } from "./machines";
 
 /** The iron below the hosts: Stackling's own API, hidden on other clouds. */
 export function MachinesPage() {
   const machines = useQuery({ queryKey: ["machines"], refetchInterval: 5000, queryFn: () => stackling.get<{ machines: Machine[] }>("/machines").then((body) => body.machines) });
   const columns: Column<Machine>[] = [
-    { title: t("Machine"), cell: (m) => m.name, sort: (m) => m.name, nowrap: true },
+    { title: t("Machine"), cell: (m) => <Link to={`/admin/machines/${m.name}`}>{m.name}</Link>, sort: (m) => m.name, nowrap: true },
     { title: t("State"), cell: (m) => <><Status value={m.state} />{m.reason && <div className="st-muted">{m.reason}</div>}</>, sort: (m) => m.state },
     { title: t("Heard of"), cell: (m) => ago(m.heartbeat_at), sort: (m) => m.heartbeat_at ?? "", nowrap: true },
-    { title: t("Holds the hosts"), cell: (m) => m.hosts.map((host) => <div key={host.id}>{host.name} <span className="st-muted">{t("lease {{epoch}}", { epoch: host.epoch })}{host.fenced ? ` · ${t("fenced")}` : ""}</span></div>) },
+    { title: t("Holds the hosts"), cell: (m) => m.hosts.map((host) => <div key={host.id}><Link to={`/admin/hosts/${host.name}`}>{host.name}</Link> <span className="st-muted">{t("lease {{epoch}}", { epoch: host.epoch })}{host.fenced ? ` · ${t("fenced")}` : ""}</span></div>) },
     { title: t("Planned stop"), cell: (m) => m.planned_stop ? m.planned_stop.reason || t("yes") : t("none") },
     { title: t("Servers moving"), cell: (m) => Object.entries(m.evacuation_counts).filter(([, number]) => number > 0).map(([kind, number]) => `${number} ${kind}`).join(", ") || "–" },
   ];

@@ -2,7 +2,7 @@ import { Button, Label } from "@patternfly/react-core";
 import { FolderIcon } from "@patternfly/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { compute, identity } from "../api/http";
+import { identity } from "../api/http";
 import { useSession } from "../api/session";
 import { t } from "../language";
 import { confirmLoss, FormDialog } from "../parts/dialog";
@@ -10,6 +10,7 @@ import { ChoiceField, TextField } from "../parts/fields";
 import { Page } from "../parts/Page";
 import { type Column, ResourceTable } from "../parts/ResourceTable";
 import { perform, refresh } from "../parts/work";
+import { Quota } from "./Quota";
 import { type Project, type Role, useProjects, useUsers } from "./people";
 
 type Dialog = { kind: "make" } | { kind: "member" | "quota"; project: Project };
@@ -70,19 +71,6 @@ function Member({ project, close }: { project: Project; close: () => void }) {
       submit={async () => { await identity.put(`/projects/${project.id}/users/${userId}/roles/${roleId}`); refresh(["projects"]); }}>
       <ChoiceField label={t("User")} value={userId} set={setUser} options={people.map((found) => ({ value: found.id, label: found.name }))} />
       <ChoiceField label={t("Role")} value={roleId} set={setRole} options={kinds.map((found) => ({ value: found.id, label: found.name }))} help={t("A member uses the project, a reader looks, an admin administers the whole cloud.")} />
-    </FormDialog>
-  );
-}
-
-function Quota({ project, close }: { project: Project; close: () => void }) {
-  const current = useQuery({ queryKey: ["projects", "quota", project.id], queryFn: () => compute.get<{ quota_set: Record<string, number> }>(`/os-quota-sets/${project.id}`).then((body) => body.quota_set) });
-  const [changed, setChanged] = useState<Record<string, string>>({});
-  const fields: [string, string][] = [["instances", t("Servers")], ["cores", t("vCPUs")], ["ram", t("Memory (MiB)")]];
-  const value = (key: string) => changed[key] ?? String(current.data?.[key] ?? "");
-  return (
-    <FormDialog title={t("Quotas of {{name}}", { name: project.name })} button={t("Save")} close={close} ready={current.data !== undefined && fields.every(([key]) => /^(-1|\d+)$/.test(value(key)))} description={t("-1: no limit.")}
-      submit={async () => { await compute.put(`/os-quota-sets/${project.id}`, { quota_set: Object.fromEntries(fields.map(([key]) => [key, Number(value(key))])) }); refresh(["projects", "usage"]); }}>
-      {fields.map(([key, label]) => <TextField key={key} label={label} type="number" value={value(key)} set={(text) => setChanged({ ...changed, [key]: text })} />)}
     </FormDialog>
   );
 }

@@ -18,7 +18,7 @@ export interface Server {
   metadata: Record<string, string>;
   tags?: string[];
   security_groups?: { name: string }[];
-  fault?: { code: number; message: string; created: string };
+  fault?: { code: number; message: string; created: string; details?: string };
   progress?: number;
 }
 

@@ -38,7 +38,7 @@ export function NetworksPage() {
         rowKey={(n) => n.id} text={(n) => `${n.name} ${of(n).map((s) => s.cidr).join(" ")}`}
         actions={write ? (n) => (n.project_id === session.project.id && !n["router:external"] ? [{ title: t("Delete"), isDanger: true, onClick: () => remove(n) }] : []) : undefined}
         empty={{ icon: NetworkIcon, title: t("No networks yet"), action: button, body: t("A network connects your servers. Create one with a subnet, and a router if they are to reach the outside.") }} />
-      {making && <Create close={() => setMaking(false)} taken={(subnets.data ?? []).map((subnet) => subnet.cidr)} external={networks.data?.find((n) => n["router:external"])} />}
+      {making && <CreateNetwork close={() => setMaking(false)} taken={(subnets.data ?? []).map((subnet) => subnet.cidr)} external={networks.data?.find((n) => n["router:external"])} />}
     </Page>
   );
 }
@@ -56,7 +56,7 @@ function remove(found: Network): void {
   });
 }
 
-function Create({ close, taken, external }: { close: () => void; taken: string[]; external?: Network }) {
+export function CreateNetwork({ close, taken, external }: { close: () => void; taken: string[]; external?: Network }) {
   const [name, setName] = useState("");
   const [cidr, setCidr] = useState(() => freeRange(taken));
   const [router, setRouter] = useState(Boolean(external));

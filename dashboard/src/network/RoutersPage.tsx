@@ -40,7 +40,7 @@ export function RoutersPage() {
           { title: t("Delete"), isDanger: true, onClick: () => remove(r, interfaces(r)) },
         ] : undefined}
         empty={{ icon: RouteIcon, title: t("No routers yet"), action: button, body: t("Without a router, servers reach only their own network. Giving a server a public address makes one where it is missing.") }} />
-      {dialog?.kind === "make" && <Create close={() => setDialog(null)} externals={(networks.data ?? []).filter((n) => n["router:external"]).map((n) => ({ value: n.id, label: n.name }))} />}
+      {dialog?.kind === "make" && <CreateRouter close={() => setDialog(null)} externals={(networks.data ?? []).filter((n) => n["router:external"]).map((n) => ({ value: n.id, label: n.name }))} />}
       {dialog?.kind === "connect" && <Connect close={() => setDialog(null)} router={dialog.router}
         options={(subnets.data ?? []).filter((s) => { const n = networks.data?.find((found) => found.id === s.network_id); return n && !n["router:external"] && !interfaces(dialog.router).some((port) => port.fixed_ips.some((ip) => ip.subnet_id === s.id)); })
           .map((s) => ({ value: s.id, label: `${nameOf(s.network_id)}: ${s.cidr}` }))} />}
@@ -48,7 +48,7 @@ export function RoutersPage() {
   );
 }
 
-function disconnect(router: Router, port: Port): void {
+export function disconnect(router: Router, port: Port): void {
   void perform(t("Disconnect from {{name}}", { name: router.name }), () => network.put(`/routers/${router.id}/remove_router_interface`, { port_id: port.id }), STALE);
 }
 
@@ -64,7 +64,7 @@ function remove(router: Router, interfaces: Port[]): void {
   });
 }
 
-function Create({ close, externals }: { close: () => void; externals: { value: string; label: string }[] }) {
+export function CreateRouter({ close, externals }: { close: () => void; externals: { value: string; label: string }[] }) {
   const [name, setName] = useState("");
   const [external, setExternal] = useState(externals[0]?.value ?? "");
   return (

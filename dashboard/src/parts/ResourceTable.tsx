@@ -94,7 +94,7 @@ export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, t
   return (
     <>
       {error ? <Problem error={error} retry={retry} /> : null}
-      <Toolbar>
+      {(text || bulk || toolbar || found.length > perPage) && <Toolbar>
         <ToolbarContent>
           {text && (
             <ToolbarItem>
@@ -112,7 +112,7 @@ export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, t
             </ToolbarItem>
           )}
         </ToolbarContent>
-      </Toolbar>
+      </Toolbar>}
       <Table aria-label={label} variant="compact">
         <Thead>
           <Tr>

@@ -41,6 +41,9 @@ function places(): { title: string; places: Place[]; shown?: (session: Session) 
     { title: t("Administration"), shown: isAdmin, places: [
       { to: "/admin/hosts", title: t("Hosts and services"), shown: compute },
       { to: "/admin/machines", title: t("Machines"), shown: (s) => has(s.catalog, "stackling") },
+      { to: "/admin/storage", title: t("Storage"), shown: (s) => has(s.catalog, "volume") },
+      { to: "/admin/aggregates", title: t("Aggregates"), shown: compute },
+      { to: "/admin/refusals", title: t("Refusals"), shown: compute },
       { to: "/admin/flavors", title: t("Flavors"), shown: compute },
       { to: "/admin/projects", title: t("Projects") },
       { to: "/admin/users", title: t("Users") },

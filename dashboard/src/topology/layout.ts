@@ -6,7 +6,8 @@ export interface Drawing {
   height: number;
   bars: { id: string; x: number; y: number; width: number; name: string; detail: string; external: boolean }[];
   boxes: { id: string; kind: "router" | "server" | "more"; x: number; y: number; name: string; detail: string; up: boolean }[];
-  lines: { id: string; points: [number, number][]; up: boolean }[];
+  /** *port* and *router* are those of a router's interface, which can be taken away. */
+  lines: { id: string; points: [number, number][]; up: boolean; router?: string; port?: string }[];
 }
 
 export interface Guest { id: string; name: string; status: string; floating: string[] }
@@ -68,10 +69,16 @@ export function draw(networks: Network[], subnets: Subnet[], routers: Router[], 
     if (router.external_gateway_info && middle.has(router.external_gateway_info.network_id)) drawing.lines.push({ id: `${router.id}-out`, up: true, points: [[center, 60], [center, top]] });
     for (const port of ports.filter((found) => found.device_id === router.id && found.device_owner.includes("router_interface"))) {
       const to = middle.get(port.network_id);
-      if (to !== undefined) drawing.lines.push({ id: port.id, up: port.status === "ACTIVE", points: [[center, top + BOX.height], [center, 182], [to, 182], [to, barY]] });
+      if (to !== undefined) drawing.lines.push({ id: port.id, router: router.id, port: port.id, up: port.status === "ACTIVE", points: [[center, top + BOX.height], [center, 182], [to, 182], [to, barY]] });
     }
   }
   drawing.width = Math.max(width, free);
   drawing.height = Math.max(bottom, barY + 40) + GAP;
   return drawing;
+}
+
+/** The networks that a router can still be connected to: outer ones where it has no way out, inner ones it isn't on. */
+export function connectable(router: Router, networks: Network[], ports: Port[]): Set<string> {
+  const joined = new Set(ports.filter((port) => port.device_id === router.id).map((port) => port.network_id));
+  return new Set(networks.filter((network) => (network["router:external"] ? !router.external_gateway_info : network.subnets.length > 0 && !joined.has(network.id))).map((network) => network.id));
 }
