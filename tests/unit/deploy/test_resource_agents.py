@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from stackling.deploy.cluster.paths import Paths
+from stackling.deploy.pacemaker import files
 from stackling.deploy.pacemaker.agents import host, machine, services
 from stackling.deploy.pacemaker.agents.resource import Call, Code, Failed
 
@@ -54,3 +57,15 @@ def test_a_host_stays_with_its_machine_when_identities_are_no_longer_taken_over(
     monkeypatch.setattr(machine, "cluster", lambda: {"take_over": "identity"})
     assert host.stop(call) is Code.SUCCESS
     assert asked == ["release"]
+
+
+def test_the_stop_of_a_resource_that_was_removed_succeeds(tmp_path: Path) -> None:
+    """Pacemaker gives it no parameters, and would fence the machine for a failure."""
+    for file in files.files(Paths(tmp_path)):
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        file.path.write_bytes(file.content)
+        file.path.chmod(file.mode)
+    program = tmp_path / "usr/lib/ocf/resource.d/stackling/host"
+    for action, code in (("stop", Code.SUCCESS), ("start", Code.CONFIGURED)):
+        done = subprocess.run([program, action], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code, done.stderr

@@ -111,6 +111,9 @@ def main(agent: Agent) -> NoReturn:
     if action not in actions:
         say(f"usage: {agent.name} {{start|stop|monitor|validate-all|meta-data}}")
         sys.exit(Code.UNIMPLEMENTED if action else Code.ARGUMENTS)
+    if action == "stop" and _is_orphan(agent, os.environ):
+        say(f"{agent.name}: its configuration is gone, and with it what it was: nothing is stopped")
+        sys.exit(Code.SUCCESS)
     try:
         call = _call(agent, os.environ)
         _limit(call)
@@ -139,6 +142,15 @@ def _call(agent: Agent, environment: Mapping[str, str]) -> Call:
     interval = environment.get("OCF_RESKEY_CRM_meta_interval", "0")
     return Call(values, environment.get("OCF_RESOURCE_INSTANCE", agent.name),
                 time.monotonic() + seconds * (1 - MARGIN), probe=interval == "0")
+
+
+def _is_orphan(agent: Agent, environment: Mapping[str, str]) -> bool:
+    """Whether this is the stop of a resource that was removed from the configuration.
+
+    Pacemaker stops those without their parameters, and fences the machine when that fails.
+    """
+    return any(parameter.required and not environment.get(f"OCF_RESKEY_{parameter.name}", "")
+               for parameter in agent.parameters)
 
 
 def _limit(call: Call) -> None:
