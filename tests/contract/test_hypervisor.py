@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from stackling.core.ids import new_id
+from stackling.deploy.guest import build
 from stackling.drivers.libvirt.domain import Platform
 from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
 from stackling.drivers.simulated.hypervisor import SimulatedHypervisor
@@ -189,6 +190,19 @@ def test_a_volume_is_plugged_into_a_running_guest(place: Place) -> None:
         assert place.hypervisor.guests()[desired.id].volume_gib == {disk.id: 3}
 
 
+def test_a_guest_whose_root_is_a_volume(place: Place) -> None:
+    root, data = msgspec.structs.replace(volume(place), device="/dev/vda", boot_index=0), volume(place)
+    desired = server(volumes=(root, data))
+    place.disks(desired)
+    place.hypervisor.define(desired, GuestDisks())
+    assert place.hypervisor.guests()[desired.id].volumes == (root.id, data.id)
+    place.hypervisor.start(desired.id)
+    assert power(place, desired) is Power.RUNNING
+    place.hypervisor.destroy(desired.id)
+    place.hypervisor.define(desired, GuestDisks())
+    assert set(place.hypervisor.guests()[desired.id].volumes) == {root.id, data.id}
+
+
 def test_a_change_is_told(place: Place) -> None:
     desired = defined(place)
     told: set[str] = set()
@@ -222,6 +236,23 @@ def real(real_libvirtd: Libvirtd) -> Iterator[Real]:
     for server_id in here.hypervisor.guests():
         here.hypervisor.undefine(server_id)
     here.hypervisor.close()
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_a_guest_boots_from_a_volume(real: Real, tmp_path: Path) -> None:
+    build.build(tmp_path / "tiny.qcow2")
+    root = msgspec.structs.replace(volume(real), device="/dev/vda", boot_index=0)
+    path = root.location.removeprefix("file://").partition("?")[0]
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", tmp_path / "tiny.qcow2", path], check=True)
+    desired = msgspec.structs.replace(server(volumes=(root,)), memory_mib=192)
+    (real.server.paths.instances / desired.id).mkdir()
+    real.hypervisor.define(desired, GuestDisks())
+    real.hypervisor.start(desired.id)
+    eventually(lambda: "stackling-guest: " in real.hypervisor.console_log(desired.id, None), 150)
+    data = volume(real)
+    real.hypervisor.attach_volume(desired, data)
+    assert real.hypervisor.guests()[desired.id].volumes == (root.id, data.id)
 
 
 @pytest.mark.root
