@@ -93,6 +93,17 @@ def test_unknown_guests_are_noted_and_nothing_else(world: World, member: Client)
     assert member.get(f"{V}/servers").json() == {"servers": []}
     events = world.cloud.database.read(_host_events)
     assert any(stranger in (message or "") for message in events)
+    assert world.cloud.database.read(_strangers) == [stranger]
+    agent.report(GuestReport(id=stranger, generation=0, power=Power.STOPPED, converged=True, unknown=True))
+    assert world.cloud.database.read(_strangers) == []
+
+
+def _strangers(tx: Any) -> list[str]:
+    from sqlalchemy import select
+
+    from stackling.store.tables.fleet import hosts
+
+    return [id for row in tx.all(select(hosts.c.unknown_guests)) for id in row.unknown_guests or ()]
 
 
 def _host_events(tx: Any) -> list[str | None]:

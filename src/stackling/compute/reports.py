@@ -59,13 +59,13 @@ def accept_report(tx: Tx, machine_id: str, report: Report) -> ReportAnswer:
     if report.inventory is not None:
         hosts.set_inventory(tx, host, report.inventory)
     known = rows.get_many(tx, [guest.id for guest in report.guests])
-    unknown: list[str] = []
+    unknown: set[str] = set()
     for guest in report.guests:
         server = known.get(guest.id)
         if guest.unknown or server is None or server["deleted"]:
-            if guest.power is not Power.ABSENT:
-                unknown.append(guest.id)
-            elif not guest.unknown and guest.converged:
+            if guest.power in _LIVES:
+                unknown.add(guest.id)
+            elif guest.power is Power.ABSENT and not guest.unknown and guest.converged:
                 _left(tx, host, guest)
         elif server["host_id"] == host["id"]:
             _guest(tx, server, guest)
@@ -73,8 +73,11 @@ def accept_report(tx: Tx, machine_id: str, report: Report) -> ReportAnswer:
             live_migration.heard_from_target(tx, server, host["id"], guest)
         elif guest.power is Power.ABSENT and guest.converged:
             _left(tx, host, guest)
-    _unknown(tx, host, unknown, report.complete)
+    _unknown(tx, host, unknown, {guest.id for guest in report.guests} - unknown, report.complete)
     return ReportAnswer(accepted=True, resend=False)
+
+
+_LIVES = (Power.RUNNING, Power.PAUSED)
 
 
 def _machine(tx: Tx, machine_id: str, host: Mapping[str, Any], report: Report) -> None:
@@ -91,10 +94,10 @@ def _machine(tx: Tx, machine_id: str, host: Mapping[str, Any], report: Report) -
         tx.execute(update(machines).where(machines.c.id == machine_id).values(**values))
 
 
-def _unknown(tx: Tx, host: Mapping[str, Any], unknown: list[str], complete: bool) -> None:
-    """Guests that belong to nobody are reported, never touched."""
+def _unknown(tx: Tx, host: Mapping[str, Any], unknown: set[str], others: set[str], complete: bool) -> None:
+    """Guests that run and belong to nobody are reported, never touched. *others*: what the report names besides."""
     before: list[str] = host["unknown_guests"] or []
-    now = sorted(set(unknown) if complete else set(before) | set(unknown))
+    now = sorted(unknown if complete else (set(before) - others) | unknown)
     if now != before:
         for id in set(now) - set(before):
             log.warning("host %s runs guest %s, which no document names; it is left alone", host["name"], id)
