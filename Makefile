@@ -8,7 +8,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 DASHBOARD := cd dashboard && npm
 
-.PHONY: dashboard test-dashboard help cloud down purge setup-run setup-test compatibility setup-tempest tempest tempest-full lint format unit test test-ha test-all bench
+.PHONY: dashboard test-dashboard help cloud down purge setup-run setup-test compatibility setup-tempest tempest tempest-full lint format unit test test-ha test-storage test-all bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,14 +42,17 @@ unit: setup-test ## the quick tests, which need no root and start nothing
 
 test: lint ## everything that this machine can run
 	$(PYTEST) -n 2 -m "not root and not e2e and not crash" $(PYTEST_ARGS)
-	$(PYTEST) -m "(root or e2e or crash) and not survival" $(PYTEST_ARGS)
+	$(PYTEST) -m "(root or e2e or crash) and not survival and not storage" $(PYTEST_ARGS)
 	$(PYTEST) tests/lab/test_survival.py -m quick -rP $(PYTEST_ARGS)
 	$(MAKE) tempest
 
 test-ha: setup-test ## everything that a cluster has to survive, in a lab of three machines
 	$(PYTEST) tests/lab/test_survival.py tests/lab/test_pacemaker.py -rP $(PYTEST_ARGS)
 
-test-all: test test-ha bench ## all tests and the benchmarks
+test-storage: setup-test ## what volumes have to survive, on a real Ceph with a real guest
+	$(PYTEST) -m storage -rP $(PYTEST_ARGS)
+
+test-all: test test-ha test-storage bench ## all tests and the benchmarks
 
 dashboard: ## build the dashboard's files again (needs Node 20.19 or newer)
 	$(DASHBOARD) ci --no-audit --no-fund

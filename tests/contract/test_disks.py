@@ -19,7 +19,7 @@ from stackling.drivers.ceph.image_store import RbdImageStore
 from stackling.drivers.local.disks import LocalDisks
 from stackling.drivers.local.image_cache import ImageCache
 from stackling.ports.disks import InstanceDisks
-from stackling.ports.document import MetadataDocument, RescueDisk, RootDisk, ServerDesired
+from stackling.ports.document import MetadataDocument, RescueDisk, RootDisk, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import GuestRefused, HypervisorError, RbdDisk
 from tests.ceph import INSTALLED, POOLS, RealCeph, real_ceph
 from tests.ovn import eventually
@@ -379,6 +379,28 @@ def test_an_older_order_neither_starts_nor_deletes(rbd: Rbd, ceph: RealCeph, tmp
     rbd.disks.guard(restored, 2)            # of a later era: the database was restored
     rbd.disks.remove(made.id, 2, 2)
     other.disks.close()
+
+
+@needs_ceph
+def test_a_server_whose_volume_is_open_elsewhere_is_not_started(rbd: Rbd, ceph: RealCeph) -> None:
+    id = new_id()
+    ceph.rbd("create", "--size", "16", f"{POOLS.volumes}/{id}")
+    volume = VolumeDisk(id=new_id(), volume_id=id, location=f"rbd://{POOLS.volumes}/{id}", size_gib=1,
+                        device="/dev/vdb")
+    made = make(rbd, server(volumes=(volume,)))
+    try:
+        with writer(ceph, RbdDisk(POOLS.volumes, id, ceph.machine().conf, ceph.machine().user)):
+            eventually(lambda: "watcher=" in ceph.rbd("status", f"{POOLS.volumes}/{id}"))
+            rbd.disks.client._address = "10.0.0.9"      # pyright: ignore[reportPrivateUsage]
+            with pytest.raises(HypervisorError, match=r"still open on another machine \(127.0.0.1\)"):
+                rbd.disks.guard(made)
+            rbd.disks.guard(msgspec.structs.replace(made, volumes=(msgspec.structs.replace(volume, shared=True),)))
+            rbd.disks.client._address = "127.0.0.1"     # pyright: ignore[reportPrivateUsage]
+            rbd.disks.guard(made)               # what is left of our own is shut out
+    finally:
+        rbd.disks.remove(made.id, 1, 1)
+        eventually(lambda: "watcher=" not in ceph.rbd("status", f"{POOLS.volumes}/{id}"), 45)
+        ceph.rbd("rm", "--no-progress", f"{POOLS.volumes}/{id}")
 
 
 @needs_ceph

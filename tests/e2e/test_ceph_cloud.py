@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -48,6 +49,26 @@ class World:
 
     def show(self, what: str, name: str) -> Any:
         return self.cloud.openstack(what, "show", name)
+
+    def become(self, id: str, status: str) -> None:
+        """Wait until a volume's status is that."""
+        self.cloud.eventually(lambda: self.show("volume", id)["status"], lambda now: now == status, BOOTS)
+
+    def volume(self, name: str, *words: str) -> str:
+        """Make a volume; its id."""
+        id = self.cloud.openstack("volume", "create", "--size", "1", *words, name)["id"]
+        self.become(id, "available")
+        return id
+
+    def plugged(self, id: str, wanted: bool) -> None:
+        """Let ``web`` have a volume, or take it away."""
+        self.cloud.openstack("server", *(("add", "volume") if wanted else ("remove", "volume")), "web", id)
+        self.become(id, "in-use" if wanted else "available")
+        self.cloud.eventually(lambda: self.web("ls /dev"), lambda names: ("vdb" in names.split()) == wanted)
+
+    def read(self) -> str:
+        """The digest of what ``web`` reads of its volume."""
+        return self.web("echo 3 >/proc/sys/vm/drop_caches; head -c 4194304 /dev/vdb | sha256sum").split()[0]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +123,7 @@ def world(machine: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 
 def live(ceph: RealCeph) -> list[str]:
     """What there is in the pools beside the trash."""
-    return [f"{pool}/{name}" for pool in (POOLS.images, POOLS.disks) for name in ceph.rbd("ls", pool).split()]
+    return [f"{pool}/{name}" for pool in POOLS.all for name in ceph.rbd("ls", pool).split()]
 
 
 def test_the_server_lies_on_a_clone_of_its_image(world: World) -> None:
@@ -150,6 +171,114 @@ def test_a_snapshot_is_made_within_ceph_and_boots(world: World) -> None:
     client("floating", "ip", "delete", floating)
 
 
+@pytest.mark.storage
+def test_a_volume_keeps_what_a_guest_writes(world: World) -> None:
+    """Plugged in, snapshotted and grown beneath the guest, unplugged, cloned, and the clone outlives them all."""
+    client, web, volume, plugged, read = world.cloud.openstack, world.web, world.volume, world.plugged, world.read
+
+    def written() -> str:
+        web("dd if=/dev/urandom of=/dev/vdb bs=1M count=4 conv=fsync")
+        return read()
+
+    data = volume("data")
+    assert f"{POOLS.volumes}/{data}" in live(world.ceph)
+    plugged(data, True)
+    before = written()
+    client("volume", "snapshot", "create", "--force", "--volume", data, "before")
+    world.cloud.eventually(lambda: client("volume", "snapshot", "show", "before")["status"],
+                           lambda status: status == "available")
+    after = written()
+    client("--os-volume-api-version", "3.42", "volume", "set", "--size", "2", data)
+    world.cloud.eventually(lambda: web("cat /sys/block/vdb/size"), lambda sectors: sectors == str(2 << 21))
+    assert read() == after != before
+    plugged(data, False)
+    copy = volume("copy", "--snapshot", "before")
+    client("volume", "snapshot", "delete", "before")
+    world.cloud.eventually(lambda: client("volume", "snapshot", "list"), lambda left: left == [])
+    client("volume", "delete", data)
+    world.cloud.eventually(lambda: [each["Name"] for each in client("volume", "list")], lambda left: left == ["copy"])
+    plugged(copy, True)
+    assert read() == before
+    plugged(copy, False)
+    image = volume("image", "--image", "tiny")
+    shown = json.loads(world.ceph.rbd("info", "--format", "json", f"{POOLS.volumes}/{image}"))
+    assert shown["parent"]["pool"] == POOLS.images
+    for id in (copy, image):
+        client("volume", "delete", id)
+    world.cloud.eventually(lambda: client("volume", "list"), lambda left: left == [])
+    assert [name for name in live(world.ceph) if name.startswith(POOLS.volumes)] == []
+
+
+@pytest.mark.storage
+def test_what_is_made_of_a_volume_holds_its_data(world: World) -> None:
+    """Backup and restore, an image of it and a volume of that image, and a move to the directory and back."""
+    client = world.cloud.openstack
+    data = world.volume("data")
+    world.plugged(data, True)
+    world.web("dd if=/dev/urandom of=/dev/vdb bs=1M count=4 conv=fsync")
+    wanted = world.read()
+    world.plugged(data, False)
+
+    def digest(id: str) -> str:
+        return hashlib.sha256(world.ceph.head(POOLS.volumes, id, 4 << 20)).hexdigest()
+
+    assert digest(data) == wanted
+    backup = client("volume", "backup", "create", "--name", "saved", data)["id"]
+    world.cloud.eventually(lambda: client("volume", "backup", "show", backup)["status"], lambda now: now == "available")
+    restored = world.volume("restored")
+    client("volume", "backup", "restore", "--force", backup, restored)
+    world.cloud.eventually(lambda: digest(restored), lambda found: found == wanted)
+    world.become(restored, "available")
+    client("image", "create", "--volume", data, "--disk-format", "raw", "of-volume")
+    world.cloud.eventually(lambda: world.show("image", "of-volume")["status"], lambda now: now == "active", BOOTS)
+    again = world.volume("again", "--image", "of-volume")
+    assert digest(again) == wanted
+    client("volume", "type", "create", "--property", "volume_backend_name=local", "files")
+    client("volume", "type", "create", "--property", "volume_backend_name=ceph", "objects")
+    for name, host in (("files", "@local"), ("objects", "@ceph")):
+        client("volume", "set", "--type", name, "--retype-policy", "on-demand", data)
+        world.cloud.eventually(lambda: world.show("volume", data), lambda now, host=host: (
+            host in (now["os-vol-host-attr:host"] or "") and now["status"] == "available"))
+    assert digest(data) == wanted
+    client("volume", "backup", "delete", backup)
+    for id in (data, restored, again):
+        client("volume", "delete", id)
+    client("image", "delete", "of-volume")
+    world.cloud.eventually(lambda: client("volume", "list"), lambda left: left == [])
+    for name in ("files", "objects"):
+        client("volume", "type", "delete", name)
+
+
+@pytest.mark.storage
+def test_nothing_is_lost_when_ceph_stands_still(world: World) -> None:
+    """A guest writes numbered sectors and waits for each; those that it took for written are there afterwards."""
+    data = world.volume("data")
+    world.plugged(data, True)
+    world.web("(i=0; while [ ! -e /tmp/enough ]; do i=$((i+1)); printf '%-511s\\n' $i | "
+              "dd of=/dev/vdb bs=512 seek=$i conv=fsync && echo $i >/tmp/acked; done) >/dev/null 2>&1 </dev/null &")
+    world.cloud.eventually(lambda: world.web("cat /tmp/acked || true"), lambda text: text and int(text) > 10)
+    world.ceph.ceph.signal("*", signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        late = world.cloud.openstack("volume", "create", "--size", "1", "late")["id"]
+        assert world.show("volume", late)["status"] == "creating"
+        time.sleep(max(0.0, 30 - (time.monotonic() - began)))
+    finally:
+        world.ceph.ceph.signal("*", signal.SIGCONT)
+    before = int(world.web("cat /tmp/acked"))
+    world.cloud.eventually(lambda: int(world.web("cat /tmp/acked")), lambda now: now > before + 10)
+    world.become(late, "available")
+    world.web("touch /tmp/enough; sleep 2; rm /tmp/enough")
+    acked = int(world.web("cat /tmp/acked"))
+    world.plugged(data, False)
+    found = world.ceph.head(POOLS.volumes, data, (acked + 1) * 512)
+    assert [number for number in range(1, acked + 1)
+            if found[number * 512:(number + 1) * 512].split() != [str(number).encode()]] == []
+    for id in (data, late):
+        world.cloud.openstack("volume", "delete", id)
+    world.cloud.eventually(lambda: world.cloud.openstack("volume", "list"), lambda left: left == [])
+
+
 def test_a_cluster_that_hangs_holds_up_nothing_else(world: World) -> None:
     token = world.cloud.openstack("token", "issue")["id"]
     url = f"http://127.0.0.1:{configurations.read(world.cloud.directory.configuration).port}"
@@ -182,4 +311,4 @@ def test_the_storage_is_checked_and_shown(world: World) -> None:
     found = world.cloud.stackling("storage", "check")
     assert [check["what"] for check in found["proof"] if not check["ok"]] == []
     shown = world.cloud.stackling("storage", "show")
-    assert (shown["images"], shown["disks"], shown["health"]) == ("rbd", "rbd", "HEALTH_OK")
+    assert (shown["images"], shown["disks"], shown["volumes"], shown["health"]) == ("rbd", "rbd", "rbd", "HEALTH_OK")

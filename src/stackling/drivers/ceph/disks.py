@@ -9,9 +9,9 @@ The marker also carries the generation of the latest document that made, started
 an older one is refused: an agent that was cut off and returns neither starts nor deletes what has moved on. Names of
 sets are never used again, so that one who was paused between looking and deleting deletes only what is old.
 
-Before a start, ``guard`` looks at who has the disks open: somebody on another machine keeps the start back until the
-cluster has shut that machine out, or has noticed (in 30 s) that nobody is there any more. That is the second line of
-defence against a guest running twice; fencing is the first.
+Before a start, ``guard`` looks at who has the disks, and the server's volumes, open: somebody on another machine keeps
+the start back until the cluster has shut that machine out, or has noticed (in 30 s) that nobody is there any more. That
+is the second line of defence against a guest running twice; fencing is the first.
 """
 
 from __future__ import annotations
@@ -127,6 +127,9 @@ class RbdDisks:
             self._write(server.id, claimed, text)
         for kind in KINDS:
             self._check_unused(names.disk(server.id, marker.set, kind))
+        for volume in server.volumes:
+            if not volume.shared and (where := names.volume_at(volume.location)):
+                self._check_unused(where[1], where[0])
         self._local(server.id)
 
     def resize(self, server: ServerDesired) -> None:
@@ -442,8 +445,9 @@ class RbdDisks:
 
     # -- who has it open
 
-    def _check_unused(self, name: str) -> None:
-        found = self._show(name)
+    def _check_unused(self, name: str, pool: str | None = None) -> None:
+        pool = pool or self.pool
+        found = self._show(name, pool)
         if found is None:
             return
         with _explained():
@@ -451,9 +455,9 @@ class RbdDisks:
         others = sorted(set(found["watchers"]) - fine)
         if others:
             raise HypervisorError(
-                f"the server's disk is still open on another machine ({', '.join(others)}), which isn't shut out of "
+                f"a disk of the server is still open on another machine ({', '.join(others)}), which isn't shut out of "
                 "the storage; the server isn't started a second time")
-        self._ask("break_lock", name=name, allowed=sorted(fine))
+        self._ask("break_lock", pool=pool, name=name, allowed=sorted(fine))
 
     # -- how
 

@@ -59,6 +59,12 @@ def upload_of(name: str) -> tuple[str, int] | None:
     return (found[1], int(found[2])) if found else None
 
 
+def volume_at(location: str) -> tuple[str, str] | None:
+    """The pool and the name of a volume (``ports.volumes.VolumeStore.location``); None where it isn't in Ceph."""
+    parts = location.removeprefix("rbd://").split("/")
+    return (parts[0], parts[1]) if location.startswith("rbd://") and len(parts) == 2 and all(parts) else None
+
+
 def is_id(text: str) -> bool:
     """Whether *text* may be part of a name."""
     return bool(_ID.match(text))

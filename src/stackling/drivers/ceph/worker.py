@@ -372,16 +372,19 @@ def abandon(worker: Worker, pool: str, suffix: str, seconds: float) -> None:
 
 def purge(worker: Worker, pool: str, prefixes: list[str] | None = None) -> dict[str, int]:
     """Remove what is in the trash, due, and needed by no clone; how many went, and how many stay."""
-    ioctx, gone, kept = worker.pool(pool), 0, 0
-    for each in worker.rbd.trash_list(ioctx):
-        if prefixes is not None and not each["name"].startswith(tuple(prefixes)):
-            continue
-        try:
-            worker.rbd.trash_remove(ioctx, each["id"])
-            gone += 1
-        except (rbd.PermissionError, rbd.ImageBusy, rbd.ImageHasSnapshots, rbd.ImageNotFound):
-            kept += 1
-    return {"gone": gone, "kept": kept}
+    ioctx, gone = worker.pool(pool), 0
+    while True:
+        before, kept = gone, 0
+        for each in worker.rbd.trash_list(ioctx):
+            if prefixes is not None and not each["name"].startswith(tuple(prefixes)):
+                continue
+            try:
+                worker.rbd.trash_remove(ioctx, each["id"])
+                gone += 1
+            except (rbd.PermissionError, rbd.ImageBusy, rbd.ImageHasSnapshots, rbd.ImageNotFound):
+                kept += 1
+        if gone == before or not kept:      # else what went may have been the last clone of what stayed
+            return {"gone": gone, "kept": kept}
 
 
 def trash(worker: Worker, pool: str) -> int:
