@@ -344,6 +344,18 @@ def test_a_rebuild_whose_volume_fails_is_an_error(volumes: Volumes) -> None:
     assert (shown["status"], "the image can't be read" in shown["fault"]["message"]) == ("ERROR", True)
 
 
+def test_a_server_deleted_while_its_volume_gets_an_image_leaves_nothing(volumes: Volumes) -> None:
+    server = boot(volumes, [from_image(volumes.world.image, delete_on_termination=True)])
+    volumes.world.act(volumes.client, server["id"], "rebuild", {"imageRef": volumes.world.image}, headers=version(93))
+    volumes.world.agents[0].work()
+    assert volumes.client.delete(f"{COMPUTE}/servers/{server['id']}").status_code == 204
+    volumes.world.agents[0].work()
+    volumes.settle()
+    assert volumes.client.get(f"{COMPUTE}/servers/{server['id']}").status_code == 404
+    assert volumes.client.get(f"{VOLUME}/volumes").json() == {"volumes": []}
+    assert not volumes.store.inventory()
+
+
 def test_shelving_keeps_the_volume_and_makes_no_image(volumes: Volumes) -> None:
     server = boot(volumes, [from_image(volumes.world.image)])
     volume = server["os-extended-volumes:volumes_attached"][0]["id"]

@@ -45,6 +45,7 @@ PRESENT: dict[str, dict[str, Any]] = {
         "cold_migration": True,
         "live_migration": True,
         "block_migration_for_live_migration": True,
+        "volume_backed_live_migration": True,
         "nova_policy_roles": "member,reader,manager",
         "vnc_console": True,
         "serial_console": False,  # the one test of it can't pass: it sends text where bytes are wanted

@@ -82,8 +82,9 @@ def delete(tx: Tx, volume_id: str) -> None:
     """The volume goes with its server, even one that is only being made; nothing where something keeps it."""
     row = rows.volume(tx, volume_id)
     if row is not None:
+        unfinished = not row["observed_generation"] or rules.task_of(row) is Task.REIMAGE
         with suppress(Invalid):
-            volumes_.delete_volume(tx, None, row, force=not row["observed_generation"])
+            volumes_.delete_volume(tx, None, row, force=unfinished)
 
 
 # -- servers that boot from volumes

@@ -102,3 +102,24 @@ def test_topology_when_it_fits(wishes: dict[str, str], vcpus: int, topology: tup
 def test_wishes_that_we_dont_know_are_ignored() -> None:
     assert choose(server(hardware={"hw_video_model": "voodoo", "hw_pointer_model": "usbtablet", "os_type": "x"})) == \
         choose(server())
+
+
+def test_a_volume_is_booted_from_on_the_bus_that_it_asks_for() -> None:
+    def volume(letter: str, **values: Any) -> VolumeDisk:
+        return VolumeDisk(**{"id": letter, "volume_id": letter, "location": f"file:///v/{letter}?format=qcow2",
+                             "size_gib": 1, "device": f"/dev/vd{letter}", **values})
+
+    own = GuestDisks(ephemeral=Path("/i/e.raw"), swap=Path("/i/s.raw"))
+    tree = ElementTree.fromstring(domain_xml(server(volumes=(
+        volume("a", boot_index=0, bus="scsi"), volume("d", boot_index=1, bus="sata", type="cdrom"),
+        volume("e", boot_index=-1))), own, Path("/log"), TCG))
+    disks = {element.find("target").get("dev"): element for element in tree.findall("devices/disk")}   # type: ignore[union-attr]
+    assert set(disks) == {"vdb", "vdc", "sda", "sdd", "vde"}
+    orders = {name: element.find("boot").get("order") if element.find("boot") is not None else None     # type: ignore[union-attr]
+              for name, element in disks.items()}
+    assert orders == {"vdb": None, "vdc": None, "sda": "1", "sdd": "2", "vde": None}
+    assert (disks["sdd"].get("device"), disks["sdd"].find("readonly") is not None) == ("cdrom", True)
+    assert tree.find("os/boot") is None
+    assert any(element.get("model") == "virtio-scsi" for element in tree.findall("devices/controller"))
+    with pytest.raises(GuestRefused):
+        domain_xml(server(volumes=(volume("a", type="cdrom"),)), own, Path("/log"), TCG)

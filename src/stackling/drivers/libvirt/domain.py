@@ -216,7 +216,7 @@ def _volume(volume: VolumeDisk, platform: Platform, bus: str) -> Element:
         raise GuestRefused(f"A volume can't be plugged in as {device} on {bus} here.")
     where, format = _place(volume, platform)
     shared = {"cache": "none"} if volume.shared and isinstance(where, RbdDisk) else {}     # others write as well
-    disk = _disk(Element("devices"), where, "disk", format, platform, discard="unmap", **shared)
+    disk = _disk(Element("devices"), where, device, format, platform, discard="unmap", **shared)
     SubElement(disk, "target", dev=f"{_NAMES[bus]}{volume.device[-1:]}", bus=bus)
     if volume.readonly or device == "cdrom":
         SubElement(disk, "readonly")
