@@ -43,7 +43,8 @@ def awaits(server: Mapping[str, Any]) -> Awaits | None:
 
 def is_volume_backed(server: Mapping[str, Any]) -> bool:
     """Whether the server's root disk is a volume, of its row."""
-    return bool((server["flavor"] or {}).get(ON_VOLUME))
+    flavor: Mapping[str, Any] = server["flavor"] or {}
+    return bool(flavor.get(ON_VOLUME))
 
 
 @dataclass(frozen=True, slots=True)
