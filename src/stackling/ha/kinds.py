@@ -156,7 +156,8 @@ class MachineKind:
 
     def _ask_storage(self, record: Record, sense: Sense) -> Sense:
         """Since when this process knows it to be shut out without a gap."""
-        if self._storage is None or record.state not in (State.LOST, State.FENCED, State.RETURNING):
+        gone = record.state in (State.LOST, State.FENCED, State.RETURNING) or sense.history is not None
+        if self._storage is None or not gone:
             return sense
         address = self._storage.addresses.get(record.name)
         try:
