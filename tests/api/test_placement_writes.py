@@ -185,7 +185,10 @@ def test_trees_and_who_shares_with_them(placement: Placement) -> None:
         "provider_summaries"]
     assert set(summaries) == {root, left, right}
     assert summaries[right]["parent_provider_uuid"] == root
-    assert placement("GET", "/allocation_candidates?resources=VGPU:1", at=28, status=200)["allocation_requests"] == []
+    old = placement("GET", "/allocation_candidates?resources=VGPU:1", at=28, status=200)
+    assert (len(old["allocation_requests"]), set(old["provider_summaries"])) == (2, {left, right})
+    old = placement("GET", "/allocation_candidates?resources=VGPU:1,VCPU:1", at=28, status=200)
+    assert old == {"allocation_requests": [], "provider_summaries": {}}     # more than one of a tree
 
     parent = placement("DELETE", f"/resource_providers/{root}")
     assert code(parent) == "placement.resource_provider.cannot_delete_parent"

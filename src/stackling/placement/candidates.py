@@ -54,7 +54,7 @@ Option = tuple[tuple[str, str], ...]
 
 
 def search(known: World, request: Request, *, nested: bool) -> list[Candidate]:
-    """The candidates, at most ``request.limit``; without *nested* only those made of roots (before 1.29)."""
+    """The candidates, at most ``request.limit``; without *nested* (before 1.29) those with one provider a tree."""
     found: dict[tuple[tuple[str, str, int], ...], Candidate] = {}
     left = MOST
     for root in [one for one in known.providers.values() if one.root_id == one.id]:
@@ -119,7 +119,7 @@ def _candidate(known: World, request: Request, combination: tuple[Option, ...], 
     mappings = {name: list(dict.fromkeys(id for _, id in option))
                 for name, option in zip(request.groups, combination, strict=True)}
     if request.isolate:
-        apart = [mappings[name][0] for name, group in request.groups.items() if name and group.resources]
+        apart = [ids[0] for name, ids in mappings.items() if name]
         if len(set(apart)) < len(apart):
             return None
     for names in request.same_subtree:
@@ -136,14 +136,15 @@ def _candidate(known: World, request: Request, combination: tuple[Option, ...], 
         if amount > known.room(id, name) or amount > known.inventories[id][name].max_unit:
             return None
         amounts.setdefault(id, {})[name] = amount
-    if not amounts or (not nested and any(known.providers[id].root_id != id for id in amounts)):
+    if not amounts or (not nested and len({known.providers[id].root_id for id in amounts}) < len(amounts)):
         return None
     return Candidate(amounts, mappings)
 
 
 def summarised(known: World, found: list[Candidate], *, nested: bool) -> list[Provider]:
-    """The providers to be described with the candidates: their whole trees, or the trees' roots only."""
-    roots = dict.fromkeys(known.providers[id].root_id for candidate in found for id in candidate.amounts)
+    """The providers to be described with the candidates: their whole trees, or without *nested* only themselves."""
+    used = dict.fromkeys(id for candidate in found for id in candidate.amounts)
     if not nested:
-        return [known.providers[id] for id in roots]
+        return [known.providers[id] for id in used]
+    roots = dict.fromkeys(known.providers[id].root_id for id in used)
     return [one for root in roots for one in known.tree(root)]
