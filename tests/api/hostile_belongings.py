@@ -51,6 +51,8 @@ UNNAMED = {
     "compute /v2.1/os-fping": "retired",
     "compute /v2.1/os-security-group-default-rules": "retired",
     "compute /v2.1/servers/{id}/os-volume_attachments": "it has no volume",
+    "compute /v2.1/os-snapshots": WITHOUT_BACKEND,
+    "compute /v2.1/os-assisted-volume-snapshots": WITHOUT_BACKEND,
     "compute /v2.1/servers/{id}/migrations": "it is not being moved",
     "identity /v3/OS-OAUTH1/authorize": "a request that has been granted is gone",
     "identity /v3/users/{user_id}/OS-OAUTH1/access_tokens/": "nobody has granted one; test_identity_signatures.py does",
@@ -220,6 +222,7 @@ def _volume(world: HostileWorld, make: Make, mark: str) -> dict[str, str]:
     qos = made(admin, "qos-specs", {"qos_specs": {"name": "hostile"}})
     groups = made(admin, "group_types", {"group_type": {"name": "hostile", "group_specs": {"color": "blue"}}})
     return {
+        "compute:os-volumes": volume["id"],
         "volumev3:volumes": volume["id"], "volumev3:metadata": "color", "volumev3:types": kind["id"],
         "volumev3:extra_specs": "color", "volumev3:qos-specs": qos["id"], "volumev3:group_types": groups["id"],
         "volumev3:group_specs": "color", "volumev3:os-quota-sets": victim.project_id,
