@@ -41,6 +41,13 @@ def test_our_own_mistakes_are_neither(number: int) -> None:
     assert not faults.is_conflict(mariadb(number))
 
 
+def test_no_room_is_neither() -> None:
+    for error in (mariadb(1021), mariadb(1114), postgresql(psycopg.errors.DiskFull)):
+        assert faults.is_full(error)
+        assert not faults.is_conflict(error)
+        assert not faults.is_absent(error)
+
+
 def test_postgresql_says_it_by_states() -> None:
     assert faults.is_conflict(postgresql(psycopg.errors.SerializationFailure))
     assert faults.is_conflict(postgresql(psycopg.errors.DeadlockDetected))

@@ -27,13 +27,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, insert, select
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
 from stackling.core.errors import Conflict, Invalid, Raced, Unavailable
 from stackling.core.ids import new_id
-from stackling.store.faults import is_absent, is_conflict, is_too_much, let_go, mixes_collations, plain
+from stackling.store.faults import is_absent, is_conflict, is_full, is_too_much, let_go, mixes_collations, plain
 from stackling.store.tables.engine import requests
 from stackling.store.transaction import Tx
 
@@ -47,6 +47,7 @@ RACES = 3
 READERS_WAIT, WRITERS_WAIT = 2.0, 10.0          # seconds for a database that isn't there
 PAUSE = (0.05, 0.5)                             # seconds between two looks
 AWAY = "The database isn't available; try again."
+FULL = "The database's disk is full, or can't be written; the administrator has to make room on it."
 UNSURE = "The database is away, and didn't say whether the change was made; look before you try again."
 _MARIADB = {
     "connect_timeout": 3, "read_timeout": 30, "write_timeout": 30,      # seconds; one that hangs is one that is gone
@@ -152,6 +153,9 @@ class Database:
             raise Invalid("A value in the request has characters that it can't have.") from None
         if is_too_much(error):
             raise Invalid("The request asks for too much at once, such as too many filters.") from None
+        if is_full(error):
+            log.error("nothing can be written: %s", plain(error))
+            raise Unavailable(FULL) from None
         if is_conflict(error):
             if attempt >= ATTEMPTS:
                 log.warning("transaction conflict, %d attempts: %s", attempt, plain(error))
@@ -167,15 +171,16 @@ class Database:
     def _sqlite(self, writing: bool, _request: str | None, use_case: Callable[..., T], args: Any, kwargs: Any) -> T:
         connection = self._thread_connection()
         raw: sqlite3.Connection = connection.connection.dbapi_connection    # type: ignore[assignment]
-        raw.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+        _say(raw, "BEGIN IMMEDIATE" if writing else "BEGIN")
         tx = Tx(connection, writing=writing)
         try:
             result = use_case(tx, *args, **kwargs)
         except BaseException:
-            raw.execute("ROLLBACK")
+            if raw.in_transaction:              # SQLite has ended it by itself where there was no room
+                raw.execute("ROLLBACK")
             raise
         try:
-            raw.execute("COMMIT")
+            _say(raw, "COMMIT")
         except BaseException:
             if raw.in_transaction:
                 raw.execute("ROLLBACK")
@@ -214,6 +219,14 @@ class Database:
     def _send(self, tx: Tx) -> None:
         if tx.nudged and self.on_nudge is not None:
             self.on_nudge(tx.nudged)
+
+
+def _say(raw: sqlite3.Connection, command: str) -> None:
+    """Its errors become the ones that every other statement raises."""
+    try:
+        raw.execute(command)
+    except sqlite3.OperationalError as error:
+        raise OperationalError(command, {}, error) from error
 
 
 def _pause(attempt: int) -> None:

@@ -17,6 +17,8 @@ _MYSQL_ABSENT = {
 }
 _MYSQL_TOO_MUCH = {1390, 1436}                  # too many placeholders, thread stack overrun
 _PG_TOO_MUCH = {"54000", "54001", "54011", "54023"}
+_MYSQL_FULL = {1021, 1114}                      # disk, table
+_PG_FULL = {"53100"}
 _PG_CONFLICTS = {"40001", "40P01", "55P03"}
 _PG_ABSENT = {"57P01", "57P02", "57P03", "53300", "25006"}      # shutting down, starting, full, read-only
 
@@ -54,6 +56,13 @@ def is_too_much(error: DBAPIError) -> bool:
         return str(error.orig).startswith(("Expression tree is too large", "too many SQL variables",
                                            "parser stack overflow", "LIKE or GLOB pattern too complex"))
     return _state(error) in _PG_TOO_MUCH or _number(error) in _MYSQL_TOO_MUCH
+
+
+def is_full(error: DBAPIError) -> bool:
+    """Whether there is no room for the change, or the disk refuses it."""
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return str(error.orig).startswith(("database or disk is full", "disk I/O error"))
+    return _state(error) in _PG_FULL or _number(error) in _MYSQL_FULL
 
 
 def is_conflict(error: DBAPIError) -> bool:
