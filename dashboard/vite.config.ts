@@ -66,7 +66,7 @@ export default defineConfig({
     (path) => [`/${path}`, { target: process.env.STACKLING_URL ?? "http://127.0.0.1:8700", ws: path === "console" }])) },
   test: {
     projects: [
-      { test: { name: "unit", include: ["src/**/*.test.ts"] } },
+      { test: { name: "unit", include: ["src/**/*.test.ts"], testTimeout: 30_000 } },
       { test: { name: "browser", include: ["e2e/**/*.e2e.ts"], testTimeout: 120_000, hookTimeout: 180_000,
                 fileParallelism: false } },
     ],

@@ -30,7 +30,11 @@ export class Cloud {
   static async start(): Promise<Cloud> {
     const directory = mkdtempSync(join(tmpdir(), "dashboard-"));
     const port = String(await freePort());
-    await run(stackling, ["up", "--simulated", "--hosts", "3", "--port", port, "--state-dir", directory], { cwd: root });
+    await run(stackling, ["up", "--simulated", "--hosts", "3", "--port", port, "--state-dir", directory], { cwd: root }).catch(async (error: unknown) => {
+      await run(stackling, ["down", "--state-dir", directory], { cwd: root }).catch(() => undefined);
+      rmSync(directory, { recursive: true, force: true });
+      throw error;
+    });
     const clouds = readFileSync(join(directory, "clouds.yaml"), "utf8");
     const field = (name: string) => new RegExp(`${name}: "?([^"\\n]+)"?`).exec(clouds)?.[1] ?? "";
     const url = new URL(field("auth_url")).origin;

@@ -105,6 +105,22 @@ test("a volume from an image starts a server; what can't be is said", async () =
   await page.context().close();
 });
 
+test("a server is launched with its disk in a new volume, which is kept when it goes", async () => {
+  const { page, problems } = await visit(browser, cloud.url);
+  await logIn(page, "maria", PASSWORD, "/dashboard/servers/launch");
+  await page.getByLabel("Name").fill("lasting");
+  await page.getByRole("button", { name: /^More/ }).click();
+  await page.getByLabel("Its disk is").selectOption("new-keep");
+  await page.getByLabel("Size of the volume (GiB)").fill("3");
+  await page.getByRole("button", { name: "Launch", exact: true }).click();
+  await page.getByRole("heading", { name: "lasting", level: 1 }).waitFor();
+  await page.getByText("none; it starts from a volume").waitFor();
+  await page.getByRole("tab", { name: "Volumes" }).click();
+  await page.getByRole("row", { name: /in-use 3 GiB \/dev\/vda/ }).waitFor();
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
+
 test("a reader sees volumes and nothing to do with them", async () => {
   const { page, problems } = await visit(browser, cloud.url);
   await logIn(page, "rosa", PASSWORD, "/dashboard/volumes");

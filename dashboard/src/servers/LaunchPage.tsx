@@ -1,8 +1,9 @@
 import { ActionGroup, Alert, Button, Checkbox, ExpandableSection, Form, FormFieldGroup, FormFieldGroupHeader, FormGroup } from "@patternfly/react-core";
 import { type FormEvent, useState } from "react";
 import { Link, useNavigate } from "react-router";
+import { has } from "../api/catalog";
 import { compute, network } from "../api/http";
-import { useFlavors, useImages, useKeyPairs, useNetworks, useSecurityGroups, useServerGroups } from "../api/lists";
+import { useFlavors, useImages, useKeyPairs, useNetworks, useSecurityGroups, useServerGroups, useVolumes } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
 import type { Network, Server } from "../api/types";
 import { t } from "../language";
@@ -13,7 +14,9 @@ import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { perform, refresh } from "../parts/work";
 import { Loading } from "../shell/Shell";
-import { body, defaultFlavor, defaultKeyPair, defaultNetwork, fits } from "./launch";
+import { sizeError, smallest } from "../volumes/sizes";
+import { nameOf } from "../volumes/work";
+import { body, defaultFlavor, defaultKeyPair, defaultNetwork, type Disk, fits } from "./launch";
 import { policies } from "./ServerGroupsPage";
 import { STALE } from "./work";
 
@@ -39,6 +42,10 @@ export function LaunchPage() {
   const [count, setCount] = useState("1");
   const together = useServerGroups();
   const [group, setGroup] = useState("");
+  const withVolumes = has(session.catalog, "volume");
+  const volumes = useVolumes(withVolumes);
+  const [diskChosen, setDisk] = useState("host");
+  const [diskSize, setDiskSize] = useState("");
   const [description, setDescription] = useState("");
   const [publicAddress, setPublic] = useState(true);
   const [more, setMore] = useState(false);
@@ -61,6 +68,11 @@ export function LaunchPage() {
   const keyPair = keyChosen ?? defaultKeyPair(keyPairs.data, localStorage.getItem(LAST_KEY))?.name ?? "";
   const number = Math.max(1, Math.min(100, Number(count) || 1));
   const external = networks.data.some((found) => found["router:external"]);
+  const startable = (volumes.data ?? []).filter((found) => found.bootable === "true" && found.status === "available");
+  const least = smallest(image, undefined);
+  const size = diskSize || String(Math.max(least, flavor?.disk ?? 0, 1));
+  const sizeWrong = diskChosen.startsWith("new") ? sizeError(size, least) : null;
+  const disk: Disk = diskChosen.startsWith("volume:") ? { kind: "volume", id: diskChosen.slice(7) } : diskChosen === "host" ? { kind: "host" } : { kind: "new", size: Number(size), keep: diskChosen === "new-keep" };
   const tooSmall = flavor && !fits(flavor, image);
   if (!image || !flavor) {
     return (
@@ -79,7 +91,7 @@ export function LaunchPage() {
     setError(null);
     try {
       const net = chosenNetwork?.id ?? (await makeNetwork()).id;
-      const wish = { name, image: image.id, flavor: flavor.id, network: net, keyPair, groups: groupsChosen, userData, count: number, description, together: group };
+      const wish = { name, image: image.id, flavor: flavor.id, network: net, keyPair, groups: groupsChosen, userData, count: number, description, together: group, disk };
       const made = await compute.post<{ server: { id: string } }>("/servers", body(wish, net));
       if (keyPair) localStorage.setItem(LAST_KEY, keyPair);
       refresh(STALE);
@@ -108,7 +120,7 @@ export function LaunchPage() {
           error={tooSmall ? t("The image needs at least {{memory}} of memory and {{disk}} GiB of disk.", { memory: memory(image.min_ram), disk: image.min_disk }) : undefined}
           options={flavors.data.map((f) => ({ value: f.id, label: t("{{name}}: {{vcpus}} vCPU, {{memory}}, {{disk}} GiB disk", { name: f.name, vcpus: f.vcpus, memory: memory(f.ram), disk: f.disk }) }))} />
         <div className="st-muted">{summary}.{!keyPair && <> <Link to="/key-pairs">{t("Make a key pair to log in with.")}</Link></>}</div>
-        <ExpandableSection toggleText={more ? t("Less") : t("More: network, key pair, rules, user data")} isExpanded={more} onToggle={(_event, open) => setMore(open)}>
+        <ExpandableSection toggleText={more ? t("Less") : t("More: network, key pair, rules, disk, user data")} isExpanded={more} onToggle={(_event, open) => setMore(open)}>
           <FormFieldGroup header={<FormFieldGroupHeader titleText={{ id: "more-network", text: t("Network") }} />}>
             <ChoiceField label={t("Network")} value={chosenNetwork?.id ?? NEW} set={setNetwork}
               options={[...inner.map((found) => ({ value: found.id, label: found.name })), { value: NEW, label: t("A new network (10.0.0.0/24 with a router)") }]} />
@@ -125,6 +137,14 @@ export function LaunchPage() {
               ))}
             </FormGroup>
           </FormFieldGroup>
+          {withVolumes && (
+            <FormFieldGroup header={<FormFieldGroupHeader titleText={{ id: "more-disk", text: t("Disk") }} />}>
+              <ChoiceField label={t("Its disk is")} value={diskChosen} set={setDisk} help={t("A volume outlives its host, and the server too where it is kept.")}
+                options={[{ value: "host", label: t("on its host, and goes with the server") }, { value: "new", label: t("a new volume, deleted with the server") }, { value: "new-keep", label: t("a new volume, which is kept") },
+                  ...startable.map((found) => ({ value: `volume:${found.id}`, label: t("volume {{name}} ({{size}} GiB) instead of an image", { name: nameOf(found), size: found.size }), disabled: number > 1 }))]} />
+              {diskChosen.startsWith("new") && <TextField label={t("Size of the volume (GiB)")} type="number" value={size} set={setDiskSize} error={sizeWrong ?? undefined} />}
+            </FormFieldGroup>
+          )}
           <FormFieldGroup header={<FormFieldGroupHeader titleText={{ id: "more-start", text: t("First start") }} />}>
             <TextAreaField label={t("User data")} value={userData} set={setUserData} help={t("A script (#!/bin/sh) or cloud-init's #cloud-config, run at the first start.")} />
             <TextField label={t("How many")} type="number" value={count} set={setCount} help={t("More than one get numbers after their name.")} />
@@ -136,7 +156,7 @@ export function LaunchPage() {
           </FormFieldGroup>
         </ExpandableSection>
         <ActionGroup>
-          <Button type="submit" isLoading={busy} isDisabled={busy || !name.trim() || tooSmall}>{number > 1 ? t("Launch {{number}} servers", { number }) : t("Launch")}</Button>
+          <Button type="submit" isLoading={busy} isDisabled={busy || !name.trim() || tooSmall || sizeWrong !== null}>{number > 1 ? t("Launch {{number}} servers", { number }) : t("Launch")}</Button>
           <Button variant="link" component={(props) => <Link {...props} to="/servers" />}>{t("Cancel")}</Button>
         </ActionGroup>
       </Form>

@@ -13,6 +13,19 @@ export interface Wish {
   userData: string;
   count: number;
   description: string;
+  disk?: Disk;
+}
+
+/** Where the server's root disk is: on its host, in a new volume made from the image, or in a volume that there is. */
+export type Disk = { kind: "host" } | { kind: "new"; size: number; keep: boolean } | { kind: "volume"; id: string };
+
+function rootDisk(wish: Wish): Record<string, unknown> {
+  const { disk } = wish;
+  if (disk?.kind === "volume") {
+    return { block_device_mapping_v2: [{ boot_index: 0, uuid: disk.id, source_type: "volume", destination_type: "volume", delete_on_termination: false }] };
+  }
+  if (disk?.kind !== "new") return { imageRef: wish.image };
+  return { block_device_mapping_v2: [{ boot_index: 0, uuid: wish.image, source_type: "image", destination_type: "volume", volume_size: disk.size, delete_on_termination: !disk.keep }] };
 }
 
 /** The smallest flavor that the image fits in; the cheapest where no image says anything. */
@@ -39,7 +52,7 @@ export function body(wish: Wish, networkId: string): Record<string, unknown> & {
   return {
     server: {
       name: wish.name.trim(),
-      imageRef: wish.image,
+      ...rootDisk(wish),
       flavorRef: wish.flavor,
       networks: [{ uuid: networkId }],
       ...(wish.keyPair ? { key_name: wish.keyPair } : {}),

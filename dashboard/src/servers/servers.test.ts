@@ -43,6 +43,9 @@ test("the request says only what was chosen", () => {
   const wish = { name: " web ", image: "i", flavor: "f", network: "", keyPair: "", groups: [], userData: "", count: 1, description: "" };
   expect(body(wish, "n")).toEqual({ server: { name: "web", imageRef: "i", flavorRef: "f", networks: [{ uuid: "n" }] } });
   expect(body({ ...wish, keyPair: "k", groups: ["g"], userData: "ü", count: 3 }, "n").server).toMatchObject({ key_name: "k", security_groups: [{ name: "g" }], user_data: "w7w=", min_count: 3, max_count: 3 });
+  expect(body({ ...wish, disk: { kind: "new", size: 5, keep: true } }, "n").server).toEqual({ name: "web", flavorRef: "f", networks: [{ uuid: "n" }],
+    block_device_mapping_v2: [{ boot_index: 0, uuid: "i", source_type: "image", destination_type: "volume", volume_size: 5, delete_on_termination: false }] });
+  expect(JSON.stringify(body({ ...wish, disk: { kind: "volume", id: "v" } }, "n"))).not.toContain("imageRef");
   expect(base64("#!/bin/sh")).toBe("IyEvYmluL3No");
 });
 
