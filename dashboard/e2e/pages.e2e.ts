@@ -9,11 +9,14 @@ import { Cloud } from "./cloud";
 /** Pages with something on them; `SCREENSHOTS=1` keeps their pictures in docs/screenshots. */
 const PAGES: [string, string, string][] = [
   ["overview", "/", "admin"], ["servers", "/servers", "Servers"], ["launch", "/servers/launch", "Launch a server"], ["server", "/servers/ID", "web-1"],
+  ["server-volumes", "/servers/ID?tab=volumes", "web-1"], ["server-console", "/servers/ID?tab=console", "web-1"],
   ["server-log", "/servers/ID?tab=log", "web-1"], ["server-timeline", "/servers/ID?tab=timeline", "web-1"],
-  ["images", "/images", "Images"], ["key-pairs", "/key-pairs", "Key pairs"], ["topology", "/topology", "Topology"], ["networks", "/networks", "Networks"],
+  ["volumes", "/volumes", "Volumes"], ["volume-snapshots", "/volumes?tab=snapshots", "Volumes"], ["volume-backups", "/volumes?tab=backups", "Volumes"], ["volume", "/volumes/VOLUME", "database"],
+  ["images", "/images", "Images"], ["server-groups", "/server-groups", "Server groups"], ["key-pairs", "/key-pairs", "Key pairs"], ["topology", "/topology", "Topology"], ["networks", "/networks", "Networks"],
   ["routers", "/routers", "Routers"], ["floating-ips", "/floating-ips", "Floating IPs"], ["security-groups", "/security-groups", "Security groups"],
-  ["security-group", "/security-groups/GROUP", "default"], ["access", "/access", "API access"], ["hosts", "/admin/hosts", "Hosts and services"],
-  ["machines", "/admin/machines", "Machines"], ["flavors", "/admin/flavors", "Flavors"], ["projects", "/admin/projects", "Projects"], ["users", "/admin/users", "Users"],
+  ["security-group", "/security-groups/GROUP", "default"], ["load-balancers", "/load-balancers", "Load balancers"], ["load-balancer", "/load-balancers/BALANCER", "front"], ["access", "/access", "API access"], ["hosts", "/admin/hosts", "Hosts and services"],
+  ["machines", "/admin/machines", "Machines"], ["host", "/admin/hosts/host-1", "host-1"], ["machine", "/admin/machines/host-1", "host-1"],
+  ["storage", "/admin/storage", "Storage"], ["aggregates", "/admin/aggregates", "Aggregates"], ["refusals", "/admin/refusals", "Refusals"], ["flavors", "/admin/flavors", "Flavors"], ["projects", "/admin/projects", "Projects"], ["users", "/admin/users", "Users"],
 ];
 const pictures = join(dirname(fileURLToPath(import.meta.url)), "../../docs/screenshots");
 
@@ -35,8 +38,41 @@ beforeAll(async () => {
   const { networks } = await admin.get("/network/v2.0/networks?router:external=true");
   await admin.post("/network/v2.0/floatingips", { floatingip: { floating_network_id: networks[0].id, port_id: ports[0].id } });
   await admin.post("/network/v2.0/floatingips", { floatingip: { floating_network_id: networks[0].id } });
+  await furnish(network, ports[0].fixed_ips[0]);
   if (process.env.SCREENSHOTS) mkdirSync(pictures, { recursive: true });
 });
+
+/** Something for every page to show. */
+async function furnish(network: string, fixed: { subnet_id: string; ip_address: string }): Promise<void> {
+  const { admin } = cloud;
+  const [{ images }, { flavor }] = await Promise.all([
+    admin.get("/image/v2/images"), admin.post("/compute/v2.1/flavors", { flavor: { name: "giant", ram: 64_000_000, vcpus: 1, disk: 1 } })]);
+  await admin.ask("PUT", `/compute/v2.1/os-quota-sets/${admin.projectId}`, { quota_set: { ram: -1, cores: -1 } });
+  await admin.post("/compute/v2.1/servers", { server: { name: "too-big", imageRef: images[0].id, flavorRef: flavor.id, networks: [{ uuid: network }] } });
+  const { volume } = await admin.post("/volume/v3/volumes", { volume: { name: "database", description: "what the shop knows", size: 20 } });
+  const { volume: root } = await admin.post("/volume/v3/volumes", { volume: { name: "root", size: 2, imageRef: images[0].id } });
+  await available(volume.id);
+  await available(root.id);
+  ids.VOLUME = volume.id;
+  await admin.post("/volume/v3/snapshots", { snapshot: { volume_id: volume.id, name: "before-the-upgrade" } });
+  await admin.post("/volume/v3/backups", { backup: { volume_id: root.id, name: "root-monday" } });
+  await admin.post(`/compute/v2.1/servers/${ids.ID}/os-volume_attachments`, { volumeAttachment: { volumeId: volume.id } });
+  await admin.post("/compute/v2.1/os-server-groups", { server_group: { name: "apart", policy: "anti-affinity" } });
+  const { loadbalancer } = await admin.post("/load-balancer/v2/lbaas/loadbalancers", { loadbalancer: { name: "front", vip_subnet_id: fixed.subnet_id, listeners: [{ name: "front-80", protocol: "TCP", protocol_port: 80,
+    default_pool: { name: "front-servers", protocol: "TCP", lb_algorithm: "SOURCE_IP_PORT", members: [{ address: fixed.ip_address, protocol_port: 8080, subnet_id: fixed.subnet_id }] } }] } });
+  ids.BALANCER = loadbalancer.id;
+  const { aggregate } = await admin.post("/compute/v2.1/os-aggregates", { aggregate: { name: "fast" } });
+  await admin.post(`/compute/v2.1/os-aggregates/${aggregate.id}/action`, { add_host: { host: "host-1" } });
+  await admin.post(`/compute/v2.1/os-aggregates/${aggregate.id}/action`, { set_metadata: { metadata: { ssd: "true" } } });
+}
+
+async function available(id: string): Promise<void> {
+  for (let round = 0; round < 120; round++) {
+    if ((await cloud.admin.get(`/volume/v3/volumes/${id}`)).volume.status === "available") return;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  throw new Error("A volume isn't available.");
+}
 
 afterAll(async () => {
   await browser?.close();
@@ -48,7 +84,7 @@ test.each([["light", false], ["dark", true]] as const)("every page in %s colours
   await logIn(page, cloud.admin.name, cloud.admin.password);
   const found: Record<string, string[]> = {};
   for (const [title, path, heading] of PAGES) {
-    const target = path.replace(/ID|GROUP/, (key) => ids[key] ?? key);
+    const target = path.replace(/ID|GROUP|VOLUME|BALANCER/, (key) => ids[key] ?? key);
     await page.evaluate((url) => {
       history.pushState({}, "", url);
       dispatchEvent(new PopStateEvent("popstate", { state: {} }));
@@ -65,4 +101,4 @@ test.each([["light", false], ["dark", true]] as const)("every page in %s colours
   expect(found).toEqual({});
   expect(problems).toEqual([]);
   await page.context().close();
-}, 600_000);
+}, 900_000);
