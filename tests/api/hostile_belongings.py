@@ -38,6 +38,7 @@ UNNAMED = {
     "volumev3 /v3/groups/": WITHOUT_BACKEND,
     "volumev3 /v3/group_snapshots/": WITHOUT_BACKEND,
     "volumev3 /v3/messages/": "nothing has failed",
+    "identity /v3/auth/OS-FEDERATION/websso/": "no provider is asked to sign anybody in here",
     "compute /v2.1/os-instance_usage_audit_log": "an instant, not an id",
     "compute /v2.1/os-console-auth-tokens": "nobody has asked for a console",
     "compute /v2.1/servers/{id}/consoles": "retired",

@@ -40,7 +40,7 @@ class Body(Schemas):
         super().__init__({(0, 0): schema})
         self._schema = Schema(schema)
 
-    def check(self, value: Any, version: Version) -> None:
+    def check(self, value: Any, version: Version, *, query: bool = False) -> None:
         """Raises ``Invalid`` in Keystone's words."""
         if self._schema.holds(value):
             return
