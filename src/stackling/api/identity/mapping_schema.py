@@ -57,7 +57,7 @@ class MappingBody(Body):
         super().__init__(_schema(SYNC_PROJECTS))
         self._by_version = {version: Body(_schema(version)) for version in VERSIONS}
 
-    def check(self, value: Any, version: Version) -> None:
+    def check(self, value: Any, version: Version, *, query: bool = False) -> None:
         """Raises ``Invalid``."""
         mapping = cast(Mapping[str, Any], value).get("mapping") if isinstance(value, Mapping) else None
         wanted = cast(Mapping[str, Any], mapping).get("schema_version") if isinstance(mapping, Mapping) else None
