@@ -14,7 +14,11 @@ from tests.api.conftest import Client, CloudUnderTest
 OPEN = {("GET", ""), ("GET", "/v3"), ("POST", "/v3/auth/tokens"), ("POST", "/v3/users/{user_id}/password"),
         ("GET", "/v3/users/{user_id}/password"),
         ("POST", "/v3/OS-OAUTH1/request_token"), ("POST", "/v3/OS-OAUTH1/access_token"),     # signed instead
-        ("POST", "/v3/OS-OAUTH2/token"),
+        ("POST", "/v3/OS-OAUTH2/token"), ("GET", "/v3/auth/OS-FEDERATION/oidc/callback"),
+        *((method, path) for method in ("GET", "POST") for path in (        # the identity provider's word instead
+            "/v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth",
+            "/v3/auth/OS-FEDERATION/websso/{protocol_id}",
+            "/v3/auth/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/websso")),
         ("GET", "/v3/OS-SIMPLE-CERT/ca"), ("GET", "/v3/OS-SIMPLE-CERT/certificates")}
 FOR_ANYONE = {"/v3/auth/tokens", "/v3/auth/projects", "/v3/auth/domains", "/v3/auth/system", "/v3/auth/catalog",
               "/v3/regions", "/v3/regions/{region_id}", "/v3/credentials", "/v3/limits", "/v3/limits/model",
