@@ -11,6 +11,7 @@ import pytest
 from stackling.compute import (
     actions,
     aggregates,
+    boot_volumes,
     create,
     flavors,
     groups,
@@ -44,7 +45,8 @@ IMAGE = BootImage("5d1f7a3e-0000-4000-8000-000000000001", "tiny", "raw", 1024, 1
 
 @pytest.fixture(autouse=True)
 def _image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(create.images, "image_for_boot", lambda tx, ctx, id: IMAGE)
+    for look in ("image_described", "image_for_boot"):
+        monkeypatch.setattr(boot_volumes.images, look, lambda tx, ctx, id: IMAGE)
 
 
 class Fleet:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stackling.compute import create, flavors, hosts, quotas, reports, rows, servers
+from stackling.compute import boot_volumes, create, flavors, hosts, quotas, reports, rows, servers
 from stackling.compute import documents as host_documents
 from stackling.compute.kinds import ServerKind
 from stackling.compute.model import Flavor, NewServers
@@ -285,7 +285,8 @@ def _ignore(use_case: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def world() -> Iterator[World]:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(create.images, "image_for_boot", lambda tx, ctx, id: IMAGE)
+        for look in ("image_described", "image_for_boot"):
+            patch.setattr(boot_volumes.images, look, lambda tx, ctx, id: IMAGE)
         made = World(Path(folder), Clock.install(patch))
         try:
             yield made

@@ -18,6 +18,7 @@ import pytest
 from stackling.agent import plan as p
 from stackling.compute import (
     actions,
+    boot_volumes,
     cold_migration,
     create,
     flavors,
@@ -387,7 +388,8 @@ class Cloud:
 @pytest.mark.parametrize("seed", range(12))
 def test_nothing_runs_twice_and_everything_ends(sqlite: Database, seed: int, local: bool,
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(create.images, "image_for_boot", lambda tx, ctx, id: IMAGE)
+    for look in ("image_described", "image_for_boot"):
+        monkeypatch.setattr(boot_volumes.images, look, lambda tx, ctx, id: IMAGE)
     cloud = Cloud(sqlite, seed, local)
     for _ in range(2):
         cloud.create()

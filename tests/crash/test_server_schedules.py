@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from stackling.compute import actions, create, flavors, hosts, quotas, reports, rows, servers
+from stackling.compute import actions, boot_volumes, create, flavors, hosts, quotas, reports, rows, servers
 from stackling.compute import documents as host_documents
 from stackling.compute.kinds import ServerKind
 from stackling.compute.model import Flavor, NewServers
@@ -174,7 +174,8 @@ class Schedule:
 
 @pytest.mark.parametrize("seed", range(25))
 def test_everything_ends_as_asked(sqlite: Database, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(create.images, "image_for_boot", lambda tx, ctx, id: IMAGE)
+    for look in ("image_described", "image_for_boot"):
+        monkeypatch.setattr(boot_volumes.images, look, lambda tx, ctx, id: IMAGE)
     schedule = Schedule(sqlite, seed)
     for _ in range(120):
         schedule.step()
@@ -184,7 +185,8 @@ def test_everything_ends_as_asked(sqlite: Database, seed: int, monkeypatch: pyte
 
 def test_a_turn_may_die_anywhere_and_run_twice(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step of the kind fails once, and each is done twice; the server gets where it shall be all the same."""
-    monkeypatch.setattr(create.images, "image_for_boot", lambda tx, ctx, id: IMAGE)
+    for look in ("image_described", "image_for_boot"):
+        monkeypatch.setattr(boot_volumes.images, look, lambda tx, ctx, id: IMAGE)
     schedule = Schedule(sqlite, 1)
     for failing in ("load", "observe", "plan", "apply", "settle"):
         schedule.create()
@@ -242,7 +244,8 @@ class _Failing(ServerKind):
 
 
 def test_overdue_is_shown_and_overcome(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(create.images, "image_for_boot", lambda tx, ctx, id: IMAGE)
+    for look in ("image_described", "image_for_boot"):
+        monkeypatch.setattr(boot_volumes.images, look, lambda tx, ctx, id: IMAGE)
     schedule = Schedule(sqlite, 1)
     schedule.create()
     [id] = schedule.ids
