@@ -107,7 +107,7 @@ def lies(place: Place) -> dict[str, bytes]:
         "ns-hardware": nd("ns-hardware", 135, frames.solicitation(target6, SOMEBODY), to=his, receiver=target6),
         "ns-sender": nd("ns-sender", 135, frames.solicitation(target6, mine), sender=STRANGER6, to=his,
                         receiver=target6),
-        "ra": nd("ra", 134, frames.router_advertisement("2001:db8:bad::", mine)),
+        "ra-everyone": nd("ra-everyone", 134, frames.router_advertisement("2001:db8:bad::", mine)),
         "ra-unicast": nd("ra-unicast", 134, frames.router_advertisement("2001:db8:bad::", mine), to=his,
                          receiver=target6),
         "ra-router": nd("ra-router", 134, frames.router_advertisement("2001:db8:bad::", router),
