@@ -22,6 +22,7 @@ from stackling.lab.topology import Network
 
 AGENT = "fence_lab"
 READY_WITHIN = 300.0        # seconds; on two cores everything starts at once
+TRIES, BETWEEN = 8, 10.0    # looks at a new description, and seconds between two
 _HERE = Paths()
 _DESCRIPTION = "/run/lab/cluster.toml"
 _BUNDLE = "/run/lab/bundle"
@@ -116,8 +117,16 @@ def _add_ceph(lab: Lab, first: Machine) -> None:
 
 
 def _follow(machine: Machine) -> None:
-    """Take the cluster's new description now, which it would by itself within a minute."""
-    machine.run(["systemctl", "start", "stackling-sync.service"], timeout=READY_WITHIN)
+    """Take the cluster's new description now, which it would by itself within a minute; a look at a control node that
+    is being restarted with it fails, and is repeated as the machine's own timer would."""
+    for left in reversed(range(TRIES)):
+        try:
+            machine.run(["systemctl", "start", "stackling-sync.service"], timeout=READY_WITHIN)
+            return
+        except LabError:
+            if not left:
+                raise
+            time.sleep(BETWEEN)
 
 
 def _until(done: Callable[[], bool], what: str) -> None:
