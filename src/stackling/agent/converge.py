@@ -91,10 +91,14 @@ class Converger:
             self._turns[server_id] = asyncio.get_running_loop().create_task(self._serve(server_id))
 
     async def adopt(self) -> None:
-        """Look at every guest once and report it as it is; nothing is changed."""
+        """Look at every guest once and report it as it is; nothing is changed.
+
+        A document that came during the look has given every server a turn, which knows more than this look does.
+        """
         guests = await self._run(self._hypervisor.guests)
-        for server_id, desired in self._ledger.servers.items():
-            self._look(desired, p.Observed(guests.get(server_id), self._ledger.done(server_id).disks))
+        if not self._open:
+            for server_id, desired in self._ledger.servers.items():
+                self._look(desired, p.Observed(guests.get(server_id), self._ledger.done(server_id).disks))
         self._note_unknown(guests)
 
     async def run(self) -> None:
@@ -109,12 +113,12 @@ class Converger:
                 log.exception("the sweep failed")
 
     async def sweep(self) -> None:
-        """Compare everything with what was reported, wake what differs, tidy the disks."""
+        """Compare everything with what was reported, wake what differs or hasn't come to rest, tidy the disks."""
         guests = await self._run(self._hypervisor.guests)
         for server_id, desired in list(self._ledger.servers.items()):
             last, guest = self._reports.last(server_id), guests.get(server_id)
             power, nics = (guest.power, guest.nics) if guest else (Power.ABSENT, ())
-            if (last is None or last.error is not None or last.generation != desired.generation
+            if (last is None or last.error is not None or not last.converged or last.generation != desired.generation
                     or (last.power, last.nics) != (power, nics)):
                 self.wake(server_id)
         self._note_unknown(guests)
