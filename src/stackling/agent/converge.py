@@ -303,8 +303,11 @@ class Converger:
         return msgspec.structs.replace(done, started_at=started) if started else done
 
     def _look(self, desired: ServerDesired, seen: p.Observed) -> None:
+        """Report what is there before anything may be done. That nothing of a server is left, only a turn says: it has
+        looked at the disks, also at those that an agent made without living to note them."""
         steps = p.plan(desired, seen, self._ledger.done(desired.id), self._boot_id)
-        self._reports.note(self._state(desired, seen.guest, converged=all(isinstance(step, p.Note) for step in steps)))
+        rests = desired.present and all(isinstance(step, p.Note) for step in steps)
+        self._reports.note(self._state(desired, seen.guest, converged=rests))
 
     def _settled(self, desired: ServerDesired, guest: Guest | None) -> None:
         self._asked.pop(desired.id, None)

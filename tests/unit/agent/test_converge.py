@@ -114,3 +114,26 @@ def test_a_sweep_finds_what_has_not_come_to_rest(tmp_path: Path) -> None:
         await agent.stop()
 
     asyncio.run(story())
+
+
+def test_that_nothing_is_left_is_not_said_before_the_disks_were_looked_at(tmp_path: Path) -> None:
+    """Disks that an agent made without living to note them are there all the same."""
+    async def story() -> GuestReport | None:
+        machine = Machine(tmp_path)
+        made = ServerDesired(id=new_id(), generation=2, root=ROOT)
+        await machine.told(made)
+        machine.disks.make(made, lambda words: None)
+        gone = msgspec.structs.replace(made, generation=3, present=False)
+        await machine.told(gone)
+        agent = machine.agent()
+        await agent.adopt()
+        early = machine.reports.last(made.id)
+        agent.open()
+        await machine.reported(gone, Power.ABSENT)
+        assert machine.disks.find(made.id) is None
+        await agent.stop()
+        return early
+
+    early = asyncio.run(story())
+    assert early is not None
+    assert not early.converged
