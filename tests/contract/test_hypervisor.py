@@ -271,6 +271,26 @@ def test_qemu_runs_without_rights(real: Real) -> None:
 
 
 @pytest.mark.root
+def test_a_guest_that_is_being_started_is_removed_for_good(real: Real) -> None:
+    """The start is another worker's, as of an agent that was killed: whoever is told that nothing runs believes it."""
+    other = Real(real.server)
+    try:
+        for pause in (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8):
+            desired = defined(real)
+            begun = threading.Thread(target=lambda id=desired.id: answers(lambda: other.hypervisor.start(id)))
+            begun.start()
+            begun.join(pause)
+            real.hypervisor.undefine(desired.id)
+            here = real.hypervisor.guests()
+            begun.join()
+            assert desired.id not in here
+            assert desired.id not in real.hypervisor.guests()
+            assert real.server.pids() == []
+    finally:
+        other.hypervisor.close()
+
+
+@pytest.mark.root
 def test_guests_outlive_libvirtd_and_are_found_again(real: Real) -> None:
     desired = defined(real)
     real.hypervisor.start(desired.id)

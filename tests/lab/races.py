@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from tests.lab import volumes
 from tests.lab.api import Api
 from tests.lab.cloud import FLAVOR, NETWORK, Cloud
 
@@ -102,4 +103,24 @@ def last_memory(cloud: Cloud, apis: list[Api]) -> list[list[int]]:
     return rounds
 
 
-RACES = {"address": last_address, "quota unit": last_quota_unit, "memory": last_memory}
+def free_volume(cloud: Cloud, apis: list[Api]) -> list[list[int]]:
+    """One volume, and two servers that want it."""
+    volume = volumes.make(cloud, "racer")
+    takers = [cloud.ids[name] for name in sorted(cloud.ids)][:len(apis)]
+    rounds: list[list[int]] = []
+    for _ in range(5):
+        answers = at_once(*(lambda api=api, taker=taker: api.call("POST", volumes.attachments(taker),
+                                                                  volumes.body(volume))
+                            for api, taker in zip(apis, takers, strict=True)))
+        rounds.append([{200: 201, 400: 409}.get(status, status) for status in answers])
+        cloud.until(lambda: volumes.show(cloud, volume)["status"], lambda status: status == "in-use", 120)
+        held = [one["server_id"] for one in volumes.show(cloud, volume)["attachments"]]
+        assert held == [taker for taker, status in zip(takers, answers, strict=True) if status == 200], answers
+        assert [len(cloud.api.get(volumes.attachments(taker))["volumeAttachments"]) for taker in takers] == [
+            int(taker in held) for taker in takers]
+        volumes.detach(cloud, volume)
+    volumes.drop(cloud, volume)
+    return rounds
+
+
+RACES = {"address": last_address, "quota unit": last_quota_unit, "memory": last_memory, "free volume": free_volume}

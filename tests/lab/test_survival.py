@@ -17,6 +17,7 @@ from pytest_bdd import given, parsers, scenarios, then, when
 from stackling.lab import Machine
 from stackling.lab import lab as labs
 from stackling.lab.power import Mode, set_mode
+from tests.lab import volumes
 from tests.lab.cloud import Cloud
 from tests.lab.inside import Inside
 from tests.lab.observers import guests
@@ -152,6 +153,29 @@ def _(story: Story) -> None:
     name = _busy(story, holder=False)
     story.strike(name)
     story.machine(name).kill()
+
+
+@given("a server away from the virtual IP has written to a volume", target_fixture="written")
+def _(story: Story) -> volumes.Written:
+    has = story.cloud.holder()
+    made = volumes.written(story.cloud, next(name for name, host in story.moved.items() if host != has))
+    story.at_the_end.append(lambda: volumes.drop(story.cloud, made.volume))
+    return made
+
+
+@when("that server's machine loses power")
+def _(story: Story, written: volumes.Written) -> None:
+    name = story.moved[written.server]
+    story.strike(name)
+    story.machine(name).kill()
+
+
+@then("that server reads from its volume what it wrote")
+def _(story: Story, written: volumes.Written) -> None:
+    assert story.cloud.ssh(written.server, volumes.READ) == written.digest
+    held = volumes.show(story.cloud, written.volume)
+    assert [one["server_id"] for one in held["attachments"]] == [story.cloud.ids[written.server]]
+    assert held["status"] == "in-use"
 
 
 @when("a machine that runs servers loses power")
@@ -515,7 +539,7 @@ def slack() -> float:
 
 # -- races
 
-@when(parsers.parse("two clients at two machines ask for the last {what} at once, twenty times"),
+@when(parsers.parse("two clients at two machines ask for the last {what} at once, again and again"),
       target_fixture="rounds")
 def _(cloud: Cloud, what: str) -> list[list[int]]:
     insides = [Inside(cloud.lab.client.namespace) for _ in range(2)]

@@ -31,6 +31,7 @@ from stackling.ports.hypervisor import HypervisorError
 
 log = logging.getLogger(__name__)
 PAUSE = 0.5                 # seconds between two looks at guests that are being stopped
+LOOK_AGAIN = 0.02           # the same when all have been removed
 RETRY = 2.0
 MOST_PATIENCE = 180.0       # seconds that the guests of a host that is released get to shut down at most
 
@@ -152,14 +153,15 @@ class Identities:
         while True:
             patient = politely() and clock.monotonic() < deadline
             try:
-                left = await self._run(_stop, agent, self._elsewhere(host), patient, asked)
-                if not left:
+                found, waiting = await self._run(_stop, agent, self._elsewhere(host), patient, asked)
+                if not found:
                     return
                 asked = True
-                await asyncio.sleep(PAUSE)
+                pause = PAUSE if waiting else LOOK_AGAIN        # only a look that finds nothing counts
             except HypervisorError as error:
                 log.warning("guests of %s can't be stopped yet: %s", host, error)
-                await asyncio.sleep(PAUSE)
+                pause = PAUSE
+            await asyncio.sleep(pause)
 
     def _elsewhere(self, host: str) -> set[str]:
         """Servers that another host of this machine runs."""
@@ -167,21 +169,23 @@ class Identities:
                 for id, server in agent.ledger.servers.items() if server.present}
 
 
-def _stop(agent: HostAgent, spared: set[str], politely: bool, asked: bool) -> int:
-    """How many guests are left. *politely*: they are asked, once, and not yet switched off."""
-    left = 0
+def _stop(agent: HostAgent, spared: set[str], politely: bool, asked: bool) -> tuple[int, int]:
+    """How many guests were found, and how many of them are waited for. *politely*: they are asked, once, and not yet
+    switched off."""
+    found = waiting = 0
     guests = agent.hypervisor.guests()
     for id in agent.ledger.servers:
         guest = guests.get(id)
         if guest is None or id in spared:
             continue
+        found += 1
         if politely and guest.power is Power.RUNNING:
-            left += 1
+            waiting += 1
             if not asked:
                 agent.hypervisor.shutdown(id)
         else:
             agent.hypervisor.undefine(id)
-    return left
+    return found, waiting
 
 
 class Keeper:

@@ -103,6 +103,7 @@ class Worker:
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._process: _Process | None = None
+        self._closed = False
         self._waiting: dict[int, Future[Any]] = {}
 
     @property
@@ -118,6 +119,8 @@ class Worker:
         message = {"id": number, "call": call, "args": arguments, **({"bytes": len(data)} if data else {})}
         future: Future[Any] = Future()
         with self._lock:
+            if self._closed:
+                raise WorkerError(DOWN, "nothing is asked of it any more")
             process = self._running()
             self._waiting[number] = future
         try:
@@ -135,8 +138,10 @@ class Worker:
             raise WorkerError(DOWN, "its worker process ended") from None
 
     def close(self) -> None:
-        """End the worker; it gets a moment to let go of what it holds."""
-        process = self._process
+        """End the worker, for good: a thread that still has something to ask is refused. The worker gets a moment to
+        let go of what it holds."""
+        with self._lock:
+            self._closed, process = True, self._process
         if process is not None:
             process.leave()
             with self._lock:

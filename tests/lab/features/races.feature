@@ -1,7 +1,7 @@
 Feature: Two clients at two control machines want the last one
   Scenario Outline: The last <what>
     Given a cluster of three machines
-    When two clients at two machines ask for the last <what> at once, twenty times
+    When two clients at two machines ask for the last <what> at once, again and again
     Then exactly one of them gets it each time
     And usage and quota agree with what is there
 
@@ -10,3 +10,4 @@ Feature: Two clients at two control machines want the last one
       | address     |
       | quota unit  |
       | memory      |
+      | free volume |

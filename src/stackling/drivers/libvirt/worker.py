@@ -370,11 +370,15 @@ def disk(domain: Any, volume: str, which: int) -> Any:
 
 
 def undefine(connection: Any, id: str) -> None:
+    """A start under way (of a worker that was killed, say) is waited for by libvirtd when the definition goes, and
+    leaves a guest without one: so it is switched off after that, too."""
     try:
         domain = connection.lookupByUUIDString(id)
         if domain.isActive():
             switch_off(domain)
         domain.undefineFlags(UNDEFINE)
+        if domain.isActive():
+            switch_off(domain)
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
