@@ -31,12 +31,13 @@ from stackling.api.loadbalancer.service import service as load_balancer_service
 from stackling.api.network.service import service as network_service
 from stackling.api.placement.service import service as placement_service
 from stackling.api.route import Route, Service
+from stackling.api.stackling.feed import Feed
 from stackling.api.stackling.service import service as stackling_service
 from stackling.api.volume.service import service as volume_service
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.identity import facade as identity_facade
 from stackling.identity.facade import Identity
-from stackling.store import timeline
+from stackling.store import audit, changes, timeline
 from stackling.store.database import Database
 from stackling.volume import facade as volume_facade
 from tests.api import hostile_belongings
@@ -93,7 +94,7 @@ class HostileWorld(World):
             placement_service(),
             load_balancer_service(),
             volume_service(),
-            stackling_service(timeline.explain, timeline.owner),
+            stackling_service(timeline.explain, timeline.owner, feed=Feed(changes, longest=0.0), lines=audit.find),
             internal_service(wakeups),
         ]
         cloud.start(self.services)

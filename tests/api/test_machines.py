@@ -411,11 +411,11 @@ def test_the_ports_of_a_host_are_where_its_identity_is(make: MakeWorld) -> None:
         return held.host
 
     assert chassis() == "m2"
-    ha.ask_as("m2", "POST", "/hosts/m2/release", content=b'{"stopped": true}')
+    ha.ask_as("m2", "POST", "/hosts/m2/release", content=b'{"stopped": true, "epoch": 1}')
     assert ha.ask_as("m3", "POST", "/hosts/m2/take").status_code == 200
     assert chassis() == "m3"
     assert neutron.show("ports", port["id"])["binding:host_id"] == "m2"
-    ha.ask_as("m3", "POST", "/hosts/m2/release", content=b'{"stopped": true}')
+    ha.ask_as("m3", "POST", "/hosts/m2/release", content=b'{"stopped": true, "epoch": 2}')
     assert ha.ask_as("m2", "POST", "/hosts/m2/take").status_code == 200
     assert chassis() == "m2"
 
@@ -426,12 +426,27 @@ def test_a_host_that_is_let_go_waits_for_the_agents_word(make: MakeWorld) -> Non
     assert (first.status_code, first.json()["released"]) == (200, False)
     assert ha.ask_as("m2", "GET", "/hosts").json()["hosts"] == [{"host": "m2", "epoch": 1, "releasing": True}]
     assert ha.ask_as("m3", "POST", "/hosts/m2/take").status_code == 409
-    said = ha.ask_as("m2", "POST", "/hosts/m2/release", content=b'{"stopped": true}')
+    said = ha.ask_as("m2", "POST", "/hosts/m2/release", content=b'{"stopped": true, "epoch": 1}')
     assert said.json()["released"]
     assert ha.ask_as("m2", "POST", "/hosts/m2/release").json()["released"]
     assert ha.ask_as("m3", "POST", "/hosts/m2/take").json()["epoch"] == 2
     assert ha.ask_as("m2", "POST", "/hosts/m2/release").json()["released"]
     assert ha.ask_as("m2", "GET", "/hosts").json()["hosts"] == []
+
+
+def test_a_word_of_letting_go_that_comes_late_frees_nothing(make: MakeWorld) -> None:
+    """It was held up (by a control process that slept, say) until the machine had taken the host back."""
+    ha = make(3, take_over="identity")
+    release, late = "/hosts/m2/release", b'{"stopped": true, "epoch": 1}'
+    ha.ask_as("m2", "POST", release)
+    assert ha.ask_as("m2", "POST", "/hosts/m2/take").json() == {"host": "m2", "epoch": 2}
+    assert not ha.ask_as("m2", "POST", release, content=late).json()["released"]
+    assert ha.ask_as("m3", "POST", "/hosts/m2/take").status_code == 409
+    assert ha.ask_as("m2", "GET", "/hosts").json()["hosts"] == [{"host": "m2", "epoch": 2, "releasing": False}]
+    ha.ask_as("m2", "POST", release)
+    assert not ha.ask_as("m2", "POST", release, content=late).json()["released"]
+    assert ha.ask_as("m2", "POST", release, content=b'{"stopped": true, "epoch": 2}').json()["released"]
+    assert ha.ask_as("m2", "POST", release, content=b'{"stopped": true}').status_code == 400
 
 
 def test_a_host_with_local_disks_cannot_be_taken(make: MakeWorld) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.api.compute_world import LATEST, V, World, version, world
 from tests.api.conftest import Client
 
@@ -176,6 +178,25 @@ def test_metadata_and_tags(world: World, member: Client) -> None:
     assert member.delete(f"{tags}/x", headers=LATEST).status_code == 404
     found = member.get(f"{V}/servers?tags=y,z&not-tags=x", headers=LATEST).json()["servers"]
     assert [s["id"] for s in found] == [id]
+
+
+@pytest.mark.parametrize(("name", "wanted"), [
+    ("web.1", ["web-1", "web.1"]), ("web\\.1", ["web.1"]), ("WEB\\.1", ["web.1"]), ("\\[b\\]", ["a[b]"]),
+    ("100%", ["100%"]), ("\\%", ["100%"]), ("_", ["under_score"]), ("ü", ["Grün"]), ("grÜn", ["Grün"]),
+    ("^web", ["web-1", "web.1"]), ("o", ["under_score"]), ("", None)])
+def test_a_name_is_found_by_a_part_of_it_or_by_a_regular_expression(
+        world: World, member: Client, name: str, wanted: list[str] | None) -> None:
+    names = ["under_score", "Grün", "a[b]", "100%", "web.1", "web-1"]
+    for one in names:
+        world.create(member, name=one)
+    expected = names[::-1] if wanted is None else wanted
+    for path in ("servers", "servers/detail"):
+        found = member.get(f"{V}/{path}", params={"name": name}).json()["servers"]
+        assert [s["name"] for s in found] == expected
+        page = member.get(f"{V}/{path}", params={"name": name, "limit": 1, "sort_key": "display_name",
+                                                 "sort_dir": "asc"}).json()["servers"]
+        assert [s["name"] for s in page] == sorted(expected)[:1]
+    assert all("flavor" in s for s in found)
 
 
 def test_lists(world: World, member: Client) -> None:

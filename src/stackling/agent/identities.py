@@ -90,7 +90,7 @@ class Identities:
         """Keep them until cancelled."""
         assert self.leases is not None
         for host in self._known:
-            self._keep(host, Mode.UNSURE)
+            self._keep(host, Mode.UNSURE, 0)
         always = [asyncio.create_task(self.leases.run()), asyncio.create_task(self._beat(self.leases))]
         try:
             while True:
@@ -116,22 +116,22 @@ class Identities:
 
     def follow(self, held: HeldHosts) -> None:
         """Control has said what this machine holds."""
-        wanted = {one.host: Mode.RELEASING if one.releasing else Mode.HELD for one in held.hosts}
+        wanted = {one.host: (Mode.RELEASING if one.releasing else Mode.HELD, one.epoch) for one in held.hosts}
         for host in (*wanted, *(host for host in self._keepers if host not in wanted)):
-            self._keep(host, wanted.get(host, Mode.GONE))
+            self._keep(host, *wanted.get(host, (Mode.GONE, 0)))
 
     # -- how
 
-    def _keep(self, host: str, mode: Mode) -> None:
+    def _keep(self, host: str, mode: Mode, epoch: int) -> None:
         keeper = self._keepers.get(host)
         if keeper is None or keeper.over:
             if mode is Mode.GONE:
                 return
-            keeper = self._keepers[host] = Keeper(host, mode, self)
+            keeper = self._keepers[host] = Keeper(host, mode, epoch, self)
             self._tasks[host] = asyncio.create_task(keeper.run())
             self._ended.set()
         else:
-            keeper.want(mode)
+            keeper.want(mode, epoch)
 
     def make(self, host: str, held: asyncio.Event) -> Identity:
         """A host's parts."""
@@ -191,16 +191,18 @@ def _stop(agent: HostAgent, spared: set[str], politely: bool, asked: bool) -> tu
 class Keeper:
     """Brings one host to the mode that is wanted."""
 
-    def __init__(self, host: str, mode: Mode, owner: Identities) -> None:
+    def __init__(self, host: str, mode: Mode, epoch: int, owner: Identities) -> None:
         self.host, self.mode, self.over = host, mode, False
+        self._epoch = epoch
         self._owner = owner
         self._held = asyncio.Event()
         self._changed = asyncio.Event()
 
-    def want(self, mode: Mode) -> None:
-        """From now on."""
-        if mode is Mode.RELEASING and self.mode is Mode.RELEASED:
+    def want(self, mode: Mode, epoch: int) -> None:
+        """From now on, in a lease of *epoch*."""
+        if mode is Mode.RELEASING and self.mode is Mode.RELEASED and epoch == self._epoch:
             return
+        self._epoch = epoch
         if mode is not self.mode:
             log.info("host %s: %s, was %s", self.host, mode, self.mode)
             self.mode = mode
@@ -251,7 +253,7 @@ class Keeper:
             return
         leases = self._owner.leases
         while self.mode is Mode.RELEASING and leases is not None:
-            if await leases.let_go(self.host):
+            if await leases.let_go(self.host, self._epoch):
                 self.mode = Mode.RELEASED
             else:
                 await asyncio.sleep(RETRY)

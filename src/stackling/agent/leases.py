@@ -26,6 +26,10 @@ class Lane(Protocol):
     async def request(self, method: str, path: str, body: bytes | None = None, *, timeout: float) -> Answer: ...
 
 
+class _LetGo(msgspec.Struct):
+    released: bool = False
+
+
 class Refused(Exception):
     """Control answered, and not with what was asked for."""
 
@@ -59,17 +63,20 @@ class Leases:
                     log.warning("it can't be known which hosts this machine holds (try %d): %s", failures, error)
                 await asyncio.sleep(min(BACKOFF[1], BACKOFF[0] * 2 ** min(failures, 8)) * random.uniform(0.75, 1.25))
 
-    async def let_go(self, host: str) -> bool:
-        """No guest of *host* runs here any more: control may give it to another machine. Whether control knows."""
+    async def let_go(self, host: str, epoch: int) -> bool:
+        """No guest that *host* had in *epoch* runs here any more: control may give it to another machine. Whether it
+        may; it may not when the host was taken back meanwhile."""
         try:
             answer = await self._letting_go.request(
-                "POST", f"{self._path}/{host}/release", b'{"stopped": true}', timeout=TIMEOUT)
+                "POST", f"{self._path}/{host}/release", msgspec.json.encode({"stopped": True, "epoch": epoch}),
+                timeout=TIMEOUT)
         except ControlUnreachable as error:
             log.warning("control could not be told that %s is given up: %s", host, error)
             return False
         if answer.status != 200:
             log.warning("control answered %d when %s was given up: %s", answer.status, host, answer.body[:200])
-        return answer.status == 200
+            return False
+        return bool(msgspec.json.decode(answer.body, type=_LetGo).released)
 
     async def beat(self) -> None:
         """This machine is alive, although it holds nothing that would report."""

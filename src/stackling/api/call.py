@@ -70,6 +70,12 @@ class Call:
         """A request header."""
         return self.request.get_header(name)
 
+    async def gone(self) -> None:
+        """Returns once the client has closed the connection. For streams that have no end; their bodies were read."""
+        receive = self.request._receive     # pyright: ignore[reportPrivateUsage]
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
     def authorize(self, target: Mapping[str, Any] | None = None, rule: str | None = None) -> None:
         """Check a policy rule (the route's own when None) against *target*; raises ``Forbidden``."""
         self.service.policy.authorize(rule or self.route.policy, self.ctx, target)

@@ -20,6 +20,11 @@ KIND = "server"
 DEADLINES = {"create": 600.0, "delete": 300.0, "rebuild": 600.0, "stop": 240.0, "start": 180.0}
 DEADLINE = 180.0
 """Seconds after which a change that isn't finished is shown as an error (the engine goes on trying)."""
+_UNSEEN = frozenset((
+    "generation", "host_generation", "updated_at", "observed_at", "observed_power", "observed_generation",
+    "observed_converged", "observed_soft_reboots", "observed_hard_reboots", "observed_rebuilds", "observed_resizes",
+    "observed_rescue", "observed_step", "observed_error", "observed_terminal", "overdue", "document", "nics"))
+"""Columns that no view of a server shows."""
 
 
 def apply(tx: Tx, server: ServerRow, values: Mapping[str, Any], *, desired: bool = False,
@@ -42,6 +47,8 @@ def apply(tx: Tx, server: ServerRow, values: Mapping[str, Any], *, desired: bool
         changed["updated_at"] = after["updated_at"] = tx.now
         if not rows.change(tx, server["id"], server["generation"], changed):
             raise Raced("The server changed at the same time; try again.")
+        if not changed.keys() <= _UNSEEN:
+            tx.tell(KIND, server["id"], server["project_id"])
     if server["task_state"] is not None and state.task_state is None:
         timeline.finish(tx, after)
     if desired:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, and_, asc, bindparam, desc, exists, func, or_, select, type_coerce
@@ -86,23 +87,45 @@ def list_servers(tx: Tx, ctx: Context, page: Page, *, detail: bool) -> Sequence[
     """The page. Raises ``Invalid`` for a marker that doesn't exist or a pattern that can't be used."""
     if _is_plain(page):
         return _plain(tx, page, detail)
-    conditions, keep = _conditions(tx, ctx, page)
-    statement = (DETAIL if detail else BASIC).where(*conditions)
+    conditions, patterns = _conditions(tx, ctx, page)
+    searched = bool(_PATTERN_FILTERS.keys() & page.filters.keys())
+    base = _searching(patterns) if searched else DETAIL if detail else BASIC
+    statement = base.where(*conditions)
     keys = [(SORT_KEYS[key], up) for key, up in page.sort]
     if not any(column is servers.c.id for column, _ in keys):
         keys.append((servers.c.id, keys[-1][1] if keys else False))
     if page.marker is not None:
         statement = statement.where(_after(tx, page.marker, keys))
     statement = statement.order_by(*(asc(c) if up else desc(c) for c, up in keys))
-    if keep is None:
-        return tx.all(statement.limit(page.limit))
-    found: list[Row[Any]] = []
-    for row in tx.all(statement):
-        if keep(row):
-            found.append(row)
-            if len(found) == page.limit:
-                break
-    return found
+    if not patterns:
+        found = tx.all(statement.limit(page.limit))
+    else:
+        found = list(islice((row for row in tx.all(statement) if _matches(row, patterns)), page.limit))
+    return _details(tx, [row.id for row in found]) if searched and detail else found
+
+
+# -- what is searched by its name: an index tells which servers match, and only those are read
+
+_OF_IDS = DETAIL.where(servers.c.id.in_(bindparam("ids", expanding=True)))
+Pattern = tuple[Any, re.Pattern[str]]
+
+
+def _searching(patterns: Sequence[Pattern]) -> Any:
+    """The fewest columns by which it is found."""
+    named = {column.name: column for column in (servers.c.id, servers.c.name, *(column for column, _ in patterns))}
+    return select(*named.values())
+
+
+def _matches(row: Row[Any], patterns: Sequence[Pattern]) -> bool:
+    return all(pattern.search(str(getattr(row, column.name) or "")) for column, pattern in patterns)
+
+
+def _details(tx: Tx, ids: Sequence[str]) -> Sequence[Row[Any]]:
+    """Their rows, in the order of *ids*."""
+    if not ids:
+        return []
+    found = {row.id: row for row in tx.all(_OF_IDS, ids=list(ids))}
+    return [found[id] for id in ids if id in found]
 
 
 # -- the usual page: a project's servers, the newest first
@@ -162,10 +185,7 @@ def _after(tx: Tx, marker: str, keys: Sequence[tuple[Any, bool]]) -> ColumnEleme
 
 # -- filters
 
-Keep = Callable[[Row[Any]], bool]
-
-
-def _conditions(tx: Tx, ctx: Context, page: Page) -> tuple[list[Any], Keep | None]:
+def _conditions(tx: Tx, ctx: Context, page: Page) -> tuple[list[Any], list[Pattern]]:
     found: list[Any] = []
     if page.project_id is not None:
         found.append(servers.c.project_id == page.project_id)
@@ -177,16 +197,13 @@ def _conditions(tx: Tx, ctx: Context, page: Page) -> tuple[list[Any], Keep | Non
         found.append(servers.c.updated_at >= page.since)
     if page.before is not None:
         found.append(servers.c.updated_at <= page.before)
-    patterns: list[tuple[str, re.Pattern[str]]] = []
+    patterns: list[Pattern] = []
     for name, values in page.filters.items():
         found += _condition(tx, ctx, name, values, patterns)
-    if not patterns:
-        return found, None
-    return found, lambda row: all(pattern.search(str(getattr(row, column) or "")) for column, pattern in patterns)
+    return found, patterns
 
 
-def _condition(tx: Tx, ctx: Context, name: str, values: Sequence[str],
-               patterns: list[tuple[str, re.Pattern[str]]]) -> list[Any]:
+def _condition(tx: Tx, ctx: Context, name: str, values: Sequence[str], patterns: list[Pattern]) -> list[Any]:
     value = values[-1]
     if name in _TEXT_FILTERS:
         return [_TEXT_FILTERS[name].in_(list(values))]
@@ -226,13 +243,16 @@ def is_true(value: str) -> bool:
     return value.strip().lower() in ("1", "t", "true", "on", "y", "yes")
 
 
-_PLAIN_TEXT = re.compile(r"[\w \-@:,/]*\Z")
+_PLAIN_TEXT = re.compile(r"(?:[\w \-@:,/]|\\[!-/:-@\[-`{-~])*\Z", re.ASCII)    # SQLite folds the case of ASCII alone
+_ESCAPED = re.compile(r"\\(.)")
 
 
-def _pattern(column: Any, text: str, patterns: list[tuple[str, re.Pattern[str]]]) -> list[Any]:
+def _pattern(column: Any, text: str, patterns: list[Pattern]) -> list[Any]:
+    """A regular expression, as in Nova; one that is only a text (``web\\.1``) is looked for by the database."""
     if _PLAIN_TEXT.match(text):
-        return [func.lower(column).contains(text.lower(), autoescape=True)] if text else []
-    patterns.append((column.name, safe_pattern(text)))
+        plain = _ESCAPED.sub(r"\1", text).lower()
+        return [func.lower(column).contains(plain, autoescape=True)] if plain else []
+    patterns.append((column, safe_pattern(text)))
     return []
 
 

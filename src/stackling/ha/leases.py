@@ -3,7 +3,9 @@
 Theory of operation. A lease moves only when its holder can't act on it any more: it has let go itself, after its last
 guest was off (``releasing`` asks it to, ``released`` is its own word), or it is fenced by a proof that is enough for
 every disk of the host's servers. The move raises the lease's epoch, so that documents and reports of the former holder
-are refused, and the host's ports move with it. Everything about one host is serialised by its lock, and by its
+are refused, and the host's ports move with it. A host that is taken back before it was let go gets another epoch, too:
+the holder's word that its guests are off names the epoch, and one that was held up on its way doesn't count for guests
+that have been started since. Everything about one host is serialised by its lock, and by its
 holder's, which a machine that is heard of again takes as well.
 """
 
@@ -61,10 +63,11 @@ def take_over(tx: Tx, host: str, machine_id: str) -> int:
     ``Conflict`` with the reason when the present holder may still act."""
     found, lease = _locked(tx, host)
     if found.machine_id == machine_id and (lease is None or lease.released_at is None):
-        if lease is not None and lease.releasing_at is not None:
-            _set(tx, found.id, None, None, None)
-            _wake(tx, found.id, machine_id)
-        return int(found.lease_epoch)
+        if lease is None or lease.releasing_at is None:
+            return int(found.lease_epoch)
+        _set(tx, found.id, None, None, None)
+        _wake(tx, found.id, machine_id)
+        return compute.move_lease(tx, found.id, machine_id)
     if found.machine_id is not None and (lease is None or lease.released_at is None):
         _require_fenced(tx, found)
     epoch = compute.move_lease(tx, found.id, machine_id)
@@ -80,22 +83,24 @@ def take_over(tx: Tx, host: str, machine_id: str) -> int:
     return epoch
 
 
-def release(tx: Tx, host: str, machine_id: str, *, stopped: bool) -> bool:
-    """The machine shall give *host* up, or (*stopped*) says that none of its guests runs any more; whether it is
-    free. Idempotent; a host that another machine holds counts as free. Raises ``NotFound``."""
+def release(tx: Tx, host: str, machine_id: str, *, stopped: int | None = None) -> bool:
+    """The machine shall give *host* up, or says that no guest of the epoch *stopped* runs any more; whether it is free.
+    Idempotent; a host that another machine holds counts as free. Raises ``NotFound``."""
     found, lease = _locked(tx, host)
     if found.machine_id != machine_id:
         return True
     if lease is not None and lease.released_at is not None:
         return True
-    if stopped:
+    if stopped is not None and stopped != found.lease_epoch:
+        return False
+    if stopped is not None:
         _set(tx, found.id, tx.time, tx.time, machine_id)
         tx.event(None, "host", found.id, "released", "its machine has stopped its guests and let go", source="ha")
     elif lease is None or lease.releasing_at is None:
         _set(tx, found.id, tx.time, None, None)
         tx.event(None, "host", found.id, "releasing", "its machine is asked to stop its guests and let go", source="ha")
     _wake(tx, found.id, machine_id)
-    return stopped
+    return stopped is not None
 
 
 # -- how

@@ -91,6 +91,7 @@ def add(tx: Tx, image: Image) -> Image:
     tx.execute(_INSERT, {name: _value(image, name) for name in (*_NAMES, "document")})
     _put_properties(tx, image.id, image.properties)
     _put_tags(tx, image.id, image.tags)
+    tx.tell(KIND, image.id, image.owner)
     return image
 
 
@@ -110,6 +111,8 @@ def save(tx: Tx, old: Image, new: Image, *, touch: bool = True) -> Image:
     if new.tags != old.tags:
         tx.execute(_NO_TAGS, {"k": old.id})
         _put_tags(tx, old.id, new.tags)
+    for owner in {old.owner, new.owner}:
+        tx.tell(KIND, old.id, owner)
     return new
 
 
@@ -124,6 +127,7 @@ def remove(tx: Tx, image: Image) -> None:
     clear_children(tx, image.id)
     if tx.changed(_DELETE, k=image.id, g=image.generation):
         tx.forget(KIND, image.id, image.generation)
+        tx.tell(KIND, image.id, image.owner)
 
 
 def _image(row: Row[Any]) -> Image:

@@ -135,6 +135,7 @@ class LoadBalancerKind:
         changed = {key: new[key] for key in new if new[key] != record[key]}
         if changed:
             BALANCERS.update(tx, record["id"], changed)
+            tx.tell(KIND, record["id"], record["project_id"])
 
     def inventory(self) -> Mapping[str, int]:
         """Every id of ours in the fabric with its generation (``engine.audit``)."""
@@ -152,6 +153,7 @@ def _forget(tx: Tx, record: Record) -> None:
     balancing.ports_settled(tx, record["id"], gone=True)
     BALANCERS.delete(tx, record["id"])
     tx.forget(KIND, record["id"], record["generation"])
+    tx.tell(KIND, record["id"], record["project_id"])
 
 
 def _settle_parts(tx: Tx, balancer_id: str) -> None:
@@ -199,6 +201,7 @@ def _look_at_pool(tx: Tx, pool: Record, below: Tree, health: Mapping[str, bool],
 def _note(tx: Tx, rows: Rows, record: Record, status: Operating) -> None:
     if record["operating_status"] != status:
         rows.update(tx, record["id"], {"operating_status": status.value})
+        tx.tell(KIND, record["load_balancer_id"], record["project_id"])
 
 
 def kinds(fabric: Fabric) -> list[LoadBalancerKind]:

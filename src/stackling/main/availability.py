@@ -11,6 +11,7 @@ from stackling.main.deployment import Deployment, RbdDisks, SimulatedMembership
 from stackling.ports.bus import Bus
 from stackling.ports.membership import Fence, Membership
 from stackling.store.database import Database
+from stackling.store.transaction import makes_due
 from stackling.store.work import SqlWorkQueue
 
 THREADS = 8
@@ -28,7 +29,7 @@ def start(database: Database, bus: Bus, deployment: Deployment, owner: str) -> C
     machines = kinds(database, watch, fencer, settings, storage, _answering(deployment))
     worker = Worker(SqlWorkQueue(database), machines, threads=THREADS, sweep=SWEEP, owner=owner,
                     lease=min(deployment.engine_lease, LEASE))
-    bus.listen(lambda _keys: worker.wake())
+    bus.listen(lambda keys: worker.wake() if makes_due(keys) else None)
     watch.start()
     worker.start()
 

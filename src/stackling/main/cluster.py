@@ -14,6 +14,7 @@ from stackling.deploy.cluster.secrets import Secrets
 from stackling.deploy.cluster.services import HEARTBEAT
 from stackling.deploy.embedded.configuration import pool
 from stackling.ha.model import Settings
+from stackling.main import shown_settings
 from stackling.main.deployment import (
     PHYSICAL_NETWORK,
     BrokerWakeups,
@@ -41,6 +42,7 @@ def deployment(paths: Paths) -> Deployment:
     machine = cluster.machine(paths.name)
     if not machine.control or not known.cluster_key:
         raise ClusterError(f"{machine.name} is no control machine of cluster {cluster.name}")
+    providers = federation.settings(cluster.identity_providers)
     own = Tls(paths.pki / "machine.crt", paths.pki / "machine.key", paths.pki / "ca.crt")
     return Deployment(
         node=machine.name, directory=paths.run, database_url=database_url(paths, known),
@@ -60,7 +62,7 @@ def deployment(paths: Paths) -> Deployment:
         volumes=_volumes(cluster, paths), disks=_disks(cluster, paths),
         availability=Settings(heartbeat=HEARTBEAT, take_over=cluster.take_over,
                               return_after=cluster.fencing.return_after), engine_lease=ENGINE_LEASE, agents=own,
-        identity_providers=federation.settings(cluster.identity_providers),
+        identity_providers=providers, configured=shown_settings.of_cluster(cluster, providers),
         trusted_dashboards=tuple(cluster.trusted_dashboards),
         policies=paths.policies, cluster=paths.root, log_level=cluster.log_level)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stackling.api.stackling.settings import Setting
 from stackling.ha.model import Settings
 from stackling.identity.facade import IdentityConfig
 from stackling.main.tls import Tls
@@ -219,3 +220,4 @@ class Deployment:
     agents: Tls | None = None               # how we show ourselves when we ask an agent
     log_directory: Path | None = None       # None: standard error, which systemd keeps
     log_level: str = "info"
+    configured: tuple[Setting, ...] = ()    # what administrators are shown

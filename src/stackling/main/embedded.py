@@ -12,6 +12,7 @@ from stackling.deploy.embedded.configuration import Configuration
 from stackling.deploy.embedded.credentials import Credentials
 from stackling.deploy.embedded.directory import StateDirectory
 from stackling.identity.facade import IdentityConfig, SecurityCompliance
+from stackling.main import shown_settings
 from stackling.main.deployment import (
     PHYSICAL_NETWORK,
     Deployment,
@@ -33,6 +34,7 @@ from stackling.network.facade import External
 def deployment(directory: StateDirectory, configuration: Configuration, credentials: Credentials) -> Deployment:
     """What the state directory says."""
     credential = compute.credential_hash(credentials.machine)
+    providers = federation.settings(configuration.identity_providers)
     return Deployment(
         node=configuration.machine, directory=directory.run,
         database_url=f"sqlite:///{directory.database}", durable=configuration.durable,
@@ -47,7 +49,7 @@ def deployment(directory: StateDirectory, configuration: Configuration, credenti
         membership=_membership(directory, configuration), engine_lease=configuration.engine_lease,
         web_download=configuration.web_download, shelved_offload_time=configuration.shelved_offload_time,
         require_image_format_match=configuration.require_image_format_match,
-        identity_providers=federation.settings(configuration.identity_providers),
+        identity_providers=providers, configured=shown_settings.of_directory(configuration, providers),
         trusted_dashboards=tuple(configuration.trusted_dashboards),
         policies=directory.policies,
         first_start_lock=directory.run / "first-start.lock", mark_file=directory.database.with_suffix(".mark"),

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 from stackling.api import policies
 from stackling.api.route import Service
+from stackling.api.stackling.feed import Feed
 from stackling.image.facade import ImageSettings
 
 if TYPE_CHECKING:
     from stackling.main.wiring import Plant
 
 
-def public(plant: Plant) -> list[Service]:
-    """What clients use. Raises ``PolicyFileError`` for an administrator's rules that can't be read."""
+def public(plant: Plant, feed: Feed | None = None) -> list[Service]:
+    """What clients use; *feed* is the process's own. Raises ``PolicyFileError`` for an administrator's rules that can't
+    be read."""
     from stackling.api.compute.service import service as compute
     from stackling.api.identity.service import service as identity
     from stackling.api.image.service import service as image
@@ -22,11 +24,13 @@ def public(plant: Plant) -> list[Service]:
     from stackling.api.placement.service import service as placement
     from stackling.api.stackling.service import service as stackling
     from stackling.api.volume.service import service as volume
-    from stackling.store import timeline
+    from stackling.store import audit, changes, timeline
 
     keystone = identity(plant.identity, oidc=plant.oidc(), trusted_dashboards=plant.deployment.trusted_dashboards)
     found = [keystone, compute(), network(), image(images(plant)), placement(), load_balancer(),
-             volume(), stackling(timeline.explain, timeline.owner, plant.deployment.availability)]
+             volume(), stackling(
+                 timeline.explain, timeline.owner, plant.deployment.availability, feed=feed or Feed(changes),
+                 lines=audit.find, configured=plant.deployment.configured)]
     if plant.deployment.policies is not None:
         for one in found:
             one.policy.follow(plant.deployment.policies / policies.file_name(one.name))

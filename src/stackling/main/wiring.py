@@ -14,6 +14,7 @@ from stackling.api.app import build_app
 from stackling.api.cloud import Cloud
 from stackling.api.dashboard import site
 from stackling.api.internal.service import Wakeups
+from stackling.api.stackling.feed import Feed
 from stackling.drivers.local.bus import LocalBus
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.engine.kinds import Kind
@@ -25,8 +26,9 @@ from stackling.main.tls import Tls
 from stackling.ports.bus import Bus
 from stackling.ports.fabric import Fabric
 from stackling.ports.web import Web
-from stackling.store import era
+from stackling.store import changes, era
 from stackling.store.database import Database
+from stackling.store.transaction import makes_due
 
 if TYPE_CHECKING:
     from stackling.drivers.local.spread import SpreadImageStore
@@ -47,7 +49,7 @@ class Plant:
         self.identity = Identity(deployment.cluster_key, deployment.identity)
         self.image_store = _image_store(deployment.images, deployment.agents)
         self.bus = _bus(deployment.wakeups)
-        self.wakeups = Wakeups()
+        self.wakeups, self.feed = Wakeups(), Feed(changes)
         self.database.on_nudge = self.bus.send
 
     def first_start(self) -> None:
@@ -61,8 +63,9 @@ class Plant:
 
     def public_app(self) -> App:
         """The APIs that clients use."""
+        self.bus.listen(self.feed.woken)
         cloud = self._cloud()
-        app = health.answering(site.serving(build_app(cloud, services.public(self))), self.database)
+        app = health.answering(site.serving(build_app(cloud, services.public(self, self.feed))), self.database)
         app = console.serving(app, cloud)
         joining = self._joining()
         return app if joining is None else entrance.public(app, joining)
@@ -97,7 +100,7 @@ class Plant:
         audited = [*self._audited(fabric), *audited]
         worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *kinds, *audited], audits=audited,
                         owner=owner or self.deployment.node, lease=self.deployment.engine_lease)
-        self.bus.listen(lambda _keys: worker.wake())
+        self.bus.listen(lambda keys: worker.wake() if makes_due(keys) else None)
         worker.start()
         keeper = era.Keeper(self.database, self.deployment.mark_file) if self.deployment.mark_file else None
         if keeper is not None:
@@ -113,6 +116,11 @@ class Plant:
             volumes.close(backends)
 
         return stop
+
+    def ending(self) -> None:
+        """Nobody is to wait for anything any more."""
+        self.wakeups.close()
+        self.feed.close()
 
     def close(self) -> None:
         """Let go of everything."""

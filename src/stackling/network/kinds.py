@@ -66,6 +66,8 @@ _LEGS_GONE = delete(_p).where(_p.c.device_id == bindparam("device"), _p.c.deleti
                               _p.c.role.in_([PortRole.ROUTER, PortRole.FLOATING]))
 _NETWORK_SETTLED = select(tables.networks.c.settled).where(tables.networks.c.id == bindparam("network"))
 MOST_GATEWAY_HOSTS = 5
+_UNSEEN = frozenset(("held", "last_error", "observed_generation", "settled"))
+"""Columns that no view shows."""
 # A host whose lease has never moved is where its name says; the network's programs are called after their machine.
 _MOVED_TO = select(machines.c.name).join(hosts, hosts.c.machine_id == machines.c.id).where(
     hosts.c.name == bindparam("host"), hosts.c.lease_epoch > 1)
@@ -155,6 +157,7 @@ class FabricResource:
                 if tx.dialect != "sqlite" and self._kind in _GUARDS:
                     tx.execute(_DROP_GUARD, {"name": f"{_GUARDS[self._kind]}:{desired.id}"})
                 tx.forget(self.name, desired.id, desired.generation)
+                tx.tell(self.name, desired.id, record["project_id"])
             elif outcome.error != record["last_error"]:
                 self._rows.update(tx, desired.id, {"last_error": outcome.error})
             return
@@ -165,6 +168,8 @@ class FabricResource:
         changed = {key: new[key] for key in new if new[key] != record[key]}
         if changed:
             self._rows.update(tx, desired.id, changed)
+            if not changed.keys() <= _UNSEEN:
+                tx.tell(self.name, desired.id, record["project_id"])
 
     def inventory(self) -> Mapping[str, int]:
         """Every id of ours in the fabric with its generation (``engine.audit``)."""

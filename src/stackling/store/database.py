@@ -175,6 +175,7 @@ class Database:
         tx = Tx(connection, writing=writing)
         try:
             result = use_case(tx, *args, **kwargs)
+            tx.finish()
         except BaseException:
             if raw.in_transaction:              # SQLite has ended it by itself where there was no room
                 raw.execute("ROLLBACK")
@@ -202,6 +203,7 @@ class Database:
             if request is not None:
                 connection.execute(insert(requests), {"id": request, "at": tx.time})
             result = use_case(tx, *args, **kwargs)
+            tx.finish()
             if writing:
                 try:
                     connection.commit()

@@ -11,7 +11,7 @@ from sqlalchemy.sql.base import Executable
 
 from stackling.core import clock
 from stackling.core.context import Context
-from stackling.store.tables.engine import events, guards, settings, tombstones, work
+from stackling.store.tables.engine import changes, events, guards, settings, tombstones, work
 from stackling.store.upsert import upsert
 
 _NUDGE = upsert(
@@ -26,6 +26,7 @@ _NUDGE = upsert(
     },
 )
 _EVENT = insert(events)
+_CHANGE = insert(changes)
 _GUARD = upsert(guards, ["name"], insert={"generation": 1}, update={"generation": guards.c.generation + 1})
 _TOMBSTONE = upsert(
     tombstones, ["kind", "id"],
@@ -37,12 +38,19 @@ _GET_SETTING = select(settings.c.value).where(settings.c.name == bindparam("name
 _FORGET_WORK = delete(work).where(work.c.kind == bindparam("k"), work.c.id == bindparam("i"))
 _WAKE_BLOCKED = update(work).where(work.c.blocked_on == bindparam("on")).values(
     due_at=bindparam("now"), blocked_on=None, nudges=work.c.nudges + 1)
+CHANGED = ("changes", "")
+"""The wake-up that is sent when something was told (``Tx.tell``). It makes no work due."""
+
+
+def makes_due(keys: Sequence[tuple[str, str]]) -> bool:
+    """Whether wake-ups may mean work for an engine; none at all mean "anything"."""
+    return not keys or any(kind != CHANGED[0] for kind, _ in keys)
 
 
 class Tx:
     """One transaction. Statements go through it; so do nudges, events, guard rows and tombstones."""
 
-    __slots__ = ("connection", "dialect", "now", "nudged", "time", "writing")
+    __slots__ = ("connection", "dialect", "now", "nudged", "time", "told", "writing")
 
     def __init__(self, connection: Connection, *, writing: bool) -> None:
         self.connection = connection
@@ -51,6 +59,7 @@ class Tx:
         self.time = clock.wall()
         self.now = clock.instant(self.time)
         self.nudged: list[tuple[str, str]] = []
+        self.told: dict[tuple[str, str, str | None], None] = {}
 
     # -- statements
 
@@ -99,11 +108,25 @@ class Tx:
 
     def event(self, ctx: Context | None, kind: str, resource_id: str, event: str, message: str | None = None, *,
               source: str = "api", project_id: str | None = None, details: Any = None) -> None:
-        """Add a line to the resource's timeline."""
+        """Add a line to the resource's timeline, and tell those who follow *project_id* (None: administrators)."""
+        self.tell(kind, resource_id, project_id)
         self.connection.execute(_EVENT, {
             "kind": kind, "resource_id": resource_id, "event": event, "message": message, "source": source,
             "at": self.now, "project_id": project_id or (ctx.project_id if ctx else None),
             "user_id": ctx.user_id if ctx else None, "request_id": ctx.request_id if ctx else None, "details": details})
+
+    def tell(self, kind: str, id: str, project_id: str | None) -> None:
+        """Let those who follow changes know that the resource looks different now: those of *project_id*, and
+        administrators. However often it is told, it is written once, when the transaction ends."""
+        self.told[kind, id, project_id] = None
+
+    def finish(self) -> None:
+        """Write what was told; the last statement before the commit."""
+        if self.told:
+            self.connection.execute(_CHANGE, [
+                {"at": self.time, "kind": kind, "resource_id": id, "project_id": project}
+                for kind, id, project in self.told])
+            self.nudged.append(CHANGED)
 
     def guard(self, name: str) -> None:
         """Serialise with every other transaction that guards *name* (a rule over several rows needs it).

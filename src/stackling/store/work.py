@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, case, delete, func, or_, select, update
 from stackling.core import clock
 from stackling.engine.kinds import Key
 from stackling.engine.queue import Claim
+from stackling.store import changes
 from stackling.store.database import Database
 from stackling.store.tables.engine import requests, tombstones, work
 from stackling.store.transaction import Tx
@@ -163,3 +164,4 @@ def _prune(tx: Tx) -> None:
     tx.set_setting("pruned_at", tx.time)
     tx.execute(delete(tombstones).where(tombstones.c.deleted_at < clock.instant(tx.time - TOMBSTONES_KEPT)))
     tx.execute(delete(requests).where(requests.c.at < tx.time - REQUESTS_KEPT))
+    changes.prune(tx)

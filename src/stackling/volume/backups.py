@@ -240,6 +240,7 @@ class BackupKind:
             _let_go(tx, row)
             tx.execute(delete(volume_backups).where(volume_backups.c.id == row["id"]))
             tx.forget(changes.BACKUP, row["id"], row["generation"])
+            tx.tell(changes.BACKUP, row["id"], row["project_id"])
         elif outcome.converged:
             changes.backup(tx, row, {"observed_generation": row["generation"], "failed": 0, "last_error": None,
                                      "object_count": 1})
@@ -285,4 +286,5 @@ def import_backup(tx: Tx, ctx: Context, facts: Mapping[str, Any]) -> BackupRow:
     row["status"] = rules.backup_status(row)
     tx.execute(insert(volume_backups), row)
     tx.nudge(changes.BACKUP, facts["id"], deadline=changes.DEADLINE)
+    tx.tell(changes.BACKUP, facts["id"], ctx.project_id)
     return row

@@ -53,6 +53,8 @@ def _apply(tx: Tx, table: Table, kind: str, status: Callable[[AnyRow], str], row
         changed["updated_at"] = after["updated_at"] = tx.now
         if not rows.change(tx, table, row["id"], changed, row["generation"]):
             raise Raced("It was changed at the same time; try again.")
+        for project in {row["project_id"], after["project_id"]}:
+            tx.tell(kind, row["id"], project)
     if desired:
         tx.nudge(kind, row["id"], deadline=DEADLINE)
     return after

@@ -91,6 +91,7 @@ def finish_deletion(tx: Tx, snapshot: SnapshotRow) -> None:
     """Nothing of it is left."""
     tx.execute(delete(volume_snapshots).where(volume_snapshots.c.id == snapshot["id"]))
     tx.forget(changes.SNAPSHOT, snapshot["id"], snapshot["generation"])
+    tx.tell(changes.SNAPSHOT, snapshot["id"], snapshot["project_id"])
     if snapshot["group_snapshot_id"] is not None:
         from stackling.volume import groups
 

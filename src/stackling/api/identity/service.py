@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from stackling.api.identity import (
     application_credentials,
+    audit,
     catalog,
     credentials,
     domain_config,
@@ -39,14 +40,14 @@ def service(identity: Identity, policy: Mapping[str, str] | None = None, *, oidc
             trusted_dashboards: tuple[str, ...] = ()) -> Service:
     """*policy* are an administrator's own rules, by name. *oidc* are the providers through which people may log in,
     *trusted_dashboards* the URLs that may have tokens sent from a browser."""
-    routes = [
+    routes = audit.audited([
         *tokens.routes(identity), *projects.ROUTES, *users.routes(identity), *groups.ROUTES,
         *roles.ROUTES, *grants.ROUTES, *role_assignments.ROUTES, *catalog.ROUTES, *limits.ROUTES,
         *endpoint_filters.ROUTES, *policies.ROUTES, *domain_config.routes(identity), *oauth.routes(identity),
         *oauth2.routes(identity), *extensions.routes(identity), *federation.routes(identity),
         *federated_auth.routes(identity, oidc, trusted_dashboards),
         *application_credentials.routes(identity), *credentials.routes(identity), *trusts.routes(identity),
-    ]
+    ])
     routes += versions.routes(lambda: extensions.home(routes))
     return Service(
         name="identity", prefix="/identity", routes=routes, error_body=error_body, head=True,

@@ -1,8 +1,8 @@
 """``/internal/machines/{machine}/hosts``: which host identities a machine holds; taking one over and letting go.
 
 Taking and letting go is what the cluster's resource agent asks for (``ocf:stackling:host``); the answer to "let go"
-says ``released`` false until the machine's own agent has said that no guest runs any more (``stopped`` true). All of
-it may be repeated.
+says ``released`` false until the machine's own agent has said that no guest of the lease's epoch runs any more
+(``stopped`` true, and ``epoch``). All of it may be repeated.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Fenced(Exception):
 
 class _LetGo(msgspec.Struct, forbid_unknown_fields=True):
     stopped: bool = False
+    epoch: int | None = None
 
 
 class _Heartbeat(msgspec.Struct, forbid_unknown_fields=True):
@@ -94,15 +95,18 @@ async def heartbeat(call: Call) -> Reply:
     return Reply(status=204)
 
 
-def _release(tx: Tx, machine: str, credential: str | None, host: str, stopped: bool) -> dict[str, Any]:
+def _release(tx: Tx, machine: str, credential: str | None, host: str, stopped: int | None) -> dict[str, Any]:
     machine_id = compute.check_machine(tx, machine, credential)
     ha.heard_of(tx, machine_id)
     return {"host": host, "released": ha.release(tx, host, machine_id, stopped=stopped)}
 
 
 async def release(call: Call) -> Reply:
-    """POST …/hosts/{host}/release, with ``{"stopped": true}`` from the agent itself."""
-    stopped = (await _body(call, _LetGo)).stopped
+    """POST …/hosts/{host}/release, with ``{"stopped": true, "epoch": N}`` from the agent itself."""
+    said = await _body(call, _LetGo)
+    if said.stopped and said.epoch is None:
+        raise Invalid("epoch is missing: that of the lease whose guests have been stopped.")
+    stopped = said.epoch if said.stopped else None
     return Reply(await call.cloud.transact(
         _release, call.params["machine"], call.header(CREDENTIAL), call.params["host"], stopped))
 

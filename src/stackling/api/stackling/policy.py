@@ -5,6 +5,10 @@ RULES = {
     "admin": "role:admin",
     "stackling:any": "@",
     "stackling:explain": "rule:admin_or_owner",
+    "stackling:events": "role:admin or role:reader",
+    "stackling:events:all": "rule:admin",
+    "stackling:audit": "rule:admin",
+    "stackling:settings": "rule:admin",
     "stackling:machines:show": "rule:admin",
     "stackling:machines:action": "rule:admin",
 }

@@ -141,8 +141,8 @@ servers = Table(
     Column("nics", Long, nullable=False, default="[]"),
     Column("document", Long, nullable=False, default="{}"),       # a MetadataDocument
     Column("volumes", Long, nullable=False, default="[]"),        # what it shall have: compute.volumes.ServerVolume
-    Index("ix_servers_list", "project_id", "deleted", "created_at", "id"),
-    Index("ix_servers_all", "deleted", "created_at", "id"),
+    Index("ix_servers_list", "project_id", "deleted", "created_at", "id", "name"),      # a name is found in these alone
+    Index("ix_servers_all", "deleted", "created_at", "id", "name"),
     Index("ix_servers_usage", "project_id", "deleted", "vcpus", "memory_mib"),
     Index("ix_servers_host_id_host_generation", "host_id", "host_generation"),
     Index("ix_servers_reservation_id", "reservation_id"),

@@ -1,4 +1,5 @@
-"""What the engine needs: the work queue, the timeline, tombstones, guard rows, the era and settled requests."""
+"""What the engine needs: the work queue, the timeline, the latest changes, tombstones, guard rows, the era, settled
+requests."""
 
 from sqlalchemy import BigInteger, Column, Double, Index, Integer, String, Table
 
@@ -40,7 +41,19 @@ events = Table(
     Column("message", Long),
     Column("details", Json),
     Index("ix_events_kind_resource_id_seq", "kind", "resource_id", "seq"),
+    Index("ix_events_project_id_seq", "project_id", "seq"),
+    Index("ix_events_user_id_seq", "user_id", "seq"),
 )
+
+changes = Table(
+    "changes", metadata,
+    Column("seq", BigId, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("resource_id", Id, nullable=False),
+    Column("project_id", Id),                       # null: for administrators only
+)
+"""What changed lately, for those who follow it (``store.changes``); the oldest rows are dropped."""
 
 tombstones = Table(
     "tombstones", metadata,

@@ -82,6 +82,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_auto_topologies")),
     )
     op.create_table(
+        "changes",
+        sa.Column("seq", BigId, autoincrement=True, nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("resource_id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=True),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_changes")),
+    )
+    op.create_table(
         "compute_quotas",
         sa.Column("scope", sa.String(length=160), nullable=False),
         sa.Column("resource", sa.String(length=32), nullable=False),
@@ -178,6 +187,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.create_index("ix_events_kind_resource_id_seq", ["kind", "resource_id", "seq"], unique=False)
+        batch_op.create_index("ix_events_project_id_seq", ["project_id", "seq"], unique=False)
+        batch_op.create_index("ix_events_user_id_seq", ["user_id", "seq"], unique=False)
 
     op.create_table(
         "flavor_access",
@@ -1601,9 +1612,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_servers")),
     )
     with op.batch_alter_table("servers", schema=None) as batch_op:
-        batch_op.create_index("ix_servers_all", ["deleted", "created_at", "id"], unique=False)
+        batch_op.create_index("ix_servers_all", ["deleted", "created_at", "id", "name"], unique=False)
         batch_op.create_index("ix_servers_host_id_host_generation", ["host_id", "host_generation"], unique=False)
-        batch_op.create_index("ix_servers_list", ["project_id", "deleted", "created_at", "id"], unique=False)
+        batch_op.create_index("ix_servers_list", ["project_id", "deleted", "created_at", "id", "name"], unique=False)
         batch_op.create_index("ix_servers_reservation_id", ["reservation_id"], unique=False)
         batch_op.create_index("ix_servers_server_group_id", ["server_group_id"], unique=False)
         batch_op.create_index("ix_servers_updated_at", ["updated_at"], unique=False)
@@ -2420,6 +2431,8 @@ def downgrade() -> None:
     op.drop_table("flavors")
     op.drop_table("flavor_access")
     with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.drop_index("ix_events_user_id_seq")
+        batch_op.drop_index("ix_events_project_id_seq")
         batch_op.drop_index("ix_events_kind_resource_id_seq")
 
     op.drop_table("events")
@@ -2440,6 +2453,7 @@ def downgrade() -> None:
 
     op.drop_table("console_tokens")
     op.drop_table("compute_quotas")
+    op.drop_table("changes")
     op.drop_table("auto_topologies")
     with op.batch_alter_table("allocations", schema=None) as batch_op:
         batch_op.drop_index("ix_allocations_provider_id")
