@@ -150,7 +150,10 @@ def _trunk(world: HostileWorld, make: Make) -> dict[str, str]:
     port = make(world.victim, f"{N}/ports", {"port": {"network_id": world.ids_so_far["network:networks"]}})
     trunk = make(world.victim, f"{N}/trunks", {"trunk": {"port_id": port["id"], "tags": ["blue"]}})
     rule = _done(world.admin.get(f"{N}/default-security-group-rules")).json()["default_security_group_rules"][0]
-    return {"network:trunks": trunk["id"], "network:default-security-group-rules": rule["id"]}
+    stateful = make(world.admin, f"{N}/security-groups-default-statefulness", {"security_groups_default_statefulness": {
+        "project_id": world.victim.project_id, "stateful": True}})
+    return {"network:security-groups-default-statefulness": stateful["id"],
+            "network:trunks": trunk["id"], "network:default-security-group-rules": rule["id"]}
 
 
 def _forwarding(world: HostileWorld, make: Make) -> dict[str, str]:

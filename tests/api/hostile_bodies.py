@@ -421,6 +421,13 @@ def _network(ids: Mapping[str, str], project: str) -> dict[str, list[Any]]:
         f"{one}/remove_router_interface": [{"subnet_id": subnet}, {"port_id": port}],
         f"{one}/add_extraroutes": [{"router": {"routes": routes}}],
         f"{one}/remove_extraroutes": [{"router": {"routes": routes}}],
+        **{f"{one}/{change}_external_gateways": [{"router": {"external_gateways": [
+            {"network_id": external, "enable_snat": True, "external_fixed_ips": [{"ip_address": "203.0.113.52"}]}]}}]
+           for change in ("add", "update", "remove")},
+        "network POST /v2.0/security-groups-default-statefulness": [
+            {"security_groups_default_statefulness": {"project_id": None, "stateful": True}}],
+        "network PUT /v2.0/security-groups-default-statefulness/{id}": [
+            {"security_groups_default_statefulness": {"stateful": False}}],
         "network PUT /v2.0/quotas/{project}": [{"quota": {"network": 5, "port": -1, "floatingip": 7}}],
         "network PUT /v2.0/agents/{id}": [{"agent": {"admin_state_up": False, "description": "x"}}],
     }

@@ -45,7 +45,7 @@ IMAGE = BootImage("5d1f7a3e-0000-4000-8000-000000000001", "tiny", "raw", 1024, 1
 
 @pytest.fixture(autouse=True)
 def _image(monkeypatch: pytest.MonkeyPatch) -> None:
-    for look in ("image_described", "image_for_boot"):
+    for look in ("image_described", "image_for_boot", "image_for_server"):
         monkeypatch.setattr(boot_volumes.images, look, lambda tx, ctx, id: IMAGE)
 
 

@@ -214,6 +214,26 @@ def test_source_nat_shows_the_router(world: World) -> None:
             assert python(world.netns(name), "get", f"{PUBLIC}.1", "81").strip() == f"{PUBLIC}.2"
 
 
+def test_each_gateway_translates_to_its_own_address(world: World) -> None:
+    first = world.router.gateway
+    assert first is not None
+    second = replace(first, port_id=new_id(), mac=mac(0xee03), addresses=(f"{PUBLIC}.3/24",))
+
+    def source() -> str:
+        return python(world.netns("b"), "get", f"{PUBLIC}.1", "84").strip()
+
+    with running(world.netns("outside"), "serve", f"{PUBLIC}.1", "84"):
+        with world.changed(world.router, more_gateways=(second,), ecmp=True):
+            assert source() in (f"{PUBLIC}.2", f"{PUBLIC}.3")
+            assert pings(world.netns("outside"), f"{PUBLIC}.2")
+            assert pings(world.netns("outside"), f"{PUBLIC}.3")
+            _floating_works(world, f"{PUBLIC}.50", "a")
+            with world.changed(world.router, gateway=second):
+                eventually(lambda: source() == f"{PUBLIC}.3")
+                assert not pings(world.netns("outside"), f"{PUBLIC}.2")
+        eventually(lambda: source() == f"{PUBLIC}.2")
+
+
 def test_guests_without_floating_ip_reach_one(world: World) -> None:
     with running(world.netns("a"), "serve", "0.0.0.0", "82"):
         assert reaches(world.netns("c"), f"{PUBLIC}.50", 82)

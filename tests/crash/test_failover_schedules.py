@@ -285,7 +285,7 @@ def _ignore(use_case: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def world() -> Iterator[World]:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        for look in ("image_described", "image_for_boot"):
+        for look in ("image_described", "image_for_boot", "image_for_server"):
             patch.setattr(boot_volumes.images, look, lambda tx, ctx, id: IMAGE)
         made = World(Path(folder), Clock.install(patch))
         try:

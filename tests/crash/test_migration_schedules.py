@@ -388,7 +388,7 @@ class Cloud:
 @pytest.mark.parametrize("seed", range(12))
 def test_nothing_runs_twice_and_everything_ends(sqlite: Database, seed: int, local: bool,
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    for look in ("image_described", "image_for_boot"):
+    for look in ("image_described", "image_for_boot", "image_for_server"):
         monkeypatch.setattr(boot_volumes.images, look, lambda tx, ctx, id: IMAGE)
     cloud = Cloud(sqlite, seed, local)
     for _ in range(2):

@@ -174,7 +174,7 @@ class Schedule:
 
 @pytest.mark.parametrize("seed", range(25))
 def test_everything_ends_as_asked(sqlite: Database, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for look in ("image_described", "image_for_boot"):
+    for look in ("image_described", "image_for_boot", "image_for_server"):
         monkeypatch.setattr(boot_volumes.images, look, lambda tx, ctx, id: IMAGE)
     schedule = Schedule(sqlite, seed)
     for _ in range(120):
@@ -185,7 +185,7 @@ def test_everything_ends_as_asked(sqlite: Database, seed: int, monkeypatch: pyte
 
 def test_a_turn_may_die_anywhere_and_run_twice(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step of the kind fails once, and each is done twice; the server gets where it shall be all the same."""
-    for look in ("image_described", "image_for_boot"):
+    for look in ("image_described", "image_for_boot", "image_for_server"):
         monkeypatch.setattr(boot_volumes.images, look, lambda tx, ctx, id: IMAGE)
     schedule = Schedule(sqlite, 1)
     for failing in ("load", "observe", "plan", "apply", "settle"):
@@ -244,7 +244,7 @@ class _Failing(ServerKind):
 
 
 def test_overdue_is_shown_and_overcome(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    for look in ("image_described", "image_for_boot"):
+    for look in ("image_described", "image_for_boot", "image_for_server"):
         monkeypatch.setattr(boot_volumes.images, look, lambda tx, ctx, id: IMAGE)
     schedule = Schedule(sqlite, 1)
     schedule.create()

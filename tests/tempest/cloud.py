@@ -122,7 +122,8 @@ def prepare(client: Client) -> Prepared:
 def _image(client: Client, name: str) -> str:
     for image in client.get("image", f"/v2/images?name={name}&status=active")["images"]:
         return image["id"]
-    wanted = {"name": name, "disk_format": "raw", "container_format": "bare", "visibility": "public"}
+    wanted = {"name": name, "disk_format": "raw", "container_format": "bare", "visibility": "public",
+              "hw_qemu_guest_agent": "yes"}
     made = client.request("POST", "image", "/v2/images", json=wanted).json()
     client.request(
         "PUT",

@@ -28,7 +28,7 @@ ABSENT: dict[str, dict[str, Any]] = {
 }
 PRESENT: dict[str, dict[str, Any]] = {
     "compute-feature-enabled": {
-        "change_password": False,
+        "change_password": True,
         "resize": True,
         "pause": True,
         "suspend": True,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stackling.core.ids import new_id
 from stackling.drivers.ovn import networks, ports, routers, security_groups
 from stackling.drivers.ovn.ports import PortFacts
 from stackling.drivers.ovn.rows import Compiled, Row, row_id
@@ -135,6 +136,25 @@ def test_gateway_chassis_keep_their_order_of_preference() -> None:
     wide = replace(cloud.router, gateway=replace(cloud.router.gateway, chassis=("b", "a")))
     chassis = [one.columns for one in routers.compile(wide).rows if one.table == "Gateway_Chassis"]
     assert [one["chassis_name"] for one in sorted(chassis, key=lambda one: -int(str(one["priority"])))] == ["b", "a"]
+
+
+@pytest.mark.parametrize("ecmp", [False, True])
+def test_several_gateways_have_a_source_nat_each_and_default_routes_only_when_asked(ecmp: bool) -> None:
+    cloud = Cloud()
+    first = cloud.router.gateway
+    assert first is not None
+    second = replace(first, port_id=new_id(), addresses=("198.51.100.7/24",), next_hops=("198.51.100.1",))
+    compiled = routers.compile(replace(cloud.router, more_gateways=(second,), ecmp=ecmp))
+    legs = {one.columns["name"]: one.uuid for one in compiled.rows if one.table == "Logical_Router_Port"}
+    nat = {(one.columns["logical_ip"], one.columns["external_ip"], one.columns["gateway_port"])
+           for one in compiled.rows if one.table == "NAT"}
+    assert nat == {(inside, gateway.addresses[0].partition("/")[0], legs[f"lrp-{gateway.port_id}"])
+                   for inside in ("10.1.0.0/24", "10.2.0.0/24") for gateway in (first, second)}
+    routes = [(one.columns["nexthop"], one.columns["output_port"])
+              for one in compiled.rows if one.table == "Logical_Router_Static_Route"]
+    wanted = [(gateway.next_hops[0], f"lrp-{gateway.port_id}") for gateway in (first, second)]
+    assert routes == (wanted if ecmp else wanted[:1])
+    assert len({one.uuid for one in compiled.rows}) == len(compiled.rows)
 
 
 def test_router_advertisements_only_where_asked() -> None:

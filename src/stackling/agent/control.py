@@ -7,6 +7,7 @@ must be a control machine by the name in its certificate.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import ssl
@@ -20,11 +21,22 @@ import msgspec
 
 from stackling.agent.run import Run
 from stackling.agent.serve import MAX_HEAD, UPGRADE, Request, Response, Server
-from stackling.ports.hypervisor import ConsoleKind, Hypervisor, HypervisorError
+from stackling.ports.hypervisor import ConsoleKind, GuestRefused, GuestSilent, Hypervisor, HypervisorError
 
+log = logging.getLogger(__name__)
 MAX_LINES = 100_000
+PASSWORDS = 4               # that are changed at a time
 _SCREEN = re.compile(r"/servers/([0-9a-f-]{36})/consoles/(vnc|serial)\Z")
+_DIAGNOSTICS = re.compile(r"/servers/([0-9a-f-]{36})/diagnostics\Z")
+_PASSWORD = re.compile(r"/servers/([0-9a-f-]{36})/password\Z")
 _CONSOLE = re.compile(r"/servers/([0-9a-f-]{36})/console-output\Z")
+
+
+class NewPassword(msgspec.Struct, frozen=True):
+    """What a server's owner asks for."""
+
+    user: str
+    password: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,9 @@ class Remote:
 class ControlSocket:
     """``GET /servers/{id}/console-output?lines=N`` → ``{"output": text}``; ``GET /`` → ``{"machine": name}``;
     ``GET /servers/{id}/consoles/vnc`` (or ``serial``), upgraded → the console's own bytes;
+    ``GET /servers/{id}/diagnostics`` → ``ports.diagnostics.Diagnostics``;
+    ``POST /servers/{id}/password`` with ``{"user": …, "password": …}`` → ``{}``: the guest's agent has changed it, or
+    409 when the guest refused, 423 while that is under way, 503 when too much is, 504 when its agent is silent;
     ``GET /hosts`` → ``{"machine": name, "hosts": {host: mode}}``, also while control is away (``identities.Mode``);
     ``POST /look`` has the machine look for a new description of the cluster now, by *look* (None: there is none).
 
@@ -52,6 +67,7 @@ class ControlSocket:
         self._path, self._machine, self._find, self._run, self._remote = path, machine, find, run, remote
         self._hosts, self._look = hosts, look
         self._servers: list[asyncio.Server] = []
+        self._changing: set[str] = set()
 
     async def open(self) -> None:
         """Listen. Replaces what an agent that was killed has left."""
@@ -80,6 +96,8 @@ class ControlSocket:
         if (request.method, parts.path) == ("POST", "/look") and self._look is not None:
             await self._run(self._look)
             return _json(202, {"machine": self._machine})
+        if request.method == "POST" and (found := _PASSWORD.match(parts.path)):
+            return await self._change_password(found[1], request.body)
         if request.method != "GET":
             return _json(405, {"error": "only GET"})
         if parts.path == "/":
@@ -90,6 +108,8 @@ class ControlSocket:
             return await self._console(found[1], parse_qs(parts.query).get("lines", [None])[0])
         if found := _SCREEN.match(parts.path):
             return await self._open(found[1], ConsoleKind(found[2]), request.headers.get("upgrade", ""))
+        if found := _DIAGNOSTICS.match(parts.path):
+            return await self._diagnose(found[1])
         return _json(404, {"error": "no such path"})
 
     async def _open(self, server_id: str, kind: ConsoleKind, upgrade: str) -> Response:
@@ -117,6 +137,40 @@ class ControlSocket:
         except HypervisorError as error:
             return _json(503, {"error": str(error)})
         return _json(200, {"output": output})
+
+    async def _diagnose(self, server_id: str) -> Response:
+        hypervisor = self._find(server_id)
+        if hypervisor is None:
+            return _json(404, {"error": f"server {server_id} isn't on this machine"})
+        try:
+            return _json(200, await self._run(hypervisor.diagnostics, server_id))
+        except HypervisorError as error:
+            return _json(503, {"error": str(error)})
+
+    async def _change_password(self, server_id: str, body: bytes) -> Response:
+        """Guests' agents may hang, each for seconds: so they can keep only a few of the driver's threads."""
+        try:
+            asked = msgspec.json.decode(body, type=NewPassword)
+        except msgspec.MsgspecError:
+            return _json(400, {"error": "expected a user and a password"})      # and no word of what came instead
+        hypervisor = self._find(server_id)
+        if hypervisor is None:
+            return _json(404, {"error": f"server {server_id} isn't on this machine"})
+        if server_id in self._changing:
+            return _json(423, {"error": "the server's password is being changed"})
+        if len(self._changing) >= PASSWORDS:
+            return _json(503, {"error": "many passwords are being changed on this machine; try again soon"})
+        self._changing.add(server_id)
+        try:
+            await self._run(hypervisor.set_password, server_id, asked.user, asked.password)
+        except GuestSilent as error:
+            return _json(504, {"error": str(error)})
+        except (HypervisorError, GuestRefused) as error:
+            log.warning("the password of %s on server %s couldn't be changed: %s", asked.user, server_id, error)
+            return _json(409, {"error": str(error)})
+        finally:
+            self._changing.discard(server_id)
+        return _json(200, {})
 
 
 def _json(status: int, value: object) -> Response:

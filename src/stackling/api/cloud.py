@@ -36,13 +36,14 @@ class Cloud:
 
     *public_url* is how clients reach us (catalog). *ask_agent* sends a request to an agent's own socket:
     ``await ask_agent(address, "GET", "/servers/ID/console-output?lines=10")`` gives (status, body), or raises
-    ``OSError`` when it can't be reached. *tunnel* opens a connection through it: ``await tunnel(address, path)`` gives
-    (reader, writer), or raises ``OSError``. *web* fetches images from URLs, where that is allowed.
+    ``OSError`` when it can't be reached; after those may come a body, and ``timeout`` in seconds. *tunnel* opens a
+    connection through it: ``await tunnel(address, path)`` gives (reader, writer), or raises ``OSError``. *web* fetches
+    images from URLs, where that is allowed.
     """
 
     def __init__(self, database: Transactions, authenticate: Authenticate, *, public_url: str,
                  image_store: ImageStore | None = None, threads: int = 8,
-                 ask_agent: Callable[[str, str, str], Any] | None = None,
+                 ask_agent: Callable[..., Any] | None = None,
                  tunnel: Callable[[str, str], Any] | None = None, web: Web | None = None) -> None:
         self.database = database
         self.authenticate = authenticate

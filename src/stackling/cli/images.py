@@ -45,4 +45,5 @@ def _build(file: Path) -> dict[str, Any]:
         raise Problem(f"the guest image can't be built: {error}") from None
     except subprocess.CalledProcessError as error:
         raise Problem(f"the guest image can't be built: {error}: {str(error.stderr).strip()[-200:]}") from None
-    return {"disk_format": image.disk_format, "min_ram": image.min_ram_mib, "os_admin_user": image.login}
+    return {"disk_format": image.disk_format, "min_ram": image.min_ram_mib, "os_admin_user": image.login,
+            "hw_qemu_guest_agent": "yes"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from stackling.compute import hosts
 from stackling.core.context import Context
@@ -63,10 +63,9 @@ def create_aggregate(tx: Tx, name: str, zone: str | None) -> Aggregate:
     if tx.one(select(aggregates.c.id).where(aggregates.c.name == name)) is not None:
         raise Conflict(f"Aggregate {name} already exists.")
     tx.guard("compute.aggregates")
-    id = int(tx.scalar(select(func.max(aggregates.c.id))) or 0) + 1
-    tx.execute(insert(aggregates), {"id": id, "uuid": new_id(), "name": name, "metadata": {ZONE: zone} if zone else {},
-                                    "created_at": tx.now})
-    return get_aggregate(tx, id)
+    made = tx.execute(insert(aggregates), {
+        "uuid": new_id(), "name": name, "metadata": {ZONE: zone} if zone else {}, "created_at": tx.now})
+    return get_aggregate(tx, int(made.inserted_primary_key[0]))
 
 
 def update_aggregate(tx: Tx, id: int, name: str | None, zone: str | None, *, set_zone: bool) -> Aggregate:

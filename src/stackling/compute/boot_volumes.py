@@ -98,10 +98,7 @@ def _boots_image(asked: Sequence[BlockDevice] | None) -> bool:
 
 def _image(tx: Tx, ctx: Context, ref: str) -> BootImage:
     try:
-        found = images.image_described(tx, ctx, ref)
-        if found.properties.get("block_device_mapping"):
-            return found
-        return images.image_for_boot(tx, ctx, ref)
+        return images.image_for_server(tx, ctx, ref)
     except NotFound:
         raise Invalid("Can not find requested image") from None
 
@@ -159,7 +156,7 @@ def check(tx: Tx, ctx: Context, chosen: Chosen, flavor: Flavor, *, shared: bool)
 def _check_source(tx: Tx, ctx: Context, chosen: Chosen, device: BlockDevice, shared: bool) -> None:
     match device.source:
         case "image":
-            if device.ref != chosen.image_id:
+            if device.ref not in (chosen.image_id, chosen.image.id):
                 try:
                     images.image_described(tx, ctx, device.ref or "")
                 except (NotFound, Invalid):

@@ -292,6 +292,7 @@ def _base(tx: Tx, ctx: Context, new: NewServers, flavor: Flavor, chosen: Chosen,
         "observed_hard_reboots": 0, "observed_rebuilds": 0, "observed_step": None, "observed_error": None,
         "observed_terminal": 0, "observed_at": None, "started_at": None, "overdue": 0, "forced_error": 0,
         "fault_code": None, "fault_message": None, "fault_details": None, "fault_at": None, "volumes": "[]",
+        "password": None,
     }
 
 
@@ -313,7 +314,8 @@ def image_json(image: BootImage) -> dict[str, Any]:
 def _row(tx: Tx, base: Mapping[str, Any], place: Placed, ports: Sequence[ServerPort]) -> dict[str, Any]:
     host = place.host
     server: dict[str, Any] = {
-        **base, "id": place.id, "name": place.name, "hostname": place.hostname, "launch_index": place.index,
+        **base, "id": place.id, "number": rows.new_number(tx, place.id), "name": place.name,
+        "hostname": place.hostname, "launch_index": place.index,
         "host_id": host.id if host else None, "host": host.name if host else None,
         "host_generation": place.host_generation,
         "availability_zone": host.availability_zone if host else base["pinned_availability_zone"],

@@ -35,10 +35,10 @@ ARRIVING = (Type.EVACUATION, Type.MIGRATION, Type.RESIZE)
 _HOST = select(hosts.c.id, hosts.c.name, hosts.c.machine_id, hosts.c.lease_epoch, hosts.c.generation).where(
     hosts.c.name == bindparam("host"))
 _COLUMNS = (
-    servers.c.id, servers.c.generation, servers.c.deleting, servers.c.name, servers.c.project_id, servers.c.power,
-    servers.c.power_generation, servers.c.vcpus, servers.c.memory_mib, servers.c.root_gib, servers.c.ephemeral_gib,
-    servers.c.swap_mib, servers.c.image_id, servers.c.image, servers.c.flavor, servers.c.nics, servers.c.config_drive,
-    servers.c.volumes,
+    servers.c.id, servers.c.number, servers.c.generation, servers.c.deleting, servers.c.name, servers.c.project_id,
+    servers.c.power, servers.c.power_generation, servers.c.vcpus, servers.c.memory_mib, servers.c.root_gib,
+    servers.c.ephemeral_gib, servers.c.swap_mib, servers.c.image_id, servers.c.image, servers.c.flavor,
+    servers.c.nics, servers.c.config_drive, servers.c.volumes,
     servers.c.document, servers.c.soft_reboots, servers.c.hard_reboots, servers.c.rebuilds,
     servers.c.resizes, servers.c.kept_resize, servers.c.restored_resize, servers.c.snapshot_id,
     servers.c.move, servers.c.held, servers.c.migration_id, servers.c.shelve, servers.c.shelved_image_id,
@@ -154,7 +154,7 @@ def desired(row: Row[Any], source: str = "", live: LiveMove | None = None) -> Se
     waits = awaits(rows.mapping(row)) is not None
     properties: dict[str, str] = row.image["properties"] if row.image else {}
     return ServerDesired(
-        id=row.id, generation=row.generation, name=row.name, project_id=row.project_id,
+        id=row.id, generation=row.generation, name=row.name, number=row.number, project_id=row.project_id,
         power=Power.STOPPED if waits else Power(row.power),
         power_generation=row.power_generation, vcpus=row.vcpus, memory_mib=row.memory_mib, root=_root(row),
         ephemeral_gib=row.ephemeral_gib, swap_mib=row.swap_mib, nics=_nics.decode(row.nics),

@@ -20,11 +20,12 @@ from stackling.store.transaction import Tx
 
 MAX_LIMIT = 1000
 _SHOWN = (
-    "id", "project_id", "user_id", "name", "hostname", "description", "reservation_id", "launch_index", "created_at",
-    "updated_at", "launched_at", "terminated_at", "deleted", "flavor_id", "image_id", "key_name", "user_data",
-    "config_drive", "access_ip_v4", "access_ip_v6", "disk_config", "availability_zone", "pinned_availability_zone",
-    "server_group_id", "locked", "locked_reason", "host_id", "host", "fault_code", "fault_message", "fault_details",
-    "fault_at", "status", "vm_state", "task_state", "power_state", "addresses", "security_groups", "volumes",
+    "id", "number", "project_id", "user_id", "name", "hostname", "description", "reservation_id", "launch_index",
+    "created_at", "updated_at", "launched_at", "terminated_at", "deleted", "flavor_id", "image_id", "key_name",
+    "user_data", "config_drive", "access_ip_v4", "access_ip_v6", "disk_config", "availability_zone",
+    "pinned_availability_zone", "server_group_id", "locked", "locked_reason", "host_id", "host", "fault_code",
+    "fault_message", "fault_details", "fault_at", "status", "vm_state", "task_state", "power_state", "addresses",
+    "security_groups", "volumes",
 )
 _TEXTS = ("flavor", "image", "metadata", "tags", "scheduler_hints")
 DETAIL = select(*(servers.c[name] for name in _SHOWN),

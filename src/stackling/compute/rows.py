@@ -10,12 +10,13 @@ from sqlalchemy.engine import Row
 from sqlalchemy.sql.dml import Update
 
 from stackling.compute.model import ServerRow
-from stackling.store.tables.compute import servers
+from stackling.store.tables.compute import server_numbers, servers
 from stackling.store.transaction import Tx
 
 _GET = select(servers).where(servers.c.id == bindparam("id"))
 _GET_MANY = select(servers).where(servers.c.id.in_(bindparam("ids", expanding=True)))
 _INSERT = insert(servers)
+_NUMBER = insert(server_numbers)
 _USAGE = select(
     func.count().label("servers"), func.coalesce(func.sum(servers.c.vcpus), 0).label("vcpus"),
     func.coalesce(func.sum(servers.c.memory_mib), 0).label("memory"),
@@ -43,6 +44,11 @@ def add(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows."""
     if rows:
         tx.execute(_INSERT, list(rows))
+
+
+def new_number(tx: Tx, id: str) -> int:
+    """A number that no other server of this cloud had or will have, for the server *id*."""
+    return int(tx.execute(_NUMBER, {"server_id": id}).inserted_primary_key[0])
 
 
 def change(tx: Tx, id: str, generation: int, values: Mapping[str, Any]) -> bool:

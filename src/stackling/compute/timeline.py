@@ -52,6 +52,7 @@ _FINISH = update(actions).where(actions.c.server_id == bindparam("server"), acti
     finished_at=bindparam("now"), updated_at=bindparam("now"), result=bindparam("how"), message=bindparam("why"),
     details=bindparam("more"))
 _FAIL = _FINISH.where(actions.c.action == bindparam("what"))
+_END = _FAIL.where(actions.c.request_id == bindparam("request"))
 _LIST = select(actions).where(actions.c.server_id == bindparam("server")).order_by(
     actions.c.started_at.desc(), actions.c.id.desc())
 _ONE = select(actions).where(actions.c.server_id == bindparam("server"), actions.c.request_id == bindparam("request")
@@ -92,6 +93,12 @@ def finish(tx: Tx, server: Mapping[str, Any]) -> None:
 def fail(tx: Tx, server: Mapping[str, Any], action: str, reason: str) -> None:
     """The *action* under way has failed, though the server is well."""
     tx.changed(_FAIL, server=server["id"], what=action, now=tx.now, how="Error", why=reason, more=reason)
+
+
+def end(tx: Tx, server: Mapping[str, Any], request_id: str, action: str, error: str | None) -> None:
+    """The *action* that *request_id* began has ended: well, or with *error*."""
+    tx.changed(_END, server=server["id"], what=action, request=request_id, now=tx.now, why=error, more=error,
+               how="Success" if error is None else "Error")
 
 
 def list_actions(tx: Tx, server: ServerRow, *, limit: int | None = None, marker: str | None = None,

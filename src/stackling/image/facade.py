@@ -60,6 +60,16 @@ def _described(image: Image) -> BootImage:
         virtual_size=image.virtual_size or image.size or 0, sha512=image.os_hash_value or "",
         min_disk_gib=image.min_disk, min_ram_mib=image.min_ram, properties=dict(image.properties), status=image.status,
         location=image.location or "")
+def image_for_server(tx: Tx, ctx: Context, image_id: str) -> BootImage:
+    """As ``image_for_boot``; data isn't needed where the image says what volumes a server has. Raises the same."""
+    image = images.visible(tx, ctx, image_id)
+    if image.status != "active":
+        raise Invalid(f"Image {image_id} is not active.", type="ImageNotActive")
+    if not image.properties.get("block_device_mapping") and (reason := _unbootable(image)):
+        raise Invalid(f"Image {image_id} {reason}", type="ImageNotBootable")
+    return _described(image)
+
+
 
 
 def image_described(tx: Tx, ctx: Context, image_id: str) -> BootImage:

@@ -13,18 +13,20 @@ TIMEOUT = 10.0
 
 
 class Asking:
-    """``await ask(address, method, path)`` gives (status, body); raises ``OSError`` when nobody answers there."""
+    """``await ask(address, method, path)`` gives (status, body); raises ``OSError`` when nobody answers there in
+    *timeout* seconds."""
 
     def __init__(self, own: Tls | None = None) -> None:
         self._own = own
         self._context: ssl.SSLContext | None = None
 
-    async def __call__(self, address: str, method: str, path: str) -> tuple[int, bytes]:
+    async def __call__(self, address: str, method: str, path: str, body: bytes | None = None, *,
+                       timeout: float = TIMEOUT) -> tuple[int, bytes]:
         """(status, body) from the agent at *address*, a socket's path or a URL."""
         endpoint = Endpoint.parse(address)
         lane = Lane([endpoint], {}, self._tls() if endpoint.tls else None)
         try:
-            answer = await lane.request(method, path, timeout=TIMEOUT)
+            answer = await lane.request(method, path, body, timeout=timeout)
         except ControlUnreachable as error:
             raise ConnectionError(str(error)) from None
         finally:

@@ -23,6 +23,8 @@ _NOT_FOUND = {
     "trunk": ("TrunkNotFound", "Trunk {} could not be found."),
     "default_security_group_rule": ("DefaultSecurityGroupRuleNotFound",
                                     "Default Security Group rule {} does not exist"),
+    "security_groups_default_statefulness": ("SecurityGroupDefaultStatefulnessNotFound",
+                                             "Security group default statefulness {} could not be found."),
     "policy": ("QosPolicyNotFound", "QoS policy {} could not be found."),
     "qos_rule_type": ("QosRuleTypeNotFound", "QoS rule type {} could not be found."),
     "qos_rule": ("QosRuleNotFound", "QoS rule {} could not be found."),

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, or_, select, update
 
 from stackling.engine.kinds import Blocked, Fence, Key, Outcome, Retryable, Stale
-from stackling.network import qos, realisation, rules
+from stackling.network import external_gateways, qos, realisation, rules
 from stackling.network.balanced import balancer_of
 from stackling.network.ports import nudge_server
 from stackling.network.resources import (
@@ -341,8 +341,11 @@ def _limits(tx: Tx, record: Record) -> tuple[FabricLimit, ...]:
 
 
 def _gateway_port(tx: Tx, record: Record) -> str | None:
+    """The port of the floating IP's router in its network."""
     router = ROUTERS.get(tx, record["router_id"]) if record["router_id"] else None
-    return router["gateway_port_id"] if router is not None else None
+    found = external_gateways.gateways(router) if router is not None else []
+    here = [one["port_id"] for one in found if one["network_id"] == record["floating_network_id"]]
+    return next(iter(here), router["gateway_port_id"] if router is not None else None)
 
 
 def _forwarder(tx: Tx, address: str, own: str) -> Key | None:

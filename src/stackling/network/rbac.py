@@ -46,8 +46,9 @@ class Shareable:
 _PORTS_IN = select(_p.c.project_id).distinct().where(
     _p.c.network_id == bindparam("object"), _p.c.deleting.is_(False), _p.c.project_id != "",
     _p.c.device_owner.not_in(rules.AUTO_DELETED))
-_ROUTERS_AT = select(_r.c.project_id).distinct().where(
-    _r.c.gateway_network_id == bindparam("object"), _r.c.deleting.is_(False))
+_ROUTERS_AT = select(_r.c.project_id).distinct().select_from(_r.join(_p, _p.c.device_id == _r.c.id)).where(
+    _p.c.network_id == bindparam("object"), _p.c.device_owner == rules.Owner.ROUTER_GATEWAY,
+    _p.c.deleting.is_(False), _r.c.deleting.is_(False))
 _IN_GROUP = select(_p.c.project_id).distinct().where(
     tables.port_security_groups.c.security_group_id == bindparam("object"),
     tables.port_security_groups.c.port_id == _p.c.id, _p.c.deleting.is_(False))

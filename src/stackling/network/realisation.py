@@ -77,10 +77,16 @@ def router(record: Record, legs: Sequence[Record], subnets: Mapping[str, Record]
            chassis: Sequence[str], qos: tuple[FabricLimit, ...] = ()) -> FabricRouter:
     """A router with its legs. *subnets* by id, *mtus* by network id."""
     gateway = next((leg for leg in legs if leg["id"] == record["gateway_port_id"]), None)
+    known = {leg["id"]: leg for leg in legs}
+    more = [known[one["port_id"]] for one in record["more_gateways"] if one["port_id"] in known]
+    outside = {leg["id"] for leg in (*more, *([gateway] if gateway is not None else []))}
     return FabricRouter(
         id=record["id"], generation=record["generation"], name=record["name"],
-        interfaces=tuple(_interface(leg, subnets, mtus) for leg in legs if leg is not gateway),
+        interfaces=tuple(_interface(leg, subnets, mtus) for leg in legs if leg["id"] not in outside),
         gateway=None if gateway is None else _gateway(record, gateway, subnets, chassis, qos),
+        more_gateways=tuple(_gateway(record, leg, subnets, (*chassis[at:], *chassis[:at]), ())
+                            for at, leg in enumerate(more, 1)),
+        ecmp=record["enable_default_route_ecmp"],
         routes=tuple((one["destination"], one["nexthop"]) for one in record["routes"]),
         admin_state_up=record["admin_state_up"])
 

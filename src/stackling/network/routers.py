@@ -40,9 +40,10 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
             "availability_zone_hints": spec.get("availability_zone_hints", []),
             "distributed": bool(spec.get("distributed", False)), "ha": spec.get("ha") is not False,
             "flavor_id": spec.get("flavor_id"), "gateway_qos_policy_id": None, "revision_number": 1,
+            "more_gateways": [], "enable_default_route_ecmp": bool(spec.get("enable_default_route_ecmp", False)),
         }
         if spec.get("external_gateway_info"):
-            record.update(_gateway(tx, ctx, record, spec["external_gateway_info"], legs=[]))
+            record.update(set_gateway(tx, ctx, record, spec["external_gateway_info"], legs=[]))
         ROUTERS.insert(tx, [record])
         store_tags(tx, record["id"], record["tags"], fresh=True)
         announce(tx, ctx, "router", record, "create")
@@ -54,18 +55,19 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
 def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> Record:
     """Change a router: its gateway and routes too."""
     tx.guard(f"router:{record['id']}")
-    values = {name: changes[name] for name in ("name", "description", "admin_state_up", "distributed", "ha")
+    values = {name: changes[name] for name in ("name", "description", "admin_state_up", "distributed", "ha",
+                                                    "enable_default_route_ecmp")
               if name in changes and changes[name] is not None}
     if "external_gateway_info" in changes:
         info = changes["external_gateway_info"]
         legs = interfaces(tx, record["id"])
-        values.update(_gateway(tx, ctx, record, info, legs) if info else _clear_gateway(tx, record))
+        values.update(set_gateway(tx, ctx, record, info, legs) if info else clear_gateway(tx, record))
     if "routes" in changes:
         values["routes"] = _routes(tx, {**record, **values}, changes["routes"] or [])
-    return _save(tx, ctx, record, values)
+    return save(tx, ctx, record, values)
 
 
-def _save(tx: Tx, ctx: Context, record: Record, values: Mapping[str, Any], *, always: bool = False) -> Record:
+def save(tx: Tx, ctx: Context, record: Record, values: Mapping[str, Any], *, always: bool = False) -> Record:
     values = {key: value for key, value in values.items() if value != record[key]}
     if not values and not always:
         return record
@@ -82,11 +84,11 @@ def delete(tx: Tx, ctx: Context, record: Record) -> None:
     tx.guard(f"router:{record['id']}")
     if interfaces(tx, record["id"]):
         raise conflict("RouterInUse", f"Router {record['id']} still has ports")
-    if record["gateway_port_id"]:
-        _clear_gateway(tx, record)
+    while record["gateway_port_id"]:
+        record = {**record, **clear_gateway(tx, record)}
     forget_tags(tx, record)
     ROUTERS.update(tx, record["id"], {**moved(record), "deleting": True, "gateway_port_id": None,
-                                      "gateway_network_id": None})
+                                      "gateway_network_id": None, "more_gateways": []})
     announce(tx, ctx, "router", record, "delete")
     tx.nudge("router", record["id"])
 
@@ -103,64 +105,96 @@ def legs_of(tx: Tx, router_id: str) -> list[Record]:
 
 # -- gateway
 
-def _gateway(tx: Tx, ctx: Context, record: Record, info: Mapping[str, Any], legs: Sequence[Record]) -> Record:
+def set_gateway(tx: Tx, ctx: Context, record: Record, info: Mapping[str, Any], legs: Sequence[Record]) -> Record:
     """Set or change the gateway; the columns that change."""
-    network = NETWORKS.get(tx, info["network_id"])
-    if network is None or not networks.usable_by(tx, ctx, network):
-        raise not_found("network", info["network_id"])
-    if not network["external"]:
-        raise bad_request("router", f"Network {network['id']} is not an external network")
-    addresses.guard(tx, network["id"])
+    network, subnets = outside(tx, ctx, info)
     values: Record = {"enable_snat": info.get("enable_snat", True)}
     if "qos_policy_id" in info:
         qos.check_binding(tx, ctx, info["qos_policy_id"], record["gateway_qos_policy_id"])
         values["gateway_qos_policy_id"] = info["qos_policy_id"]
     wanted: list[dict[str, Any]] | None = info.get("external_fixed_ips") or None
-    subnets = SUBNETS.where(tx, network_id=network["id"])
-    for one in wanted or ():
-        if "subnet_id" in one and one["subnet_id"] not in [subnet["id"] for subnet in subnets]:
-            raise bad_request("router", f"Subnet {one['subnet_id']} is not part of network {network['id']}")
     if record["gateway_network_id"] == network["id"]:
         port = PORTS.get(tx, record["gateway_port_id"])
         if port is not None and wanted is not None:
             port = ports.update(tx, ctx, port, {"fixed_ips": wanted}, subnets=subnets)
             values["external_fixed_ips"] = port["fixed_ips"]
         return values
-    _check_gateway_overlap(tx, legs, subnets)
-    values.update(_clear_gateway(tx, record) if record["gateway_port_id"] else {})
+    check_gateway_overlap(tx, legs, subnets)
+    if record["gateway_port_id"]:
+        drop_gateway(tx, record, {"port_id": record["gateway_port_id"], "network_id": record["gateway_network_id"]})
     values.update(enable_snat=info.get("enable_snat", True), gateway_qos_policy_id=info.get("qos_policy_id"))
-    spec: Record = {"id": new_id(), "project_id": "", "device_id": record["id"],
-                    "device_owner": rules.Owner.ROUTER_GATEWAY, "security_groups": []}
-    if wanted is not None:
-        spec["fixed_ips"] = wanted
-    port = ports.make(tx, ctx, network, subnets, spec, PortRole.ROUTER)
+    port = gateway_port(tx, ctx, record, network, subnets, wanted)
     return {**values, "gateway_network_id": network["id"], "gateway_port_id": port["id"],
             "external_fixed_ips": port["fixed_ips"]}
 
 
-def _check_gateway_overlap(tx: Tx, legs: Sequence[Record], subnets: Sequence[Record]) -> None:
-    inside = [subnet["cidr"] for subnet in _subnets_of(tx, legs)]
+def outside(tx: Tx, ctx: Context, info: Mapping[str, Any]) -> tuple[Record, list[Record]]:
+    """The external network of a gateway and its subnets. Raises ``NotFound`` and ``Invalid``."""
+    network = NETWORKS.get(tx, info["network_id"])
+    if network is None or not networks.usable_by(tx, ctx, network):
+        raise not_found("network", info["network_id"])
+    if not network["external"]:
+        raise bad_request("router", f"Network {network['id']} is not an external network")
+    addresses.guard(tx, network["id"])
+    subnets = SUBNETS.where(tx, network_id=network["id"])
+    for one in info.get("external_fixed_ips") or ():
+        if "subnet_id" in one and one["subnet_id"] not in [subnet["id"] for subnet in subnets]:
+            raise bad_request("router", f"Subnet {one['subnet_id']} is not part of network {network['id']}")
+    return network, subnets
+
+
+def gateway_port(tx: Tx, ctx: Context, record: Record, network: Record, subnets: Sequence[Record],
+                 fixed_ips: Sequence[Mapping[str, Any]] | None) -> Record:
+    """A new port of the router in an external network."""
+    spec: Record = {"id": new_id(), "project_id": "", "device_id": record["id"],
+                    "device_owner": rules.Owner.ROUTER_GATEWAY, "security_groups": []}
+    if fixed_ips:
+        spec["fixed_ips"] = list(fixed_ips)
+    return ports.make(tx, ctx, network, subnets, spec, PortRole.ROUTER)
+
+
+def check_gateway_overlap(tx: Tx, legs: Sequence[Record], subnets: Sequence[Record]) -> None:
+    """Raises ``Invalid`` where a subnet of an external network overlaps with one of an interface."""
+    check_overlap(subnets, [subnet["cidr"] for subnet in _subnets_of(tx, legs)], "an interface of the router")
+
+
+def check_overlap(subnets: Sequence[Record], cidrs: Sequence[str], whose: str) -> None:
+    """Raises ``Invalid`` where one of *subnets* overlaps with one of *cidrs*."""
     for subnet in subnets:
-        other = rules.overlaps(inside, subnet["cidr"])
+        other = rules.overlaps(cidrs, subnet["cidr"])
         if other is not None:
             raise bad_request("router", f"Cidr {subnet['cidr']} of subnet {subnet['id']} overlaps with cidr {other} of "
-                              "an interface of the router")
+                              f"{whose}")
 
 
-def _clear_gateway(tx: Tx, record: Record) -> Record:
+def clear_gateway(tx: Tx, record: Record) -> Record:
+    """Take the (first) gateway away; the next one takes its place. The columns that change. Raises ``Conflict``."""
     if not record["gateway_port_id"]:
         return {}
-    if many(tx, _FLOATING, router=record["id"]):
+    drop_gateway(tx, record, {"port_id": record["gateway_port_id"], "network_id": record["gateway_network_id"]})
+    first, *rest = record["more_gateways"] or [None]
+    if first is None:
+        return {"gateway_network_id": None, "gateway_port_id": None, "external_fixed_ips": [], "enable_snat": True,
+                "gateway_qos_policy_id": None}
+    return {"gateway_network_id": first["network_id"], "gateway_port_id": first["port_id"],
+            "external_fixed_ips": first["external_fixed_ips"], "gateway_qos_policy_id": None, "more_gateways": rest}
+
+
+def drop_gateway(tx: Tx, record: Record, gateway: Record) -> None:
+    """Let a gateway's port go. Raises ``Conflict`` when floating IPs or routes need it."""
+    network_id = gateway["network_id"]
+    left = [record["gateway_network_id"]] if gateway["port_id"] != record["gateway_port_id"] else []
+    left += [one["network_id"] for one in record["more_gateways"] if one["port_id"] != gateway["port_id"]]
+    if network_id not in left and any(
+            one["floating_network_id"] == network_id for one in many(tx, _FLOATING, router=record["id"])):
         raise conflict("RouterExternalGatewayInUseByFloatingIp", "Gateway cannot be updated for router "
-                       f"{record['id']}, since a gateway to external network {record['gateway_network_id']} is "
+                       f"{record['id']}, since a gateway to external network {network_id} is "
                        "required by one or more floating IPs.")
-    port = PORTS.get(tx, record["gateway_port_id"])
+    port = PORTS.get(tx, gateway["port_id"])
     if port is not None:
         if record["routes"]:
             _keep_routes(tx, record, [port["id"]])
         ports.drop_leg(tx, port)
-    return {"gateway_network_id": None, "gateway_port_id": None, "external_fixed_ips": [], "enable_snat": True,
-            "gateway_qos_policy_id": None}
 
 
 # -- interfaces
@@ -174,7 +208,7 @@ def add_interface(tx: Tx, ctx: Context, record: Record, body: Mapping[str, Any])
         raise bad_request("router", "Either subnet_id or port_id must be specified")
     tx.guard(f"router:{record['id']}")
     port = _add_port(tx, ctx, record, port_id) if port_id else _add_subnet(tx, ctx, record, str(subnet_id))
-    _save(tx, ctx, record, {}, always=True)
+    save(tx, ctx, record, {}, always=True)
     ids = [fixed["subnet_id"] for fixed in port["fixed_ips"]]
     return _interface_info(record, port, ids)
 
@@ -276,7 +310,7 @@ def remove_interface(tx: Tx, ctx: Context, record: Record, body: Mapping[str, An
         record = ROUTERS.get(tx, record["id"]) or record
     else:
         ports.drop_leg(tx, leg)
-    _save(tx, ctx, record, {}, always=True)
+    save(tx, ctx, record, {}, always=True)
     return _interface_info(record, leg, gone)
 
 
@@ -366,7 +400,7 @@ def add_routes(tx: Tx, ctx: Context, record: Record, routes: Sequence[Mapping[st
     """Add extra routes to those that are there."""
     tx.guard(f"router:{record['id']}")
     new = _routes(tx, record, routes)
-    return _save(tx, ctx, record, {"routes": [*record["routes"], *(one for one in new if one not in record["routes"])]})
+    return save(tx, ctx, record, {"routes": [*record["routes"], *(one for one in new if one not in record["routes"])]})
 
 
 def remove_routes(tx: Tx, ctx: Context, record: Record, routes: Sequence[Mapping[str, str]]) -> Record:
@@ -374,5 +408,5 @@ def remove_routes(tx: Tx, ctx: Context, record: Record, routes: Sequence[Mapping
     tx.guard(f"router:{record['id']}")
     gone = [{"destination": rules.canonical_cidr(one["destination"]),
              "nexthop": str(ipaddress.ip_address(one["nexthop"]))} for one in routes]
-    return _save(tx, ctx, record, {"routes": [one for one in record["routes"] if one not in gone]})
+    return save(tx, ctx, record, {"routes": [one for one in record["routes"] if one not in gone]})
 

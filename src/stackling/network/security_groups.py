@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, exists, select, update
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.core.ids import new_id
-from stackling.network import access, address_groups, default_rules, quotas, rules
+from stackling.network import access, address_groups, default_rules, default_statefulness, quotas, rules
 from stackling.network.errors import conflict, forbidden, not_found
 from stackling.network.resources import RULES, SECURITY_GROUPS
 from stackling.network.rows import Record, desired, many, moved, standard, touch
@@ -77,7 +77,8 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
 
 def _group(tx: Tx, spec: Mapping[str, Any]) -> Record:
     return {**standard(tx, spec["id"], spec["project_id"], spec), **desired(), "name": spec.get("name", ""),
-            "stateful": spec.get("stateful", True), "default_of": None, "revision_number": 1}
+            "stateful": spec["stateful"] if "stateful" in spec else default_statefulness.of_new_group(
+                tx, spec["project_id"]), "default_of": None, "revision_number": 1}
 
 
 def _start(tx: Tx, group: Record, *, default: bool) -> None:

@@ -76,6 +76,17 @@ class VolumeDisk(Struct, frozen=True):
     boot_index: int | None = None           # 0: the server boots from it; others after it in order; None or less: never
     bus: str = ""                           # "": what the server's disks are plugged into
     type: str = "disk"                      # disk, cdrom …
+    key_id: str = ""                        # of the key that opens it; "": it isn't encrypted
+
+
+class VolumeKey(Struct, frozen=True):
+    """Answer of ``GET /internal/volume-keys/{key}``, to a machine that has the volume in a document: the passphrase of
+    its LUKS container. It isn't part of documents, which machines write to their disks."""
+
+    passphrase: str
+
+    def __repr__(self) -> str:
+        return "VolumeKey(…)"
 
 
 class RescueDisk(Struct, frozen=True):
@@ -160,6 +171,7 @@ class ServerDesired(Struct, frozen=True):
     arrival: Arrival | None = None
     live: LiveMove | None = None
     name: str = ""
+    number: int = 0                         # of which the hypervisor's name for it is made
     project_id: str = ""
     power: Power = Power.RUNNING
     power_generation: int = 0               # the generation in which ``power`` was last asked for; 0: ``generation``

@@ -144,13 +144,16 @@ class RouterGateway:
 
 @dataclass(frozen=True, slots=True)
 class FabricRouter:
-    """A distributed router. SNAT covers the IPv4 subnets of its interfaces."""
+    """A distributed router. SNAT covers the IPv4 subnets of its interfaces. Default routes are the first gateway's,
+    where it has one of that IP version, or with *ecmp* those of all gateways at once."""
 
     id: str
     generation: int
     name: str
     interfaces: tuple[RouterInterface, ...] = ()
     gateway: RouterGateway | None = None
+    more_gateways: tuple[RouterGateway, ...] = ()
+    ecmp: bool = False
     routes: tuple[tuple[str, str], ...] = ()                 # (destination CIDR, next hop)
     admin_state_up: bool = True
 

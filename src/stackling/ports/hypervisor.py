@@ -9,13 +9,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from stackling.ports.diagnostics import Diagnostics
 from stackling.ports.document import Inventory, Nic, Power, ServerDesired, VolumeDisk
 
 
-def instance_name(server_id: str) -> str:
-    """A server's name at the hypervisor, which the compute API shows as ``OS-EXT-SRV-ATTR:instance_name`` (Nova's
-    with ``instance_name_template = instance-%(uuid)s``: its default needs a counter of the whole cloud)."""
-    return f"instance-{server_id}"
+def instance_name(server_id: str, number: int) -> str:
+    """A server's name at the hypervisor, which the compute API shows as ``OS-EXT-SRV-ATTR:instance_name``: Nova's
+    ``instance-%08x`` of the server's *number* in its cloud; of a server without one, with its id."""
+    return f"instance-{number:08x}" if number else f"instance-{server_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,10 @@ class ConsoleKind(StrEnum):
 
 class HypervisorError(Exception):
     """It didn't work and may later (the service is down, out of memory now …). The message is for the user."""
+
+
+class GuestSilent(HypervisorError):
+    """Nobody inside of the guest answers: no agent runs there, or it hangs."""
 
 
 class GuestRefused(Exception):
@@ -141,6 +146,11 @@ class Hypervisor(Protocol):
         """Unplug; ``HypervisorError`` when the guest hasn't let go of it yet (nothing when it isn't there)."""
         ...
 
+    def give_key(self, volume: VolumeDisk, passphrase: str) -> None:
+        """Let guests open an encrypted volume, from the next ``start``, ``attach_volume`` or arriving migration on, for
+        as long as this machine has one with it; kept in memory only."""
+        ...
+
     def attach_volume(self, server: ServerDesired, volume: VolumeDisk) -> None:
         """Plug in a volume, in the running guest and in the definition (nothing when it is there)."""
         ...
@@ -181,6 +191,15 @@ class Hypervisor(Protocol):
 
     def hurry_migration(self, server_id: str) -> None:
         """Pause the guest until it has moved, so that it does (nothing when none is under way)."""
+        ...
+
+    def set_password(self, server_id: str, user: str, password: str) -> None:
+        """Have the agent inside of a guest that runs give *user* a password; the password goes nowhere else. Raises
+        ``GuestSilent`` within seconds when the agent doesn't answer, and ``GuestRefused`` for a guest without one."""
+        ...
+
+    def diagnostics(self, server_id: str) -> Diagnostics:
+        """What a guest that is running uses. ``HypervisorError`` when it isn't."""
         ...
 
     def console_log(self, server_id: str, length: int | None) -> str:

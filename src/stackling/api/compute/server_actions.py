@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
-
 from stackling.api.call import Call, Reply, Version
-from stackling.api.compute import consoles, moves
+from stackling.api.compute import agents, consoles, moves, passwords
 from stackling.api.compute import schema_servers as schema
 from stackling.api.compute.parts import Json, route
 from stackling.api.compute.servers import columns, flavor_ref, plain_addresses, shown
@@ -159,27 +157,14 @@ def _console_output(tx: Tx, call: Call, server: ServerRow, value: Json) -> Reply
 
 
 async def _ask_console(call: Call, address: str | None, id: str, lines: int | None) -> str:
-    if call.cloud.ask_agent is None or address is None:
-        raise NotImplementedHere("Unable to get console log, functionality not implemented")
     path = f"/servers/{id}/console-output" + ("" if lines is None else f"?lines={lines}")
-    try:
-        status, body = await call.cloud.ask_agent(address, "GET", path)
-    except OSError as error:
-        raise Unavailable(f"The server's host doesn't answer: {error}") from None
-    if status == 404:
-        raise NotFound("Unable to get console: the guest isn't on its host.")
-    answer: Json = msgspec.json.decode(body)
+    status, answer = await agents.ask(
+        call, address, "GET", path, not_here=NotFound("Unable to get console: the guest isn't on its host."),
+        no_agent="Unable to get console log, functionality not implemented")
     if status != 200:
         raise Unavailable(f"Unable to get console: {answer.get('error')}")
     output: str = answer["output"]
     return output if lines is None else "\n".join(output.split("\n")[-lines:])      # as Nova counts
-
-
-def _change_password(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
-    servers.check_unlocked(call.ctx, server)
-    servers.check_state(server, "changePassword", ("active",))
-    raise Conflict("Failed to set admin password on "
-                   f"{server['id']} because QEMU guest agent is not enabled")
 
 
 def _add_floating_ip(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
@@ -274,7 +259,7 @@ ACTIONS: Mapping[str, ServerAction] = {
                                       schema.bare("injectNetworkInfo")),
     "resetNetwork": ServerAction(_gone, "servers:action", schema.bare("resetNetwork")),
     "os-getConsoleOutput": ServerAction(_console_output, "os-console-output", schema.CONSOLE_OUTPUT, 200),
-    "changePassword": ServerAction(_change_password, "os-admin-password", schema.ADMIN_PASSWORD),
+    "changePassword": ServerAction(passwords.change_password, "os-admin-password", schema.ADMIN_PASSWORD),
     "addFloatingIp": ServerAction(_add_floating_ip, "os-floating-ips:add", schema.ADD_FLOATING_IP, max=_V243),
     "removeFloatingIp": ServerAction(_remove_floating_ip, "os-floating-ips:remove", schema.REMOVE_FLOATING_IP,
                                      max=_V243),

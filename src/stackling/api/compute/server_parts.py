@@ -23,9 +23,9 @@ from stackling.api.compute.parts import (
     single_query,
 )
 from stackling.api.schema import Schemas, always
-from stackling.compute import addresses, hosts, rows, servers, timeline
+from stackling.compute import addresses, rows, servers, timeline
 from stackling.core.clock import FORMAT
-from stackling.core.errors import Conflict, Invalid, NotFound
+from stackling.core.errors import Invalid, NotFound
 from stackling.network import security_groups as network_groups
 from stackling.network.facade import RequestedNetwork, ServerPort
 
@@ -282,41 +282,7 @@ def show_action(tx: Tx, call: Call) -> Reply:
     return Reply({"instanceAction": _shown_action(call, row, one=True)})
 
 
-# -- shown empty, or not offered
-
-def show_password(tx: Tx, call: Call) -> Reply:
-    """GET …/os-server-password: what the guest has posted; none does."""
-    _server(tx, call)
-    return Reply({"password": ""})
-
-
-def clear_password(tx: Tx, call: Call) -> Reply:
-    """DELETE …/os-server-password."""
-    _server(tx, call)
-    return Reply(status=204)
-
-
-def diagnostics(tx: Tx, call: Call) -> Reply:
-    """GET …/diagnostics."""
-    server = _server(tx, call)
-    servers.check_state(server, "get_diagnostics", ("active", "paused", "suspended", "stopped"), idle=False)
-    if call.version < (2, 48):
-        return Reply({"memory": server["memory_mib"] * 1024})       # of the old free form what is the same everywhere
-    if server["observed_power"] is None:
-        raise Conflict(f"Instance {server['id']} is not ready")
-    host = hosts.get_host(tx, server["host_id"])
-    states = {1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
-    ports = addresses.ports(tx, server)
-    none = dict.fromkeys(("rx_octets", "rx_errors", "rx_drop", "rx_packets", "rx_rate", "tx_octets", "tx_errors",
-                          "tx_drop", "tx_packets", "tx_rate"))
-    return Reply({
-        "state": states.get(server["power_state"], "pending"), "driver": "libvirt",
-        "hypervisor": str(host["hypervisor_type"]).lower(), "hypervisor_os": "linux", "uptime": None,
-        "config_drive": bool(server["config_drive"]), "num_cpus": server["vcpus"], "num_nics": len(ports),
-        "num_disks": 1, "cpu_details": [], "disk_details": [], "memory_details": {"maximum": server["memory_mib"],
-                                                                              "used": None},
-        "nic_details": [{"mac_address": port.mac, **none} for port in ports]})
-
+# -- not offered
 
 def topology(tx: Tx, call: Call) -> Reply:
     """GET …/topology: no server is pinned to anything."""
@@ -358,8 +324,5 @@ ROUTES = [
     route("GET", f"{_S}/os-instance-actions", list_actions, "os-instance-actions:list", query=Schemas({
         (2, 0): query({}), (2, 58): single_query(_PAGE), (2, 66): single_query({**_PAGE, "changes-before": _DATE})})),
     route("GET", f"{_S}/os-instance-actions/{{request}}", show_action, "os-instance-actions:show"),
-    route("GET", f"{_S}/os-server-password", show_password, "os-server-password:show"),
-    route("DELETE", f"{_S}/os-server-password", clear_password, "os-server-password:clear"),
-    route("GET", f"{_S}/diagnostics", diagnostics, "os-server-diagnostics"),
     route("GET", f"{_S}/topology", topology, "compute:server:topology:index", min=(2, 78)),
 ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from stackling.api.compute import (
     aggregates,
     consoles,
+    diagnostics,
     flavors,
     hosts,
     images,
@@ -14,6 +15,7 @@ from stackling.api.compute import (
     migrations,
     networks,
     others,
+    passwords,
     proxies,
     quotas,
     security_groups,
@@ -29,8 +31,8 @@ from stackling.api.compute.policy import RULES
 from stackling.api.policy import Policy
 from stackling.api.route import Microversions, Service
 
-RESOURCES = (others, servers, server_actions, server_parts, consoles, flavors, keypairs, quotas, hosts, aggregates,
-             usage, proxies, security_groups, networks, images, migrations,
+RESOURCES = (others, servers, server_actions, server_parts, passwords, diagnostics, consoles, flavors, keypairs, quotas,
+             hosts, aggregates, usage, proxies, security_groups, networks, images, migrations,
              volume_attachments, volume_proxies)
 
 

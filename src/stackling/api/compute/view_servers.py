@@ -139,7 +139,7 @@ class ServerView:
 
     def _add_extended(self, shown: Json, row: Any) -> None:
         shown["OS-EXT-SRV-ATTR:host"] = row.host
-        shown["OS-EXT-SRV-ATTR:instance_name"] = instance_name(row.id)
+        shown["OS-EXT-SRV-ATTR:instance_name"] = instance_name(row.id, row.number)
         shown["OS-EXT-SRV-ATTR:hypervisor_hostname"] = row.host
         if self._version >= 3:
             shown["OS-EXT-SRV-ATTR:hostname"] = row.hostname

@@ -11,6 +11,7 @@ from stackling.network import (
     address_groups,
     address_scopes,
     default_rules,
+    default_statefulness,
     floating_ips,
     networks,
     ports,
@@ -61,6 +62,9 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("default_security_group_rule", "default_security_group_rules", "default-security-group-rules",
              definitions.DEFAULT_RULE, views.default_rules, default_rules.create, default_rules.update,
              default_rules.delete, before_list=lambda tx, ctx: default_rules.ensure(tx), fixed=True),
+    Resource("security_groups_default_statefulness", "security_groups_default_statefulness",
+             "security-groups-default-statefulness", definitions.DEFAULT_STATEFULNESS, views.default_statefulness,
+             default_statefulness.create, default_statefulness.update, default_statefulness.delete, nobodys=True),
     Resource("rbac_policy", "rbac_policies", "rbac-policies", definitions.RBAC_POLICY, views.rbac_policies,
              rbac.create, rbac.update, rbac.delete),
 )

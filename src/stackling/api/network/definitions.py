@@ -92,6 +92,8 @@ ROUTER: Table = {
     "admin_state_up": _UP,
     "status": seen(),
     "external_gateway_info": settable(v.gateway_info, None),
+    "external_gateways": Attribute(v.gateways),
+    "enable_default_route_ecmp": settable(v.nullable(v.boolean)),
     "routes": Attribute(v.routes, put=True),
     "distributed": settable(v.nullable(v.boolean), filter=True),
     "ha": settable(v.nullable(v.boolean), filter=True),
@@ -128,7 +130,7 @@ FLOATING_IP: Table = {
 SECURITY_GROUP: Table = {
     **STANDARD,
     "name": settable(v.NAME, "", filter=True, sort=True),
-    "stateful": settable(v.boolean, True, filter=True),
+    "stateful": settable(v.boolean, filter=True),
     "shared": Attribute(v.boolean, filter=True),
     "security_group_rules": Attribute(),
 }
@@ -191,6 +193,13 @@ TRUNK: Table = {
     "port_id": once(v.uuid, REQUIRED, filter=True, sort=True),
     "status": Attribute(filter=True),
     "sub_ports": once(v.subports, []),
+}
+
+DEFAULT_STATEFULNESS: Table = {
+    "id": STANDARD["id"],
+    "project_id": once(v.nullable(v.project), filter=True, sort=True),
+    "tenant_id": once(v.nullable(v.project), filter=True, sort=True, column="project_id"),
+    "stateful": settable(v.boolean, True, filter=True, sort=True),
 }
 
 DEFAULT_RULE: Table = {

@@ -53,6 +53,10 @@ _NAMES: dict[str, tuple[str, str]] = {
         "DNS Integration",
         "Provides integration with DNS.",
     ),
+    "enable-default-route-ecmp": (
+        "Enable Default Route ECMP",
+        "Enables configurable ECMP behavior for default routes",
+    ),
     "empty-string-filtering": (
         "Empty String Filtering Extension",
         "Allow filtering by attributes with empty string",
@@ -60,6 +64,10 @@ _NAMES: dict[str, tuple[str, str]] = {
     "ext-gw-mode": (
         "Neutron L3 Configurable external gateway mode",
         "Extension of the router abstraction for specifying whether SNAT should occur on the external gateway",
+    ),
+    "external-gateway-multihoming": (
+        "Neutron L3 External Gateway Multihoming",
+        "Allow multiple external gateway ports per router",
     ),
     "external-net": (
         "Neutron external network",
@@ -265,6 +273,11 @@ _NAMES: dict[str, tuple[str, str]] = {
     "security-groups-default-rules": (
         "Default rules for security groups",
         "Configure set of security group rules used as default rules for every new security group",
+    ),
+    "security-groups-default-statefulness": (
+        "Security Groups Default Statefulness",
+        ("Allows configuring the default value of the 'stateful' attribute for new security groups, on a per-project "
+         "or system-wide basis"),
     ),
     "security-groups-normalized-cidr": (
         "Normalized CIDR field for security group rules",

@@ -53,6 +53,7 @@ RULES |= {
        for action in ("get", "create", "update", "delete")},
     **_resource("floatingip_port_forwarding"),
     **_resource("default_security_group_rule", get="rule:list", write=_ADMIN),
+    **_resource("security_groups_default_statefulness", write=_MANAGER),
     "add_prefixes": _MEMBER, "remove_prefixes": _MEMBER, "onboard_network_subnets": _MEMBER,
     **_resource("trunk"), "get_subports": _READER, "add_subports": _MEMBER, "remove_subports": _MEMBER,
     **_resource("rbac_policy"),
@@ -76,6 +77,10 @@ RULES |= {
     **{f"{action}_router:{name}": _ADMIN for action in ("create", "update", "get") for name in ("distributed", "ha")},
     **{f"{action}_router:external_gateway_info:{name}": _ADMIN for action in ("create", "update")
        for name in ("enable_snat", "external_fixed_ips")},
+    **{f"{action}_external_gateways": _MEMBER for action in ("add", "update", "remove")},
+    **{f"{action}_external_gateways:{name}": _ADMIN for action in ("add", "update")
+       for name in ("enable_snat", "external_fixed_ips")},
+    **{f"{action}_router:enable_default_route_ecmp": _ADMIN for action in ("create", "update")},
     "create_floatingip:floating_ip_address": _ADMIN,
     "add_router_interface": _MEMBER, "remove_router_interface": _MEMBER,
     "add_extraroutes": _MEMBER, "remove_extraroutes": _MEMBER,

@@ -47,6 +47,7 @@ class Resource:
     before_list: Callable[[Tx, Context], None] | None = None
     page: Callable[[Sequence[Sequence[Any]]], list[dict[str, Any]]] | None = None
     fixed: bool = False                         # nothing of it can be changed: there is no PUT
+    nobodys: bool = False                       # it may be of no project, when an administrator says so
     object_type: str | None = None              # its name in RBAC policies, where that is another
 
     @property
@@ -303,7 +304,8 @@ def _body(call: Call, name: str) -> dict[str, Any]:
 
 def create(tx: Tx, call: Call, resource: Resource) -> Any:
     """Create one, or with the plural's name several at once, all or none."""
-    if isinstance(call.body, dict) and resource.collection in call.body:
+    if isinstance(call.body, dict) and resource.collection in call.body and (
+            resource.collection != resource.name or isinstance(call.body[resource.name], list)):
         items: Any = call.body[resource.collection]    # pyright: ignore[reportUnknownVariableType]
         if not isinstance(items, list) or not items:
             raise Invalid("Resources required", type="HTTPBadRequest")
@@ -325,7 +327,8 @@ def _body_of(resource: Resource, item: Any) -> dict[str, Any]:
 
 
 def _spec(call: Call, resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
-    project_id = _project(call, body)
+    alone = resource.nobodys and call.ctx.is_admin and "project_id" in body and body["project_id"] is None
+    project_id = "" if alone else _project(call, body)
     spec = for_create(resource.table, body)
     spec["project_id"], spec["id"] = project_id, new_id()
     spec.pop("tenant_id", None)

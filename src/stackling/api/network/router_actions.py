@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call
 from stackling.api.network import values
 from stackling.api.network.attributes import Attribute, convert
 from stackling.api.network.catalog import BY_NAME
+from stackling.api.network.policy import RULES
 from stackling.api.network.resource import fetch
 from stackling.api.route import Route
 from stackling.core.errors import Invalid
-from stackling.network import routers
+from stackling.network import external_gateways, routers
 from stackling.network.errors import forbidden
 from stackling.network.rows import Record
 
@@ -19,14 +21,17 @@ if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
 _ROUTER = BY_NAME["router"]
+_GATEWAY_CHANGES = {
+    "add": external_gateways.add, "update": external_gateways.update, "remove": external_gateways.remove}
 
 
 def routes() -> list[Route]:
-    """The four actions."""
+    """What is done to a router beyond changing its attributes."""
     path = "/v2.0/routers/{id}/"
     return [Route("PUT", path + name, handler, "authenticated", "write") for name, handler in (
         ("add_router_interface", _add), ("remove_router_interface", _remove),
-        ("add_extraroutes", _add_routes), ("remove_extraroutes", _remove_routes))]
+        ("add_extraroutes", _add_routes), ("remove_extraroutes", _remove_routes),
+        *((f"{name}_external_gateways", partial(_gateways, name)) for name in _GATEWAY_CHANGES))]
 
 
 def _router(tx: Tx, call: Call, rule: str) -> Record:
@@ -78,3 +83,17 @@ def _add_routes(tx: Tx, call: Call) -> Any:
 def _remove_routes(tx: Tx, call: Call) -> Any:
     record = _router(tx, call, "remove_extraroutes")
     return _changed(tx, call, routers.remove_routes(tx, call.ctx, record, _given_routes(call)))
+
+
+def _gateways(change: str, tx: Tx, call: Call) -> Any:
+    """``PUT …/add_external_gateways`` and its like."""
+    rule = f"{change}_external_gateways"
+    record = _router(tx, call, rule)
+    body: Any = call.body.get("router") if isinstance(call.body, dict) else None    # pyright: ignore
+    if not isinstance(body, dict) or "external_gateways" not in body:
+        raise Invalid("Invalid input for router. Reason: external_gateways are missing.", type="HTTPBadRequest")
+    wanted: list[dict[str, Any]] = convert("external_gateways", Attribute(values.gateways), body["external_gateways"])
+    for name in sorted({name for one in wanted for name in one}):
+        if f"{rule}:{name}" in RULES and not call.allowed(f"{rule}:{name}", record):
+            raise forbidden(f"(rule:{rule} and rule:{rule}:{name})")
+    return _changed(tx, call, _GATEWAY_CHANGES[change](tx, call.ctx, record, wanted))

@@ -268,6 +268,16 @@ def gateway_info(value: Any) -> dict[str, Any] | None:
     return info
 
 
+def gateways(value: Any) -> list[dict[str, Any]]:
+    """A router's external gateways."""
+    found: list[dict[str, Any]] = []
+    for item in _items(value):
+        one = gateway_info(_object(item, ("network_id", "external_fixed_ips", "enable_snat"), ("network_id",)))
+        if one is not None:
+            found.append(one)
+    return found
+
+
 def mapping(value: Any) -> Mapping[str, Any]:
     """A dictionary; null is an empty one."""
     if value is None:

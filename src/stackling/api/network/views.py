@@ -10,7 +10,7 @@ import msgspec
 
 from stackling.core.clock import seconds_z
 from stackling.core.context import Context
-from stackling.network import access, port_forwardings, qos, related
+from stackling.network import access, external_gateways, port_forwardings, qos, related
 from stackling.network import trunks as trunking
 from stackling.network.rows import Record
 
@@ -136,6 +136,10 @@ def routers(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, A
         "external_gateway_info": None if not one["gateway_network_id"] else {
             "network_id": one["gateway_network_id"], "enable_snat": one["enable_snat"],
             "external_fixed_ips": one["external_fixed_ips"], "qos_policy_id": one["gateway_qos_policy_id"]},
+        "external_gateways": [
+            {"network_id": gateway["network_id"], "external_fixed_ips": gateway["external_fixed_ips"]}
+            for gateway in external_gateways.gateways(one)],
+        "enable_default_route_ecmp": one["enable_default_route_ecmp"],
         "routes": one["routes"], "distributed": one["distributed"], "ha": one["ha"], "flavor_id": one["flavor_id"],
         "availability_zone_hints": one["availability_zone_hints"], "availability_zones": ["nova"],
     } for one in records]
@@ -260,6 +264,12 @@ def trunks(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, An
         "status": statuses.get(one["port_id"], "DOWN"),
         "sub_ports": [trunking.detail(port) for port in subports[one["id"]]],
     } for one in records]
+
+
+def default_statefulness(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Whether new security groups are stateful."""
+    return [{"id": one["id"], "project_id": one["project_id"] or None, "tenant_id": one["project_id"] or None,
+             "stateful": one["stateful"]} for one in records]
 
 
 def default_rules(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:

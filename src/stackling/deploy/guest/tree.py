@@ -41,7 +41,10 @@ _SCRIPTS = {
     "inittab": "etc/inittab",
     "issue": "etc/issue",
     "profile": "etc/profile",
-    **{name: f"usr/share/guest/{name}" for name in ("hotplug", "instance", "json.awk", "link", "udhcpc", "user-data")},
+    **{name: f"usr/share/guest/{name}" for name in (
+        "agent", "hotplug", "instance", "json.awk", "link", "udhcpc", "user-data")},
+    # what BusyBox has not, or by another name
+    **{name: f"usr/bin/{name}" for name in ("blkid", "curl", "lsblk", "mkfs", "sudo")},
 }
 _DATA = {"etc/inittab", "etc/issue", "etc/profile", "usr/share/guest/json.awk"}
 
@@ -75,6 +78,7 @@ def write_root(tree: Path, unpacked: Path) -> None:
         if applet != "busybox":
             (tree / "bin" / applet).symlink_to("busybox")
     (tree / "sbin/init").symlink_to("/bin/busybox")
+    (tree / "var/run").symlink_to("/run")
     for program in _PROGRAMS:
         source = unpacked / program if (unpacked / program).exists() else Path("/") / program
         _copy(source, tree / program)

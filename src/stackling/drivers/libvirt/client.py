@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stackling.drivers.worker import DOWN, PYTHON, Worker, WorkerError
-from stackling.ports.hypervisor import GuestRefused, HypervisorError
+from stackling.ports.hypervisor import GuestRefused, GuestSilent, HypervisorError
 
 WORKER = Path(__file__).with_name("worker.py")
 DEADLINE = 30.0
@@ -37,6 +37,8 @@ class WorkerClient:
         except WorkerError as error:
             if error.kind == "refused":
                 raise GuestRefused(f"libvirt can't run it as asked: {error.words}") from None
+            if error.kind == "silent":
+                raise GuestSilent(error.words) from None
             raise HypervisorError(f"{NO_ANSWER} ({error.words})" if error.kind == DOWN else error.words) from None
 
     def close(self) -> None:

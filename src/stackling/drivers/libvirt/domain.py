@@ -55,7 +55,7 @@ def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Pl
         raise GuestRefused("The image wants UEFI (hw_firmware_type), and this host has no firmware for it: the "
                            "administrator can install the package ovmf.")
     domain = Element("domain", type="kvm" if platform.kvm else "qemu")
-    _text(domain, "name", instance_name(server.id))
+    _text(domain, "name", instance_name(server.id, server.number))
     _text(domain, "uuid", server.id)
     _metadata(domain, server, era)
     _text(domain, "memory", str(server.memory_mib), unit="MiB")
@@ -90,7 +90,7 @@ def domain_xml(server: ServerDesired, disks: GuestDisks, log: Path, platform: Pl
     for nic in server.nics:
         devices.append(_interface(nic, server.vcpus, hardware, platform))
     _consoles(devices, server.id, log, hardware, platform)
-    _extras(devices, hardware)
+    _extras(devices, server.id, hardware, platform)
     ElementTree.indent(domain)
     return ElementTree.tostring(domain, encoding="unicode")
 
@@ -210,13 +210,16 @@ def _disks(devices: Element, disks: GuestDisks, hardware: Hardware, platform: Pl
 
 def _volume(volume: VolumeDisk, platform: Platform, bus: str) -> Element:
     """A volume's disk, on *bus* unless it says on which: its alias says which attachment it is, its serial number which
-    volume, as Nova does it."""
+    volume, as Nova does it. QEMU itself opens an encrypted one, with the secret that ``give_key`` has put there."""
     bus, device = volume.bus or bus, volume.type if volume.type in DEVICES else "disk"
     if bus not in _NAMES or (device == "cdrom" and bus == "virtio"):
         raise GuestRefused(f"A volume can't be plugged in as {device} on {bus} here.")
     where, format = _place(volume, platform)
     shared = {"cache": "none"} if volume.shared and isinstance(where, RbdDisk) else {}     # others write as well
     disk = _disk(Element("devices"), where, device, format, platform, discard="unmap", **shared)
+    if volume.key_id:
+        opened = SubElement(next(disk.iter("source")), "encryption", format="luks")
+        SubElement(opened, "secret", type="passphrase", uuid=volume.key_id)
     SubElement(disk, "target", dev=f"{_NAMES[bus]}{volume.device[-1:]}", bus=bus)
     if volume.readonly or device == "cdrom":
         SubElement(disk, "readonly")
@@ -288,9 +291,10 @@ def _consoles(devices: Element, server_id: str, log: Path, hardware: Hardware, p
     SubElement(SubElement(devices, "video"), "model", type=hardware.video)
 
 
-def _extras(devices: Element, hardware: Hardware) -> None:
+def _extras(devices: Element, server_id: str, hardware: Hardware, platform: Platform) -> None:
     if hardware.guest_agent:
         channel = SubElement(devices, "channel", type="unix")
+        SubElement(channel, "source", mode="bind", path=str(platform.sockets / f"{server_id}.agent"))
         SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
     if hardware.watchdog:
         SubElement(devices, "watchdog", model="i6300esb", action=hardware.watchdog)

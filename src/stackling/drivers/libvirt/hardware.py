@@ -20,7 +20,7 @@ VIF_MODELS = ("virtio", "e1000", "e1000e", "rtl8139")
 VIDEO_MODELS = ("vga", "virtio", "cirrus", "none")
 WATCHDOG_ACTIONS = ("reset", "poweroff", "pause", "none")
 _MACHINE = re.compile(r"(q35|pc|pc-q35-\d+\.\d+|pc-i440fx-\d+\.\d+)\Z")
-_TRUE = ("true", "yes", "1", "on")
+_TRUE = ("true", "t", "yes", "y", "1", "on")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from stackling.drivers.libvirt.client import WorkerClient
 from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml, volume_xml
+from stackling.ports.diagnostics import Diagnostics
 from stackling.ports.document import Inventory, Nic, Power, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import ConsoleKind, Guest, GuestDisks, GuestRefused, HypervisorError, Migration
 
 log = logging.getLogger(__name__)
 START, SAVE = 90.0, 300.0           # deadlines in seconds; saving and loading memory takes its time
+PASSWORD = 35.0                     # the guest's agent is given up long before (worker.AGENT_SECONDS)
 CONNECT = 5.0                       # to a guest's console, in seconds
 GIB = 1 << 30
 CONSOLE_LOG = "console.log"
@@ -103,6 +107,9 @@ class LibvirtHypervisor:
     def detach(self, server_id: str, port_id: str) -> None:
         self.client.call("detach", id=server_id, port=port_id)
 
+    def give_key(self, volume: VolumeDisk, passphrase: str) -> None:
+        self.client.call("volume_secret", id=volume.key_id, volume=volume.volume_id, value=passphrase)
+
     def attach_volume(self, server: ServerDesired, volume: VolumeDisk) -> None:
         self._give_secret()
         self.client.call("attach_volume", id=server.id, volume=volume.id, xml=volume_xml(volume, self._platform))
@@ -141,6 +148,12 @@ class LibvirtHypervisor:
 
     def hurry_migration(self, server_id: str) -> None:
         self.client.call("hurry_migration", id=server_id)
+
+    def set_password(self, server_id: str, user: str, password: str) -> None:
+        self.client.call("set_password", PASSWORD, id=server_id, user=user, password=password)
+
+    def diagnostics(self, server_id: str) -> Diagnostics:
+        return msgspec.convert(self.client.call("diagnostics", id=server_id), Diagnostics)
 
     def console_log(self, server_id: str, length: int | None) -> str:
         path = self._instances / server_id / CONSOLE_LOG
@@ -195,4 +208,4 @@ class LibvirtHypervisor:
 def _guest(found: dict[str, Any]) -> Guest:
     return Guest(found["id"], Power(found["power"]), found["generation"], tuple(found["nics"]), found["ours"],
                  found["incoming"], tuple(found.get("volumes", ())),
-                 {id: size // GIB for id, size in found.get("volume_sizes", {}).items()})
+                 {id: -(-size // GIB) for id, size in found.get("volume_sizes", {}).items()})

@@ -5,7 +5,8 @@ process can. So this file imports only the standard library and ``libvirt``, and
 
 Requests come as JSON, one a line: ``{"id": 1, "call": "start", "args": {…}}``; several run at once, and answers come
 in any order: ``{"id": 1, "result": …}`` or ``{"id": 1, "error": [kind, message]}`` with kind ``down`` (libvirtd doesn't
-answer), ``missing`` (no such guest), ``refused`` (can't work as asked) or ``failed``. Events have no id:
+answer), ``missing`` (no such guest), ``refused`` (can't work as asked), ``silent`` (nobody in the guest answers) or
+``failed``. Events have no id:
 ``{"event": "guest", "guest": uuid}``, ``{"event": "connected"}``, ``{"event": "disconnected"}``.
 The process ends when its input does.
 """
@@ -28,7 +29,10 @@ import libvirt  # pyright: ignore[reportMissingImports]
 THREADS = 8
 KEEPALIVE = (5, 3)          # seconds between two probes, probes lost until the connection counts as dead
 RECONNECT = 0.5
+GIB = 1 << 30
 NAMESPACE = "{https://stackling.dev/xmlns/server/1}"
+AGENT_SECONDS = 5           # that a guest's agent has for a sign of life, and then for its answer
+SILENCE = (libvirt.VIR_ERR_AGENT_UNRESPONSIVE, getattr(libvirt, "VIR_ERR_AGENT_COMMAND_TIMEOUT", -1))
 REFUSALS = (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_XML_ERROR, libvirt.VIR_ERR_XML_DETAIL,
             libvirt.VIR_ERR_XML_INVALID_SCHEMA, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED)
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
@@ -128,6 +132,8 @@ def explain(error: Any) -> list[str]:
         return ["missing", message]
     if domain == libvirt.VIR_FROM_RPC or code in (libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN):
         return ["down", message]
+    if code in SILENCE:
+        return ["silent", message]
     return ["refused" if code in REFUSALS else "failed", message]
 
 
@@ -213,9 +219,25 @@ def define(connection: Any, id: str, era: int, generation: int, xml: str) -> Non
     found = guest(connection, id)
     if found and (there := (found["era"], found["generation"])) > (era, generation):
         raise Failure("failed", f"the definition in place is newer {there} than {(era, generation)}")
-    domain = connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+    domain = connection.defineXMLFlags(named(connection, id, xml), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
     if domain.autostart():
         domain.setAutostart(0)
+
+
+def named(connection: Any, id: str, xml: str) -> str:
+    """A guest that is there keeps its name, since libvirt doesn't rename it; where another guest has the name (that of
+    a server that came after the database's backup), it is called by its id."""
+    wanted = ElementTree.fromstring(xml).findtext("name") or ""
+    name = wanted
+    try:
+        name = connection.lookupByUUIDString(id).name()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.lookupByName(wanted)
+            name = f"instance-{id}"
+    return xml if name == wanted else xml.replace(f"<name>{wanted}</name>", f"<name>{name}</name>", 1)
 
 
 def secret(connection: Any, id: str, usage: str, value: str) -> None:
@@ -225,6 +247,32 @@ def secret(connection: Any, id: str, usage: str, value: str) -> None:
     ElementTree.SubElement(ElementTree.SubElement(root, "usage", type="ceph"), "name").text = usage
     found = connection.secretDefineXML(ElementTree.tostring(root, encoding="unicode"))
     found.setValue(base64.b64decode(value))
+
+
+def volume_secret(connection: Any, id: str, volume: str, value: str) -> None:
+    """What opens an encrypted volume, in libvirtd's memory only and shown to nobody."""
+    root = ElementTree.Element("secret", ephemeral="yes", private="yes")
+    ElementTree.SubElement(root, "uuid").text = id
+    ElementTree.SubElement(ElementTree.SubElement(root, "usage", type="volume"), "volume").text = volume
+    connection.secretDefineXML(ElementTree.tostring(root, encoding="unicode")).setValue(value.encode())
+
+
+def volume_secrets(tree: Any) -> set[str]:
+    """The ids of what a domain's encrypted disks are opened with."""
+    return {element.get("uuid") or "" for element in tree.findall("devices/disk/source/encryption/secret")}
+
+
+def forget_secrets(connection: Any, ids: set[str]) -> None:
+    """Drop those that no guest here needs any more."""
+    if not ids:
+        return
+    for domain in connection.listAllDomains():
+        with contextlib.suppress(libvirt.libvirtError):       # gone meanwhile
+            for which in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
+                ids = ids - volume_secrets(ElementTree.fromstring(domain.XMLDesc(which)))
+    for id in ids:
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.secretLookupByUUIDString(id).undefine()
 
 
 def start(connection: Any, id: str) -> None:
@@ -333,11 +381,13 @@ def attach_volume(connection: Any, id: str, volume: str, xml: str) -> None:
 def detach_volume(connection: Any, id: str, volume: str) -> None:
     """The definition keeps it until the guest has let go: a guest that is started anew meanwhile must find it."""
     domain = connection.lookupByUUIDString(id)
+    secrets = volume_secrets(ElementTree.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
     if domain.isActive():
         _detach_volume(domain, volume, 0, LIVE)
         if disk(domain, volume, 0) is not None:
             raise Failure("failed", "the guest hasn't let go of the volume yet")
     _detach_volume(domain, volume, libvirt.VIR_DOMAIN_XML_INACTIVE, CONFIG)
+    forget_secrets(connection, secrets)
 
 
 def _detach_volume(domain: Any, volume: str, which: int, flags: int) -> None:
@@ -351,14 +401,17 @@ def _detach_volume(domain: Any, volume: str, which: int, flags: int) -> None:
 
 
 def extend_volume(connection: Any, id: str, volume: str, size: int) -> None:
-    """QEMU tells the guest; an image that has been extended already stays as it is."""
+    """QEMU tells the guest; an image that has been extended already stays as it is. An encrypted volume is smaller by
+    its LUKS header than the whole GiB that it takes."""
     domain = connection.lookupByUUIDString(id)
     element = disk(domain, volume, 0) if domain.isActive() else None
     if element is None:
         return
     target = element.find("target").get("dev")
-    if domain.blockInfo(target)[0] < size:
-        domain.blockResize(target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+    seen = domain.blockInfo(target)[0]
+    header = -seen % GIB if element.find("source/encryption") is not None else 0
+    if seen + header < size:
+        domain.blockResize(target, size - header, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
 
 def disk(domain: Any, volume: str, which: int) -> Any:
@@ -374,14 +427,68 @@ def undefine(connection: Any, id: str) -> None:
     leaves a guest without one: so it is switched off after that, too."""
     try:
         domain = connection.lookupByUUIDString(id)
+        secrets = volume_secrets(ElementTree.fromstring(domain.XMLDesc()))
         if domain.isActive():
             switch_off(domain)
         domain.undefineFlags(UNDEFINE)
         if domain.isActive():
             switch_off(domain)
+        forget_secrets(connection, secrets)
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
+
+
+def set_password(connection: Any, id: str, user: str, password: str) -> None:
+    """libvirtd would wait for an agent that hangs as long as it hangs, unless it is told for how long."""
+    domain = connection.lookupByUUIDString(id)
+    domain.agentSetResponseTimeout(AGENT_SECONDS)
+    domain.setUserPassword(user, password)
+
+
+def diagnostics(connection: Any, id: str) -> dict[str, Any]:
+    domain = connection.lookupByUUIDString(id)
+    state, most, used, processors, spent = domain.info()
+    if state not in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):
+        raise Failure("failed", "the guest isn't running")
+    tree = ElementTree.fromstring(domain.XMLDesc())
+    memory: dict[str, int] = {}
+    with contextlib.suppress(libvirt.libvirtError):
+        memory = domain.memoryStats()
+    return {"memory_most": most, "memory_used": used, "memory": memory, "cpus": cpu_use(domain, processors, spent),
+            "disks": disk_use(domain, tree), "nics": nic_use(domain, tree)}
+
+
+def cpu_use(domain: Any, processors: int, spent: int) -> list[dict[str, Any]]:
+    """Without KVM libvirt can't tell processors apart: then the first one carries what all of them have used."""
+    try:
+        return [{"id": found[0], "time": found[2]} for found in domain.vcpus()[0]]
+    except libvirt.libvirtError:
+        return [{"id": number, "time": None if number else spent} for number in range(processors)]
+
+
+def disk_use(domain: Any, tree: Any) -> list[dict[str, Any]]:
+    names = ("read_requests", "read_bytes", "write_requests", "write_bytes", "errors")
+    found = []
+    for target in tree.findall("devices/disk/target"):
+        with contextlib.suppress(libvirt.libvirtError):
+            counted = domain.blockStats(target.get("dev"))
+            found.append({"device": target.get("dev"), **dict(zip(names, counted, strict=True))})
+    return found
+
+
+def nic_use(domain: Any, tree: Any) -> list[dict[str, Any]]:
+    names = [f"{way}_{what}" for way in ("rx", "tx") for what in ("octets", "packets", "errors", "drop")]
+    found = []
+    for element in tree.findall("devices/interface"):
+        target, mac = element.find("target"), element.find("mac")
+        nic = {"mac": mac.get("address") if mac is not None else "",
+               "name": target.get("dev") or "" if target is not None else ""}
+        with contextlib.suppress(libvirt.libvirtError):
+            if nic["name"]:
+                nic["traffic"] = dict(zip(names, domain.interfaceStats(nic["name"]), strict=True))
+        found.append(nic)
+    return found
 
 
 MOVING: dict[str, str | None] = {}
@@ -426,8 +533,11 @@ def _migrate(domain: Any, id: str, peer: str, flags: int, copied: list[str]) -> 
         parameters[libvirt.VIR_MIGRATE_PARAM_URI] = f"unix:/tmp/stackling-{id}.migration"
         flags |= libvirt.VIR_MIGRATE_UNSAFE     # and of course they share the disks' file system
     try:
+        secrets = volume_secrets(ElementTree.fromstring(domain.XMLDesc()))
         domain.migrateToURI3(peer, parameters, flags)
         del MOVING[id]
+        with contextlib.suppress(libvirt.libvirtError):
+            forget_secrets(domain.connect(), secrets)
     except libvirt.libvirtError as error:
         MOVING[id] = str(error)
 
@@ -468,7 +578,7 @@ def hurry_migration(connection: Any, id: str) -> None:
 
 
 CALLS = {call.__name__: call for call in (
-    attach_volume, detach_volume, extend_volume,
+    attach_volume, detach_volume, extend_volume, volume_secret, set_password, diagnostics,
     guests, guest, inventory, define, secret, start, shutdown, destroy, pause, unpause, suspend, attach, detach,
     undefine, migrate, migration, abort_migration,
     hurry_migration)}

@@ -15,12 +15,13 @@ _HIGHEST = 32767                                # a gateway chassis' highest pri
 
 def compile(router: FabricRouter) -> Compiled:
     """The rows of *router*; floating IPs are objects of their own beside its source NAT."""
-    uuid, gateway = row_id(router.id), router.gateway
+    uuid, gateways = row_id(router.id), _gateways(router)
     legs = [_leg(one) for one in router.interfaces]
     chassis: list[Row] = []
-    if gateway is not None:
-        chassis = _chassis(gateway)
-        legs.append(_gateway_leg(gateway, chassis))
+    for gateway in gateways:
+        here = _chassis(gateway)
+        legs.append(_gateway_leg(gateway, here))
+        chassis += here
     routes = _routes(router)
     anchor = Row("Logical_Router", uuid, f"logical router {router.id}", {
         "name": f"stackling-{router.id}", "enabled": router.admin_state_up, "ports": tuple(leg.uuid for leg in legs),
@@ -28,10 +29,14 @@ def compile(router: FabricRouter) -> Compiled:
         "options": {"always_learn_from_arp_request": "false", "dynamic_neigh_routers": "true"},
     }, {"stackling:name": router.name})
     sides = [_switch_side(one.port_id, one.network_id, False) for one in router.interfaces]
-    if gateway is not None:
-        sides.append(_switch_side(gateway.port_id, gateway.network_id, True))
+    sides += [_switch_side(one.port_id, one.network_id, True) for one in gateways]
+    nat = [row for gateway in gateways for row in _snat(router, gateway, uuid)]
     return Compiled(router.kind, router.id, router.generation,
-                    (anchor, *legs, *chassis, *sides, *routes, *_snat(router, uuid), *_qos(router.id, gateway)))
+                    (anchor, *legs, *chassis, *sides, *routes, *nat, *_qos(router.id, router.gateway)))
+
+
+def _gateways(router: FabricRouter) -> list[RouterGateway]:
+    return [] if router.gateway is None else [router.gateway, *router.more_gateways]
 
 
 def leg_name(port_id: str) -> str:
@@ -80,14 +85,26 @@ def _switch_side(port_id: str, network_id: str, outside: bool) -> Row:
 def _routes(router: FabricRouter) -> list[Row]:
     """Default routes and the user's. The next hops of the gateway may be outside its own prefix."""
     rows: dict[UUID, Row] = {}
-    hops = [] if router.gateway is None else [
-        ("0.0.0.0/0" if ipaddress.ip_address(hop).version == 4 else "::/0", hop) for hop in router.gateway.next_hops]
-    for destination, hop in (*hops, *router.routes):
+    own = [(destination, hop, None) for destination, hop in router.routes]
+    for destination, hop, through in (*_defaults(router), *own):
         prefix = str(ipaddress.ip_network(destination, strict=False))
-        uuid = row_id(router.id, f"route {prefix} {hop}")
+        uuid = row_id(router.id, f"route {prefix} {hop}" + (f" through {through}" if through else ""))
         rows[uuid] = Row("Logical_Router_Static_Route", uuid, f"route to {prefix}", {
-            "ip_prefix": prefix, "nexthop": hop})
+            "ip_prefix": prefix, "nexthop": hop, "output_port": through})
     return list(rows.values())
+
+
+def _defaults(router: FabricRouter) -> list[tuple[str, str, str | None]]:
+    """(prefix, next hop, leg): the first gateway's of each IP version, or with ECMP all of them, which OVN takes turns
+    with as long as their legs are told apart."""
+    gateways = _gateways(router)
+    found: list[tuple[str, str, str | None]] = []
+    for gateway in gateways:
+        for hop in gateway.next_hops:
+            prefix = "0.0.0.0/0" if ipaddress.ip_address(hop).version == 4 else "::/0"
+            if router.ecmp or prefix not in [known for known, _, _ in found]:
+                found.append((prefix, hop, leg_name(gateway.port_id) if len(gateways) > 1 else None))
+    return found
 
 
 def _qos(router_id: str, gateway: RouterGateway | None) -> list[Row]:
@@ -97,15 +114,18 @@ def _qos(router_id: str, gateway: RouterGateway | None) -> list[Row]:
     return [limits.row(router_id, one, outside, f'{limits.side(one)} == "{gateway.port_id}"') for one in gateway.qos]
 
 
-def _snat(router: FabricRouter, uuid: UUID) -> list[Row]:
-    gateway = router.gateway
-    if gateway is None or not gateway.snat:
+def _snat(router: FabricRouter, gateway: RouterGateway, uuid: UUID) -> list[Row]:
+    """Towards each gateway its own address, where there are several."""
+    if not gateway.snat:
         return []
+    several = bool(router.more_gateways)
     outside = next((address.split("/")[0] for address in gateway.addresses if ":" not in address), None)
     if outside is None:
         return []
     inside = dict.fromkeys(str(ipaddress.ip_network(address, strict=False))
                            for one in router.interfaces for address in one.addresses if ":" not in address)
-    return [Row("NAT", row_id(router.id, f"snat {cidr}"), f"source NAT of {cidr}", {
+    first = "" if gateway is router.gateway else f" at {gateway.port_id}"
+    return [Row("NAT", row_id(router.id, f"snat {cidr}{first}"), f"source NAT of {cidr}", {
         "type": "snat", "external_ip": outside, "logical_ip": cidr,
+        "gateway_port": row_id(gateway.port_id, "leg") if several else None,
     }, members=(Member("Logical_Router", uuid, "nat"),)) for cidr in inside]

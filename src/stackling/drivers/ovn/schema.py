@@ -48,12 +48,12 @@ TABLES: Mapping[str, tuple[bool, Mapping[str, str]]] = {
         "name": "string", "mac": "string", "networks": "string*", "gateway_chassis": "uuid*", "options": "map",
         "ipv6_ra_configs": "map", "external_ids": "map"}),
     "Logical_Router_Static_Route": (False, {
-        "ip_prefix": "string", "nexthop": "string", "external_ids": "map"}),
+        "ip_prefix": "string", "nexthop": "string", "output_port": "string?", "external_ids": "map"}),
     "Gateway_Chassis": (False, {
         "name": "string", "chassis_name": "string", "priority": "integer", "external_ids": "map"}),
     "NAT": (False, {
         "type": "string", "external_ip": "string", "logical_ip": "string", "external_mac": "string?",
-        "logical_port": "string?", "external_ids": "map"}),
+        "logical_port": "string?", "gateway_port": "uuid?", "external_ids": "map"}),
     "Load_Balancer": (True, {
         "name": "string", "vips": "map", "protocol": "string?", "health_check": "uuid*", "ip_port_mappings": "map",
         "selection_fields": "string*", "options": "map", "external_ids": "map"}),

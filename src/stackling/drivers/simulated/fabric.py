@@ -236,8 +236,8 @@ def _needs(desired: FabricObject) -> list[Key]:
         groups = desired.security_groups if desired.port_security else ()
         return [(FabricKind.NETWORK, desired.network_id), *((FabricKind.SECURITY_GROUP, one) for one in groups)]
     if isinstance(desired, FabricRouter):
-        legs = [leg.network_id for leg in desired.interfaces]
-        return [(FabricKind.NETWORK, id) for id in [*legs, *([desired.gateway.network_id] if desired.gateway else [])]]
+        gateways = [*([desired.gateway] if desired.gateway else []), *desired.more_gateways]
+        return [(FabricKind.NETWORK, leg.network_id) for leg in (*desired.interfaces, *gateways)]
     if isinstance(desired, FabricFloatingIP):
         return [(FabricKind.ROUTER, desired.router_id), (FabricKind.PORT, desired.port_id)]
     if isinstance(desired, FabricLoadBalancer):

@@ -15,9 +15,18 @@ import msgspec
 
 from stackling.core import clock
 from stackling.core.journal import Journal
-from stackling.drivers.simulated import console
+from stackling.drivers.simulated import console, inside
+from stackling.ports.diagnostics import Diagnostics
 from stackling.ports.document import Inventory, Nic, Power, ServerDesired, VolumeDisk
-from stackling.ports.hypervisor import ConsoleKind, Guest, GuestDisks, GuestRefused, HypervisorError, Migration
+from stackling.ports.hypervisor import (
+    ConsoleKind,
+    Guest,
+    GuestDisks,
+    GuestRefused,
+    GuestSilent,
+    HypervisorError,
+    Migration,
+)
 
 DEFAULT = Inventory(vcpus=64, memory_mib=262_144, disk_gib=10_000, hypervisor_type="QEMU", hypervisor_version=7_002_000,
                     cpu_info={"arch": "x86_64", "model": "simulated", "vendor": "Stackling", "features": [],
@@ -37,18 +46,26 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     nics: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     volume_gib: dict[str, int] = {}
+    key_ids: dict[str, str] = {}        # of encrypted ones
     ours: bool = True
     incoming: bool = False
     log: tuple[str, ...] = ()
     gone: bool = False
     era: int = 1
+    since: float = 0.0              # when it was switched on
+    vcpus: int = 1
+    memory_mib: int = 0
+    macs: dict[str, str] = {}       # by port
+    devices: tuple[str, ...] = ()   # names of its disks that aren't volumes
+    volume_devices: dict[str, str] = {}
+    agent: bool = False             # a guest agent runs in it
 
 
 class SimulatedHypervisor:
     """``Hypervisor`` in memory. Every call takes microseconds and never blocks, so it may run in an event loop.
 
     For tests and drills: ``fail`` makes calls fail; ``hold`` makes power changes wait for ``step``; ``crash`` and
-    ``power_off`` do what a guest does by itself; ``stubborn`` guests ignore a request to shut down;
+    ``power_off`` do what a guest does by itself; ``stubborn`` guests ignore a request to shut down or for a password;
     ``reboot_machine`` is a power cut; ``started`` counts cold starts of each guest. *peers* are the hypervisors to
     which guests can migrate, itself among them, by the name that ``migration_peer`` gives; ``hold_migrations`` lets
     them stay under way until ``end_migration``.
@@ -64,11 +81,13 @@ class SimulatedHypervisor:
         self.reachable = True
         self._inventory = inventory
         self._guests: dict[str, State] = {}
+        self.keys: dict[str, str] = {}
         self._failing: dict[str, tuple[Exception, int]] = {}
         self._held: list[tuple[str, Power]] | None = None
         self._watchers: list[Callable[[str], None]] = []
         self.stubborn: set[str] = set()
         self.started: Counter[str] = Counter()
+        self._passwords: dict[str, dict[str, str]] = {}
         self._journal: Journal | None = None
         self._records = 0
         if state_dir is not None:
@@ -99,19 +118,27 @@ class SimulatedHypervisor:
             raise HypervisorError(f"the definition in place is newer {there} than {(era, server.generation)}")
         self._put(State(server.id, old.power if old else Power.STOPPED, server.generation,
                         tuple(nic.port_id for nic in server.nics), tuple(volume.id for volume in server.volumes),
+                        key_ids={volume.id: volume.key_id for volume in server.volumes if volume.key_id},
                         log=old.log if old else (), era=era, volume_gib={
                             volume.id: volume.size_gib for volume in server.volumes} | (
-                                old.volume_gib if old and old.power in ON else {})))
+                                old.volume_gib if old and old.power in ON else {}),
+                        since=old.since if old else 0.0, vcpus=server.vcpus, memory_mib=server.memory_mib,
+                        macs={nic.port_id: nic.mac for nic in server.nics}, devices=inside.disk_names(disks),
+                        volume_devices={volume.id: volume.device for volume in server.volumes},
+                        agent=inside.has_agent(server)))
 
     def start(self, server_id: str) -> None:
         self._may_fail("start")
         state = self._state(server_id)
         if state.power in (Power.RUNNING, Power.PAUSED):
             return
+        if missing := [id for id, key in state.key_ids.items() if id in state.volumes and key not in self.keys]:
+            raise HypervisorError(f"there is no key to open the volume of attachment {missing[0]}")
         if state.power is not Power.SUSPENDED:
             self.started[server_id] += 1
             state = msgspec.structs.replace(
-                state, log=(*state.log[-200:], f"[{clock.now()}] simulated boot of {server_id}", *BOOT, "login: "))
+                state, log=(*state.log[-200:], f"[{clock.now()}] simulated boot of {server_id}", *BOOT, "login: "),
+                since=clock.wall())
             self._put(state)
         self._change(server_id, Power.RUNNING)
 
@@ -147,7 +174,8 @@ class SimulatedHypervisor:
         self._may_fail("attach")
         state = self._state(server.id)
         if nic.port_id not in state.nics:
-            self._put(msgspec.structs.replace(state, nics=(*state.nics, nic.port_id)))
+            self._put(msgspec.structs.replace(state, nics=(*state.nics, nic.port_id),
+                                              macs={**state.macs, nic.port_id: nic.mac}))
 
     def detach(self, server_id: str, port_id: str) -> None:
         self._may_fail("detach")
@@ -155,12 +183,21 @@ class SimulatedHypervisor:
         if port_id in state.nics:
             self._put(msgspec.structs.replace(state, nics=tuple(nic for nic in state.nics if nic != port_id)))
 
+    def give_key(self, volume: VolumeDisk, passphrase: str) -> None:
+        self._may_fail("give_key")
+        self.keys[volume.key_id] = passphrase
+
     def attach_volume(self, server: ServerDesired, volume: VolumeDisk) -> None:
         self._may_fail("attach_volume")
         state = self._state(server.id)
+        if volume.key_id and volume.key_id not in self.keys:
+            raise HypervisorError(f"there is no key to open volume {volume.volume_id}")
         if volume.id not in state.volumes:
+            keys = {volume.id: volume.key_id} if volume.key_id else {}
             self._put(msgspec.structs.replace(state, volumes=(*state.volumes, volume.id),
-                                              volume_gib={**state.volume_gib, volume.id: volume.size_gib}))
+                                              key_ids={**state.key_ids, **keys},
+                                              volume_gib={**state.volume_gib, volume.id: volume.size_gib},
+                                              volume_devices={**state.volume_devices, volume.id: volume.device}))
 
     def detach_volume(self, server_id: str, attachment_id: str) -> None:
         self._may_fail("detach_volume")
@@ -168,6 +205,7 @@ class SimulatedHypervisor:
         if attachment_id in state.volumes:
             left = tuple(id for id in state.volumes if id != attachment_id)
             self._put(msgspec.structs.replace(state, volumes=left))
+            self.keys.pop(state.key_ids.get(attachment_id, ""), None)
 
     def extend_volume(self, server_id: str, volume: VolumeDisk) -> None:
         self._may_fail("extend_volume")
@@ -181,6 +219,7 @@ class SimulatedHypervisor:
         if state := self._guests.get(server_id):
             self._put(msgspec.structs.replace(state, gone=True, log=()))
             self.started.pop(server_id, None)
+            self._passwords.pop(server_id, None)
 
     @property
     def migration_peer(self) -> str:
@@ -222,6 +261,31 @@ class SimulatedHypervisor:
         self._may_fail("hurry_migration")
         if (found := self._migrations.get(server_id)) and found[1].running:
             self.end_migration(server_id)
+
+    def set_password(self, server_id: str, user: str, password: str) -> None:
+        self._may_fail("set_password")
+        state = self._state(server_id)
+        if state.power is not Power.RUNNING:
+            raise HypervisorError("the guest isn't running")
+        if not state.agent:
+            raise GuestRefused("The guest has no agent (hw_qemu_guest_agent).")
+        if server_id in self.stubborn:
+            raise GuestSilent("the guest's agent doesn't answer")
+        self._passwords.setdefault(server_id, {})[user] = inside.hashed(server_id, user, password)
+        self._put(msgspec.structs.replace(state, log=(*state.log[-200:], f"password of {user} changed", "login: ")))
+
+    def takes_password(self, server_id: str, user: str, password: str) -> bool:
+        """Whether the guest would let *user* in."""
+        return self._passwords.get(server_id, {}).get(user) == inside.hashed(server_id, user, password)
+
+    def diagnostics(self, server_id: str) -> Diagnostics:
+        self._may_fail("diagnostics")
+        state = self._state(server_id)
+        if state.power is not Power.RUNNING:
+            raise HypervisorError("the guest isn't running")
+        devices = (*state.devices, *(state.volume_devices.get(id, "").removeprefix("/dev/") for id in state.volumes))
+        return inside.used(clock.wall() - state.since, state.vcpus, state.memory_mib, devices,
+                           [(port, state.macs.get(port, "")) for port in state.nics])
 
     def console_log(self, server_id: str, length: int | None) -> str:
         self._may_fail("console_log")

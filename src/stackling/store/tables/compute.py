@@ -42,9 +42,18 @@ keypairs = Table(
     UniqueConstraint("user_id", "name"),
 )
 
+server_numbers = Table(
+    "server_numbers", metadata,
+    Column("number", BigId, primary_key=True, autoincrement=True),
+    Column("server_id", Id, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Every server there ever was, numbered: no number is given twice."""
+
 servers = Table(
     "servers", metadata,
     Column("id", Id, primary_key=True),
+    Column("number", BigId, nullable=False, default=0, server_default="0"),             # of server_numbers
     Column("project_id", Id, nullable=False),
     Column("user_id", Id, nullable=False),
     Column("name", Name, nullable=False),
@@ -70,6 +79,7 @@ servers = Table(
     Column("image", Json),                                        # format, size, checksum, properties
     Column("key_name", Name),
     Column("keypair", Json),
+    Column("password", Long),                                     # set by its owner, for the key pair's holder alone
     Column("user_data", Long),
     Column("config_drive", SmallInteger, nullable=False, default=0, server_default="0"),
     Column("metadata", Json, nullable=False),
@@ -241,6 +251,7 @@ aggregates = Table(
     Column("metadata", Json, nullable=False),                     # availability_zone among it
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant),
+    sqlite_autoincrement=True,                                    # no id is given twice
 )
 
 aggregate_hosts = Table(

@@ -172,6 +172,8 @@ routers = Table(
     Column("ha", Boolean, nullable=False, default=True, server_default=true()),
     Column("flavor_id", Id),
     Column("gateway_qos_policy_id", Id),
+    Column("more_gateways", Json, nullable=False),  # beyond the first: [{port_id, network_id, external_fixed_ips}]
+    Column("enable_default_route_ecmp", Boolean, nullable=False, default=False, server_default=false()),
     Index("ix_routers_project_id", "project_id"),
     Index("ix_routers_gateway_network_id", "gateway_network_id"),
 )
@@ -304,6 +306,14 @@ default_security_group_rules = Table(
     Column("remote_address_group_id", Id),
     Column("used_in_default_sg", Boolean, nullable=False, default=False, server_default=false()),
     Column("used_in_non_default_sg", Boolean, nullable=False, default=True, server_default=true()),
+    Column("created_at", Instant, nullable=False),
+)
+
+security_groups_default_statefulness = Table(
+    "security_groups_default_statefulness", metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", Id, nullable=False, default="", server_default="", unique=True),   # empty: everybody's
+    Column("stateful", Boolean, nullable=False, default=True, server_default=true()),
     Column("created_at", Instant, nullable=False),
 )
 

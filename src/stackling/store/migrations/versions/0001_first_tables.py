@@ -62,6 +62,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_aggregates")),
         sa.UniqueConstraint("name", name=op.f("uq_aggregates_name")),
         sa.UniqueConstraint("uuid", name=op.f("uq_aggregates_uuid")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "allocations",
@@ -1412,6 +1413,8 @@ def upgrade() -> None:
         sa.Column("ha", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("flavor_id", types.Id, nullable=True),
         sa.Column("gateway_qos_policy_id", types.Id, nullable=True),
+        sa.Column("more_gateways", types.Json(), nullable=False),
+        sa.Column("enable_default_route_ecmp", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_routers")),
     )
     with op.batch_alter_table("routers", schema=None) as batch_op:
@@ -1471,6 +1474,15 @@ def upgrade() -> None:
         batch_op.create_index("ix_security_groups_project_id", ["project_id"], unique=False)
 
     op.create_table(
+        "security_groups_default_statefulness",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, server_default="", nullable=False),
+        sa.Column("stateful", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_security_groups_default_statefulness")),
+        sa.UniqueConstraint("project_id", name=op.f("uq_security_groups_default_statefulness_project_id")),
+    )
+    op.create_table(
         "server_actions",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
         sa.Column("server_id", types.Id, nullable=False),
@@ -1506,6 +1518,13 @@ def upgrade() -> None:
         batch_op.create_index("ix_server_groups_project_id", ["project_id"], unique=False)
 
     op.create_table(
+        "server_numbers",
+        sa.Column("number", BigId, autoincrement=True, nullable=False),
+        sa.Column("server_id", types.Id, nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_server_numbers")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
         "server_tags",
         sa.Column("server_id", types.Id, nullable=False),
         sa.Column("tag", types.Name, nullable=False),
@@ -1517,6 +1536,7 @@ def upgrade() -> None:
     op.create_table(
         "servers",
         sa.Column("id", types.Id, nullable=False),
+        sa.Column("number", BigId, server_default="0", nullable=False),
         sa.Column("project_id", types.Id, nullable=False),
         sa.Column("user_id", types.Id, nullable=False),
         sa.Column("name", types.Name, nullable=False),
@@ -1541,6 +1561,7 @@ def upgrade() -> None:
         sa.Column("image", types.Json(), nullable=True),
         sa.Column("key_name", types.Name, nullable=True),
         sa.Column("keypair", types.Json(), nullable=True),
+        sa.Column("password", types.Long, nullable=True),
         sa.Column("user_data", types.Long, nullable=True),
         sa.Column("config_drive", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("metadata", types.Json(), nullable=False),
@@ -2137,6 +2158,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_server_tags_tag")
 
     op.drop_table("server_tags")
+    op.drop_table("server_numbers")
     with op.batch_alter_table("server_groups", schema=None) as batch_op:
         batch_op.drop_index("ix_server_groups_project_id")
 
@@ -2146,6 +2168,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_server_actions_request_id")
 
     op.drop_table("server_actions")
+    op.drop_table("security_groups_default_statefulness")
     with op.batch_alter_table("security_groups", schema=None) as batch_op:
         batch_op.drop_index("ix_security_groups_project_id")
 
