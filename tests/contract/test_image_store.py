@@ -16,7 +16,7 @@ from stackling.core.errors import NotFound, TooLarge, Unavailable
 from stackling.drivers.ceph.image_store import RbdImageStore
 from stackling.drivers.ceph.names import Location
 from stackling.drivers.local.image_store import LocalImageStore
-from stackling.drivers.succession import Succession
+from stackling.drivers.several import Several
 from stackling.ports.images import ImageStore, NoSpace, Piece
 from tests.ceph import INSTALLED, POOLS, RealCeph, real_ceph
 from tests.ovn import eventually
@@ -31,9 +31,9 @@ def ceph() -> Iterator[RealCeph]:
         yield found
 
 
-@pytest.fixture(params=["local", "succession", pytest.param("rbd", marks=needs_ceph)])
+@pytest.fixture(params=["local", "several", pytest.param("rbd", marks=needs_ceph)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    if request.param == "succession":
+    if request.param == "several":
         yield from former(LocalImageStore(tmp_path / "now", reserve=0), tmp_path)
         return
     if request.param == "local":
@@ -46,19 +46,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 
 def former(now: LocalImageStore, tmp_path: Path) -> Iterator[Any]:
-    class Renamed(LocalImageStore):
-        """Locations that no other store takes for its own."""
-
-        def location(self, path: Path) -> str:
-            return f"old/{super().location(path)}"
-
-        def file(self, location: str) -> Path:
-            if not location.startswith("old/"):
-                raise NotFound("alien")
-            return super().file(location.removeprefix("old/"))
-
-    before = Renamed(tmp_path / "before", reserve=0)
-    both = Succession(now, before)
+    before = LocalImageStore(tmp_path / "before", name="before", prefix="old:", reserve=0)
+    both = Several("now", {"before": before, "now": now})
     put(before, 90, b"before")
     location = both.pieces(ID, [90])[0].location
     assert asyncio.run(read(both, location)) == b"before"
@@ -69,17 +58,17 @@ def former(now: LocalImageStore, tmp_path: Path) -> Iterator[Any]:
     assert both.writing(ID, 91)
     upload.keep()
     upload.close()
-    assert both.commit(ID, 91).startswith("old/")
+    assert both.commit(ID, 91).startswith("old:")
     both.delete(both.pieces(ID, [91])[0].location)
     yield _Full(both, now)
     both.close()
 
 
-class _Full(Succession):
-    """A succession whose new store's reserve can be set."""
+class _Full(Several):
+    """Stores whose default one's reserve can be set."""
 
-    def __init__(self, both: Succession, now: LocalImageStore) -> None:
-        super().__init__(both.now, both.before)
+    def __init__(self, both: Several, now: LocalImageStore) -> None:
+        super().__init__(both.name, both.members)
         self._now = now
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import socket
@@ -17,13 +18,14 @@ import pytest
 
 from stackling.core.context import Context
 from stackling.drivers.local.image_store import LocalImageStore
+from stackling.drivers.several import Several
 from stackling.engine.kinds import Fence, Stale
 from stackling.engine.worker import Worker
 from stackling.image import images, imports, rows, uploads
 from stackling.image.kinds import ImageKind
 from stackling.image.model import Image, NewImage
 from stackling.image.settings import ImageSettings
-from stackling.ports.images import Stored
+from stackling.ports.images import ImageStore, Stored
 from stackling.store.database import Database
 from stackling.store.tables import metadata
 from stackling.store.work import SqlWorkQueue
@@ -32,6 +34,7 @@ SETTINGS = ImageSettings()
 CTX = Context("req-1", user_id="u", project_id="p", roles=frozenset({"member"}))
 ID = "00000000-0000-4000-8000-000000000001"
 DATA = b"data of an image"
+STORED = Stored(len(DATA), "0" * 32, hashlib.sha512(DATA).hexdigest())
 
 
 class Killed(BaseException):
@@ -41,8 +44,8 @@ class Killed(BaseException):
 class Dying(ImageKind):
     """Dies before or after its n-th step, once; runs every other step twice."""
 
-    def __init__(self, store: LocalImageStore, at: int, after: bool) -> None:
-        super().__init__(store, grace=0.0)
+    def __init__(self, store: ImageStore, at: int, after: bool) -> None:
+        super().__init__(store, grace=0.0, patience=60.0)
         self._at, self._after, self._count = at, after, 0
 
     def apply(self, fence: Fence, desired: Image, step: Any) -> None:
@@ -73,8 +76,7 @@ def staged(database: Database, store: LocalImageStore) -> Image:
     database.write(images.create, CTX, NewImage(id=ID, owner="p", disk_format="raw", container_format="bare"), SETTINGS)
     begun = database.write(uploads.begin, CTX, current(database), "stage", None, SETTINGS)
     write(store, begun.upload or 0)
-    return database.write(uploads.finish_stage, CTX, ID, begun.upload or 0, Stored(len(DATA), "0" * 32, "0" * 128),
-                          SETTINGS)
+    return database.write(uploads.finish_stage, CTX, ID, begun.upload or 0, STORED, SETTINGS)
 
 
 def current(database: Database) -> Image:
@@ -100,7 +102,7 @@ def run(database: Database, kind: ImageKind) -> None:
 def test_import_and_delete_survive_a_death_at_every_step(sqlite: Database, store: LocalImageStore, at: int,
                                                          after: bool) -> None:
     image = staged(sqlite, store)
-    sqlite.write(imports.begin, CTX, image, "t1", {"method": {"name": "glance-direct"}}, "local")
+    sqlite.write(imports.begin, CTX, image, "t1", {"method": {"name": "glance-direct"}}, ["local"])
     run(sqlite, Dying(store, at, after))
     assert current(sqlite).status == "active"
     (piece,) = store.inventory()
@@ -109,6 +111,34 @@ def test_import_and_delete_survive_a_death_at_every_step(sqlite: Database, store
     run(sqlite, Dying(store, at, after))
     assert store.inventory() == []
     assert sqlite.read(rows.get, ID) is None
+    assert sqlite.read(rows.was_deleted, ID)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+@pytest.mark.parametrize("into", [["local", "second", "third"], ["third", "local"], ["second"]])
+def test_several_stores_survive_a_death_at_every_step(sqlite: Database, store: LocalImageStore, tmp_path: Path,
+                                                      into: list[str], at: int, after: bool) -> None:
+    others = {name: LocalImageStore(tmp_path / name, name=name, prefix=f"{name}:", reserve=0)
+              for name in ("second", "third")}
+    both = Several("local", {"local": store, **others})
+    sqlite.write(imports.begin, CTX, staged(sqlite, store), "t1", {"method": {"name": "glance-direct"}}, into)
+    run(sqlite, Dying(both, at, after))
+    image = current(sqlite)
+    assert (image.status, [name for name, _ in image.places], image.copying) == ("active", into, None)
+    found = {piece.location for piece in both.inventory()}
+    assert found == {location for _, location in image.places}
+    missing = [name for name in both.members if name not in into]
+    if missing:
+        sqlite.write(imports.begin_copy, CTX, current(sqlite), "t2", {"method": {"name": "copy-image"}}, missing)
+        run(sqlite, Dying(both, at, after))
+    assert len(both.inventory()) == len(current(sqlite).places) == 3
+    sqlite.write(images.delete_copy, CTX, current(sqlite), "local")
+    run(sqlite, Dying(both, at, after))
+    assert store.inventory() == []
+    sqlite.write(images.delete, CTX, current(sqlite))
+    run(sqlite, Dying(both, at, after))
+    assert both.inventory() == []
     assert sqlite.read(rows.was_deleted, ID)
 
 
@@ -142,7 +172,7 @@ def test_a_sleeping_turn_removes_nothing_that_is_wanted(sqlite: Database, store:
 
 def test_a_late_import_gives_up(sqlite: Database, store: LocalImageStore) -> None:
     image = staged(sqlite, store)
-    sqlite.write(imports.begin, CTX, image, "t1", {"method": {"name": "glance-direct"}}, "local")
+    sqlite.write(imports.begin, CTX, image, "t1", {"method": {"name": "glance-direct"}}, ["local"])
     kind = ImageKind(store)
     desired = sqlite.read(kind.load, ID)
     observed = kind.observe(desired)

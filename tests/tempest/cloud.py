@@ -44,7 +44,10 @@ def running(state: Path, hosts: int) -> Iterator[Client]:
         if not (state / "stackling.toml").exists():
             _stackling("up", state, "--simulated", "--hosts", str(hosts), "--port", _free_port())
             _stackling("down", state)
-            configured = read(state / "stackling.toml").changed(**SECURITY, **UNLIKE_USUAL)
+            (second := state.resolve() / "images-second").mkdir(exist_ok=True)
+            # of falling weight in the order of their names: one of tempest's waiters expects them sorted
+            stores = {"local": {"weight": 20}, "second": {"type": "file", "path": str(second), "weight": 10}}
+            configured = read(state / "stackling.toml").changed(**SECURITY, **UNLIKE_USUAL, image_stores=stores)
             write(state / "stackling.toml", configured)
         _stackling("up", state, "--port", _free_port())
         yield Client(state / "clouds.yaml")

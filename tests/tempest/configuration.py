@@ -79,6 +79,7 @@ PRESENT: dict[str, dict[str, Any]] = {
         "extend_attached_encrypted_volume": False,
         "consistency_group": False,
     },
+    "image-feature-enabled": {"store_weight_enabled": True},
     "identity-feature-enabled": {"trust": True, "access_rules": True, "security_compliance": True},
 }
 SERVICES = {"cinder": "volumev3", "neutron": "network", "glance": "image", "nova": "compute", "swift": "object-store"}

@@ -40,6 +40,6 @@ def document(image: Image) -> str:
         "file": f"{base}/file",
         "schema": "/v2/schemas/image",
     }
-    if image.store is not None:
-        shown["stores"] = image.store
+    if places := image.places:
+        shown["stores"] = ",".join(store for store, _ in places)
     return _encode(shown).decode()

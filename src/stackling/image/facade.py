@@ -10,17 +10,22 @@ from stackling.core.context import Context, system_context
 from stackling.core.errors import Invalid, NotFound
 from stackling.image import images, rows, uploads
 from stackling.image.kinds import LOST
-from stackling.image.model import Image, NewImage
+from stackling.image.model import Image, NewImage, Place
 from stackling.image.rules import BOOTABLE, OPAQUE_CONTAINERS, UNKNOWN
 from stackling.image.settings import ImageSettings
-from stackling.ports.images import Inspection, Stored
+from stackling.image.stores import weights
+from stackling.ports.images import ImageStore, Inspection, Stored
 from stackling.store.transaction import Tx
+
+CLONED, OWN = "rbd://", "ceph"
+"""How locations begin from which disks are cloned, and the store whose images every machine may read."""
 
 
 @dataclass(frozen=True, slots=True)
 class BootImage:
     """An image that a server can start from. Sizes in bytes, GiB and MiB; ``format`` is verified, raw or qcow2.
-    ``location`` is the store's own name of the data, shown to nobody."""
+    ``location`` is a store's own name of the data, shown to nobody: in a cluster's storage, where there is one (disks
+    are cloned from it), otherwise in the preferred store; ``locations`` are all."""
 
     id: str
     name: str
@@ -33,6 +38,7 @@ class BootImage:
     properties: Mapping[str, str]
     status: str
     location: str = ""
+    locations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +60,6 @@ def image_for_boot(tx: Tx, ctx: Context, image_id: str) -> BootImage:
     return _described(image)
 
 
-def _described(image: Image) -> BootImage:
-    return BootImage(
-        id=image.id, name=image.name or "", format=image.format or "", size=image.size or 0,
-        virtual_size=image.virtual_size or image.size or 0, sha512=image.os_hash_value or "",
-        min_disk_gib=image.min_disk, min_ram_mib=image.min_ram, properties=dict(image.properties), status=image.status,
-        location=image.location or "")
 def image_for_server(tx: Tx, ctx: Context, image_id: str) -> BootImage:
     """As ``image_for_boot``; data isn't needed where the image says what volumes a server has. Raises the same."""
     image = images.visible(tx, ctx, image_id)
@@ -70,6 +70,15 @@ def image_for_server(tx: Tx, ctx: Context, image_id: str) -> BootImage:
     return _described(image)
 
 
+def _described(image: Image) -> BootImage:
+    locations = tuple(location for _, location in image.places)
+    cloned = [location for _, location in sorted(image.places, key=lambda place: place[0] != OWN)
+              if location.startswith(CLONED)]
+    return BootImage(
+        id=image.id, name=image.name or "", format=image.format or "", size=image.size or 0,
+        virtual_size=image.virtual_size or image.size or 0, sha512=image.os_hash_value or "",
+        min_disk_gib=image.min_disk, min_ram_mib=image.min_ram, properties=dict(image.properties), status=image.status,
+        location=cloned[0] if cloned else image.location or "", locations=locations)
 
 
 def image_described(tx: Tx, ctx: Context, image_id: str) -> BootImage:
@@ -81,12 +90,12 @@ def image_described(tx: Tx, ctx: Context, image_id: str) -> BootImage:
     return _described(image)
 
 
-def image_file(tx: Tx, image_id: str) -> tuple[str, int, str]:
-    """(location in the store, bytes, SHA-512) of an image's data, whoever asks. Raises ``NotFound``."""
+def image_file(tx: Tx, image_id: str) -> tuple[tuple[Place, ...], int, str]:
+    """(where it is, bytes, SHA-512) of an image's data, whoever asks. Raises ``NotFound``."""
     image = rows.get(tx, image_id)
     if image is None or image.deleting or image.location is None:
         raise NotFound(f"Image {image_id} has no data.")
-    return image.location, image.size or 0, image.os_hash_value or ""
+    return image.places, image.size or 0, image.os_hash_value or ""
 
 
 def create_snapshot(tx: Tx, ctx: Context, snapshot: Snapshot) -> None:
@@ -105,6 +114,11 @@ def create_mapping(tx: Tx, ctx: Context, snapshot: Snapshot) -> None:
         properties=dict(snapshot.properties)), ImageSettings())
     rows.save(tx, made, replace(made, size=0, checksum=hashlib.md5(b"", usedforsecurity=False).hexdigest(),
                                 os_hash_algo="sha512", os_hash_value=hashlib.sha512(b"").hexdigest()))
+
+
+def order_copies(tx: Tx, store: ImageStore) -> None:
+    """Put every image's stores in the order that the configuration wants now."""
+    images.order_copies(tx, weights(store))
 
 
 def shown(tx: Tx, image_id: str) -> Mapping[str, object]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sqlalchemy import bindparam, func, select
 
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Forbidden, NotFound, TooLarge
-from stackling.image import rows, rules
+from stackling.image import rows, rules, tasks
 from stackling.image.model import Image, NewImage
 from stackling.image.settings import MIB, ImageSettings
 from stackling.store.tables.image import images
 from stackling.store.transaction import Tx
 
 _USAGE = select(
-    func.count().label("images"), func.coalesce(func.sum(images.c.size), 0).label("bytes"),
+    func.count().label("images"), func.coalesce(func.sum(images.c.size * images.c.places), 0).label("bytes"),
 ).where(images.c.owner == bindparam("owner"), images.c.deleting.is_(False))
 
 
@@ -73,12 +74,32 @@ def delete(tx: Tx, ctx: Context | None, image: Image) -> None:
     if image.protected:
         raise Forbidden(f"Image {image.id} is protected and cannot be deleted.")
     tx.event(ctx, rows.KIND, image.id, "delete", project_id=image.owner)
-    if image.location is None and image.upload is None and image.staged is None and not image.leftover:
+    if image.import_task is not None:
+        tasks.end(tx, image.import_task, error="The image was deleted.")
+    if not (image.places or image.upload or image.staged or image.leftover or image.dropped or image.copying):
         rows.remove(tx, image)
         return
     rows.clear_children(tx, image.id)
     rows.save(tx, replace(image, tags=(), properties={}), replace(image, deleting=True, tags=(), properties={}))
     tx.nudge(rows.KIND, image.id)
+
+
+def delete_copy(tx: Tx, ctx: Context, image: Image, store: str) -> None:
+    """Delete the data in one of several stores. Raises ``Conflict`` unless the image is active, ``Forbidden`` for the
+    only store that has it, ``NotFound`` for one that hasn't."""
+    left = rules.without(image, store)
+    dropped = tuple(place for place in image.places if place not in left)
+    rows.save(tx, image, replace(image.at(left), dropped=(*image.dropped, *dropped)))
+    tx.event(ctx, rows.KIND, image.id, "delete copy", f"in {store}", project_id=image.owner)
+    tx.nudge(rows.KIND, image.id)
+
+
+def order_copies(tx: Tx, weights: Mapping[str, int]) -> None:
+    """Put the stores of every image in the order of *weights*, which an administrator may have changed."""
+    for image in rows.several_places(tx):
+        ordered = rules.by_weight(image.places, weights)
+        if ordered != image.places:
+            rows.save(tx, image, image.at(ordered), touch=False)
 
 
 def set_deactivated(tx: Tx, ctx: Context, image: Image, deactivated: bool) -> None:
@@ -92,7 +113,7 @@ def set_deactivated(tx: Tx, ctx: Context, image: Image, deactivated: bool) -> No
 
 
 def usage(tx: Tx, owner: str) -> tuple[int, int]:
-    """How many images a project has, and their bytes."""
+    """How many images a project has, and the bytes of all their copies."""
     row = tx.one(_USAGE, owner=owner)
     return (int(row.images), int(row.bytes)) if row is not None else (0, 0)
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from sqlalchemy import and_, bindparam, delete, exists, insert, select, update
 from sqlalchemy.engine import Row
 
 from stackling.core.errors import Raced
 from stackling.image.document import document
-from stackling.image.model import Image
+from stackling.image.model import Copying, Image, Place
 from stackling.image.rules import status
 from stackling.store.tables.engine import tombstones
 from stackling.store.tables.image import image_members, image_properties, image_tags, images
@@ -21,9 +22,12 @@ KIND = "image"
 _NAMES = ("id", "name", "owner", "visibility", "disk_format", "container_format", "created_at", "updated_at", "status",
           "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "min_disk", "min_ram", "protected",
           "os_hidden", "tags", "properties", "store", "location", "format", "deactivated", "upload", "upload_into",
-          "upload_at", "staged", "staged_facts", "import_task", "leftover", "deleting", "generation", "last_error")
+          "upload_at", "staged", "staged_facts", "import_task", "leftover", "deleting", "generation", "last_error",
+          "copies", "dropped", "upload_store", "copying")
 _COLUMNS = [images.c[name] for name in _NAMES]
-_TAGS, _LEFTOVER = _NAMES.index("tags"), _NAMES.index("leftover")
+_TAGS, _LEFTOVER, _COPYING = (_NAMES.index(name) for name in ("tags", "leftover", "copying"))
+_PLACES = (_NAMES.index("copies"), _NAMES.index("dropped"))
+_DERIVED = ("document", "places")
 
 _GET = select(*_COLUMNS).where(images.c.id == bindparam("id"))
 _SEEN = select(*_COLUMNS, image_members.c.status.label("member")).select_from(images.outerjoin(
@@ -34,10 +38,11 @@ _DOCUMENT = select(
 ).select_from(images.outerjoin(
     image_members, and_(image_members.c.image_id == images.c.id, image_members.c.member_id == bindparam("project")),
 )).where(images.c.id == bindparam("id"))
+_SEVERAL = select(*_COLUMNS).where(images.c.copies.is_not(None), images.c.deleting.is_(False))
 _INSERT = insert(images)
 _SAVED = [name for name in _NAMES if name not in ("id", "created_at")]
 _SAVE = update(images).where(images.c.id == bindparam("k"), images.c.generation == bindparam("g")).values(
-    {name: bindparam(f"v_{name}") for name in (*_SAVED, "document")})
+    {name: bindparam(f"v_{name}") for name in (*_SAVED, *_DERIVED)})
 _DELETE = delete(images).where(images.c.id == bindparam("k"), images.c.generation == bindparam("g"))
 _GENERATION = select(images.c.generation).where(images.c.id == bindparam("id"))
 _BURIED = select(tombstones.c.id).where(tombstones.c.kind == KIND, tombstones.c.id == bindparam("id"))
@@ -74,6 +79,11 @@ def with_properties(tx: Tx, owner: str, properties: Mapping[str, str]) -> list[s
     return [row.id for row in found]
 
 
+def several_places(tx: Tx) -> list[Image]:
+    """The images whose data is in more than one store."""
+    return [_image(row) for row in tx.all(_SEVERAL)]
+
+
 def generation(tx: Tx, image_id: str) -> int | None:
     """The row's generation, None when it is gone."""
     found = tx.scalar(_GENERATION, id=image_id)
@@ -88,7 +98,7 @@ def was_deleted(tx: Tx, image_id: str) -> bool:
 def add(tx: Tx, image: Image) -> Image:
     """Insert; returns the image as it is stored."""
     image = replace(image, status=status(image))
-    tx.execute(_INSERT, {name: _value(image, name) for name in (*_NAMES, "document")})
+    tx.execute(_INSERT, {name: _value(image, name) for name in (*_NAMES, *_DERIVED)})
     _put_properties(tx, image.id, image.properties)
     _put_tags(tx, image.id, image.tags)
     tx.tell(KIND, image.id, image.owner)
@@ -102,7 +112,7 @@ def save(tx: Tx, old: Image, new: Image, *, touch: bool = True) -> Image:
     """
     new = replace(new, generation=old.generation + 1, updated_at=tx.now if touch else new.updated_at)
     new = replace(new, status=status(new))
-    values = {f"v_{name}": _value(new, name) for name in (*_SAVED, "document")}
+    values = {f"v_{name}": _value(new, name) for name in (*_SAVED, *_DERIVED)}
     if not tx.changed(_SAVE, k=old.id, g=old.generation, **values):
         raise Raced(f"Image {old.id} was changed by another request at the same time; try again.")
     if new.properties != old.properties:
@@ -134,13 +144,24 @@ def _image(row: Row[Any]) -> Image:
     values = list(row)
     values[_TAGS] = tuple(values[_TAGS])
     values[_LEFTOVER] = tuple(values[_LEFTOVER] or ())
+    for place in _PLACES:
+        values[place] = _places(values[place])
+    if values[_COPYING] is not None:
+        values[_COPYING] = msgspec.convert(values[_COPYING], Copying)
     return Image(**dict(zip(_NAMES, values, strict=False)), member=values[-1] if len(values) > len(_NAMES) else None)
 
 
 def _value(image: Image, name: str) -> Any:
     if name == "document":
         return document(image)
-    return getattr(image, name)
+    if name == "places":
+        return max(1, len(image.places))
+    value = getattr(image, name)
+    return None if name in ("copies", "dropped") and not value else value
+
+
+def _places(value: list[list[str]] | None) -> tuple[Place, ...]:
+    return tuple((store, location) for store, location in value or ())
 
 
 def _put_properties(tx: Tx, image_id: str, properties: Mapping[str, str]) -> None:

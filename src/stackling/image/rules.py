@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from stackling.core.errors import Conflict, Forbidden, Invalid, TooLarge
-from stackling.image.model import BASE, RESERVED, Change, Image
+from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
+from stackling.image.model import BASE, RESERVED, Change, Image, Place
 from stackling.image.settings import ImageSettings
 from stackling.ports.images import Inspection
 
@@ -22,13 +22,15 @@ def status(image: Image) -> str:
     """The API's status, from what is desired and what was done."""
     if image.deleting:
         return "deleted"
+    if image.location is not None:              # also while it is copied
+        return "deactivated" if image.deactivated else "active"
     if image.import_task is not None:
         return "importing"
     if image.upload is not None:
         return "saving" if image.upload_into == "file" else "uploading"
     if image.staged is not None:
         return "uploading"
-    if image.location is not None or is_mapping(image):
+    if is_mapping(image):
         return "deactivated" if image.deactivated else "active"
     return "queued"
 
@@ -105,28 +107,80 @@ def check_can_receive(image: Image, into: str) -> None:
 
 def check_can_import(image: Image) -> None:
     """Raises ``Conflict`` unless the image's staged data may be imported now."""
-    if image.status == "active":
-        raise Conflict("Image with status active cannot be target for import")
-    if image.import_task is not None:
-        raise Conflict(f"New operation on image '{image.id}' is not permitted as prior operation is still in progress")
+    _check_idle(image, active=False)
     if image.staged is None or image.status != "uploading":
         raise Conflict("Image needs to be staged before 'glance-direct' method can be used")
-    for name in ("container_format", "disk_format"):
-        if not getattr(image, name):
-            raise Conflict(f"'{name}' needs to be set before import")
+    _check_formats(image)
 
 
 def check_can_download(image: Image) -> None:
     """Raises ``Conflict`` unless the image may be fetched from elsewhere now."""
-    if image.status == "active":
-        raise Conflict("Image with status active cannot be target for import")
-    if image.import_task is not None:
-        raise Conflict(f"New operation on image '{image.id}' is not permitted as prior operation is still in progress")
+    _check_idle(image, active=False)
     if image.status != "queued":
         raise Conflict("Image needs to be in 'queued' state to use 'web-download' method")
+    _check_formats(image)
+
+
+def check_can_copy(image: Image) -> None:
+    """Raises ``Conflict`` unless the image's data may be copied to other stores now."""
+    _check_idle(image, active=True)
+    if image.location is None:
+        raise Conflict(f"Image {image.id} has no data that could be copied.")
+    _check_formats(image)
+
+
+def _check_idle(image: Image, *, active: bool) -> None:
+    if image.status == "active" and not active:
+        raise Conflict("Image with status active cannot be target for import")
+    if image.status != "active" and active:
+        raise Conflict("Only images with status active can be targeted for copying")
+    if image.import_task is not None:
+        raise Conflict(f"New operation on image '{image.id}' is not permitted as prior operation is still in progress")
+
+
+def _check_formats(image: Image) -> None:
     for name in ("container_format", "disk_format"):
         if not getattr(image, name):
             raise Conflict(f"'{name}' needs to be set before import")
+
+
+def to_be_copied(image: Image, stores: Sequence[str], *, every: bool) -> tuple[str, ...]:
+    """Which of *stores* the active image isn't in yet. Where *every* store was asked for those are what is left to do;
+    otherwise one that has it already is a mistake: raises ``Invalid``."""
+    has = {store for store, _ in image.places}
+    if not every:
+        for store in stores:
+            if store in has:
+                raise Invalid(f"Image is already present at store '{store}'")
+    return tuple(store for store in stores if store not in has)
+
+
+def by_weight(places: Sequence[Place], weights: Mapping[str, int]) -> tuple[Place, ...]:
+    """The heaviest store first, as Glance sorts locations; of the same weight, those first that came first."""
+    return tuple(sorted(places, key=lambda place: -weights.get(place[0], 0)))
+
+
+def preferring(places: Sequence[Place], stores: Sequence[str]) -> tuple[Place, ...]:
+    """*places* in *stores* first, in the order of those."""
+    return tuple(sorted(places, key=lambda place: stores.index(place[0]) if place[0] in stores else len(stores)))
+
+
+def without(image: Image, store: str) -> tuple[Place, ...]:
+    """The image's places but the one in *store*. Raises ``Conflict``, ``Forbidden``, ``NotFound``."""
+    if image.status != "active":
+        raise Conflict("It's not allowed to remove image data from store if image status is not 'active'")
+    if len(image.places) <= 1:
+        raise Forbidden("Cannot delete image data from the only store containing it. Consider deleting the image "
+                        "instead.")
+    left = tuple(place for place in image.places if place[0] != store)
+    if len(left) == len(image.places):
+        raise NotFound(f"Image {image.id} is not stored in store {store}.")
+    return left
+
+
+def store_list(stores: Iterable[str]) -> str:
+    """As the properties ``os_glance_…_stores`` have it."""
+    return ",".join(sorted(set(stores)))
 
 
 def is_inspected(image: Image) -> bool:

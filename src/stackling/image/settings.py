@@ -1,9 +1,21 @@
 """What an operator sets about images."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 MIB = 1 << 20
 TIB = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """A store as the API shows it. ``type`` is Glance's word (file, rbd); ``properties`` are for administrators."""
+
+    id: str
+    type: str = "file"
+    description: str = ""
+    weight: int = 0
+    properties: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,15 @@ class ImageSettings:
         "ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
     container_formats: tuple[str, ...] = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
     import_methods: tuple[str, ...] = ("glance-direct",)
-    """Also ``web-download``, where an administrator allows it."""
+    """Also ``web-download``, where an administrator allows it, and ``copy-image``, where there are several stores."""
+    stores: tuple[StoreFacts, ...] = (StoreFacts("local"),)
+    """The stores that take images, in the order in which they are shown."""
+    default_store: str = "local"
+    """The one that takes them unless another is named."""
     download_timeout: float = 3600.0
     """Seconds that fetching an image from the web may take."""
+
+    @property
+    def store_names(self) -> tuple[str, ...]:
+        """What the stores are called."""
+        return tuple(store.id for store in self.stores)

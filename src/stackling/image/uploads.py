@@ -19,15 +19,17 @@ from stackling.ports.images import Stored
 from stackling.store.transaction import Tx
 
 
-def begin(tx: Tx, ctx: Context | None, image: Image, into: str, declared: int | None, settings: ImageSettings) -> Image:
-    """Take the image for an upload *into* "file" or "stage"; the returned image's ``upload`` is its number.
+def begin(tx: Tx, ctx: Context | None, image: Image, into: str, declared: int | None, settings: ImageSettings,
+          store: str | None = None) -> Image:
+    """Take the image for an upload *into* "file" or "stage" of *store* (None: the default one); the returned image's
+    ``upload`` is its number.
 
     Raises ``Conflict`` unless it is queued, ``Invalid`` without formats, ``TooLarge`` beyond quota.
     """
     rules.check_can_receive(image, into)
     images.check_size_quota(tx, image, declared or 0, settings)
     begun = rows.save(tx, image, replace(
-        image, upload=image.generation + 1, upload_into=into, upload_at=tx.time, last_error=None))
+        image, upload=image.generation + 1, upload_into=into, upload_at=tx.time, upload_store=store, last_error=None))
     tx.nudge(rows.KIND, image.id)
     return begun
 
@@ -38,9 +40,9 @@ def finish_file(tx: Tx, ctx: Context, image_id: str, number: int, store: str, lo
     image = _uploading(tx, image_id, number)
     images.check_size_quota(tx, image, stored.size, settings)
     done = rows.save(tx, image, replace(
-        image, upload=None, upload_into=None, upload_at=None, store=store, location=location, size=stored.size,
-        virtual_size=virtual_size, checksum=stored.md5, os_hash_algo="sha512", os_hash_value=stored.sha512,
-        format=format))
+        image, upload=None, upload_into=None, upload_at=None, upload_store=None, store=store, location=location,
+        size=stored.size, virtual_size=virtual_size, checksum=stored.md5, os_hash_algo="sha512",
+        os_hash_value=stored.sha512, format=format))
     tx.event(ctx, rows.KIND, image_id, "upload", f"{stored.size} bytes", project_id=image.owner)
     tx.nudge(rows.KIND, image_id)
     return done
@@ -51,8 +53,9 @@ def finish_copy(tx: Tx, image_id: str, number: int, store: str, location: str, s
     with Nova's snapshots on RBD. Raises ``Gone`` when the upload was given up."""
     image = _uploading(tx, image_id, number)
     done = rows.save(tx, image, replace(
-        image, upload=None, upload_into=None, upload_at=None, store=store, location=location, size=size,
-        virtual_size=size, checksum=None, os_hash_algo=None, os_hash_value=None, disk_format="raw", format="raw"))
+        image, upload=None, upload_into=None, upload_at=None, upload_store=None, store=store, location=location,
+        size=size, virtual_size=size, checksum=None, os_hash_algo=None, os_hash_value=None, disk_format="raw",
+        format="raw"))
     tx.event(None, rows.KIND, image_id, "upload", f"{size} bytes, copied within the store", source="engine",
              project_id=image.owner)
     tx.nudge(rows.KIND, image_id)
@@ -64,8 +67,10 @@ def finish_stage(tx: Tx, ctx: Context, image_id: str, number: int, stored: Store
     image = _uploading(tx, image_id, number)
     images.check_size_quota(tx, image, stored.size, settings)
     facts = {"size": stored.size, "md5": stored.md5, "sha512": stored.sha512}
-    done = rows.save(tx, image, replace(image, upload=None, upload_into=None, upload_at=None, staged=number,
-                                        staged_facts=facts, size=stored.size))
+    if image.copying is not None:       # what is fetched has used the number that was free until now
+        image = replace(image, copying=replace(image.copying, number=image.generation + 1))
+    done = rows.save(tx, image, replace(image, upload=None, upload_into=None, upload_at=None, upload_store=None,
+                                        staged=number, staged_facts=facts, size=stored.size))
     tx.event(ctx, rows.KIND, image_id, "stage", f"{stored.size} bytes", project_id=image.owner)
     tx.nudge(rows.KIND, image_id)
     return done
@@ -84,8 +89,8 @@ def abandon(tx: Tx, ctx: Context | None, image_id: str, number: int, reason: str
 def abandoned(image: Image, reason: str) -> Image:
     """*image* without its upload, whose data is left over. Pure."""
     leftover = image.leftover if image.upload is None else (*image.leftover, image.upload)
-    return replace(image, upload=None, upload_into=None, upload_at=None, size=None, virtual_size=None,
-                   leftover=leftover, last_error=reason)
+    return replace(image, upload=None, upload_into=None, upload_at=None, upload_store=None, size=None,
+                   virtual_size=None, leftover=leftover, last_error=reason)
 
 
 def _uploading(tx: Tx, image_id: str, number: int) -> Image:

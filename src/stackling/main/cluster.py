@@ -14,7 +14,7 @@ from stackling.deploy.cluster.secrets import Secrets
 from stackling.deploy.cluster.services import HEARTBEAT
 from stackling.deploy.embedded.configuration import pool
 from stackling.ha.model import Settings
-from stackling.main import shown_settings
+from stackling.main import images, shown_settings
 from stackling.main.deployment import (
     PHYSICAL_NETWORK,
     BrokerWakeups,
@@ -54,7 +54,9 @@ def deployment(paths: Paths) -> Deployment:
                               known.rabbitmq_password, paths.secrets / "control_identity", machine.name,
                               paths.run / "bus"),
         network=_network(cluster, paths),
-        images=_images(cluster, paths), external=_external(cluster), machines=_machines(cluster, known),
+        images=_images(cluster, paths),
+        more_images=images.more(cluster.image_stores, cluster.own_image_store, CephFiles(paths.ceph)),
+        external=_external(cluster), machines=_machines(cluster, known),
         membership=PacemakerMembership(
             tuple(one.name for one in cluster.machines), bool(cluster.fencing.agent),
             {one.name: tuple(dict.fromkeys((one.address, one.storage_address, one.tenant_address)))

@@ -97,6 +97,28 @@ class RbdImages:
     before: LocalImages
 
 
+@dataclass(frozen=True, slots=True)
+class ImagePool:
+    """A pool of a Ceph cluster, as a user (without ``client.``) with a keyring."""
+
+    conf: Path
+    user: str
+    keyring: Path
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoreImages:
+    """One more store of images, in a directory (of somebody else's, in a cluster the same one everywhere) or a pool;
+    without a *place* it says only how the cloud's own store of that name is described and preferred."""
+
+    name: str
+    place: Path | ImagePool | None = None
+    description: str = ""
+    weight: int = 0
+    default: bool = False
+
+
 # -- volumes
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +219,7 @@ class Deployment:
     """Where volumes lie; None: there are none."""
     machines: tuple[Registered, ...] = ()
     membership: SimulatedMembership | PacemakerMembership | None = None
+    more_images: tuple[MoreImages, ...] = ()
     """Where the lives of machines are known; None: there is no high availability."""
     disks: RbdDisks | None = None
     """Where servers' disks are, when every machine reaches them; None: each machine has its own."""

@@ -12,7 +12,7 @@ from stackling.deploy.embedded.configuration import Configuration
 from stackling.deploy.embedded.credentials import Credentials
 from stackling.deploy.embedded.directory import StateDirectory
 from stackling.identity.facade import IdentityConfig, SecurityCompliance
-from stackling.main import shown_settings
+from stackling.main import images, shown_settings
 from stackling.main.deployment import (
     PHYSICAL_NETWORK,
     Deployment,
@@ -43,7 +43,9 @@ def deployment(directory: StateDirectory, configuration: Configuration, credenti
         public=Listener(address=configuration.listen, port=configuration.port),
         internal=Listener(path=directory.run / "internal.sock"),
         wakeups=LocalWakeups(directory.run / "bus"), network=_network(directory, configuration),
-        images=_images(directory, configuration), volumes=_volumes(directory, configuration),
+        images=_images(directory, configuration),
+        more_images=images.more(configuration.image_stores, configuration.own_image_store, CephFiles(directory.ceph)),
+        volumes=_volumes(directory, configuration),
         external=_external(configuration), identity=_identity(configuration),
         machines=tuple(Registered(name, credential, name) for name in configuration.host_names),
         membership=_membership(directory, configuration), engine_lease=configuration.engine_lease,

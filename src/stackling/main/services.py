@@ -8,6 +8,8 @@ from stackling.api import policies
 from stackling.api.route import Service
 from stackling.api.stackling.feed import Feed
 from stackling.image.facade import ImageSettings
+from stackling.image.stores import members
+from stackling.main import images as image_stores
 
 if TYPE_CHECKING:
     from stackling.main.wiring import Plant
@@ -39,9 +41,13 @@ def public(plant: Plant, feed: Feed | None = None) -> list[Service]:
 
 def images(plant: Plant) -> ImageSettings:
     """What the configuration says about images."""
-    methods = ("glance-direct", "web-download") if plant.deployment.web_download else ("glance-direct",)
+    deployment = plant.deployment
+    web = ("web-download",) if deployment.web_download else ()
+    copies = ("copy-image",) if len(members(plant.image_store)) > 1 else ()
     return ImageSettings(
-        import_methods=methods, require_image_format_match=plant.deployment.require_image_format_match)
+        import_methods=("glance-direct", *web, *copies), stores=image_stores.facts(deployment),
+        default_store=image_stores.default(deployment),
+        require_image_format_match=deployment.require_image_format_match)
 
 
 def internal(plant: Plant) -> list[Service]:

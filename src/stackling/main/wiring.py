@@ -19,10 +19,10 @@ from stackling.drivers.local.bus import LocalBus
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.engine.kinds import Kind
 from stackling.identity.facade import Identity
-from stackling.main import entrance, health, peers, services, tls, volumes
+from stackling.image import facade as image_service
+from stackling.main import entrance, health, images, peers, services, volumes
 from stackling.main.asking import Asking
-from stackling.main.deployment import BrokerWakeups, Deployment, LocalImages, LocalWakeups, RbdImages, SimulatedNetwork
-from stackling.main.tls import Tls
+from stackling.main.deployment import BrokerWakeups, Deployment, LocalImages, LocalWakeups, SimulatedNetwork
 from stackling.ports.bus import Bus
 from stackling.ports.fabric import Fabric
 from stackling.ports.web import Web
@@ -31,8 +31,6 @@ from stackling.store.database import Database
 from stackling.store.transaction import makes_due
 
 if TYPE_CHECKING:
-    from stackling.drivers.local.spread import SpreadImageStore
-    from stackling.drivers.succession import Succession
     from stackling.main.joining import Joining
     from stackling.ports.oidc import OidcProviders
 
@@ -47,7 +45,7 @@ class Plant:
         self.deployment = deployment
         self.database = Database(deployment.database_url, durable=deployment.durable)
         self.identity = Identity(deployment.cluster_key, deployment.identity)
-        self.image_store = _image_store(deployment.images, deployment.agents)
+        self.image_store = images.store(deployment)
         self.bus = _bus(deployment.wakeups)
         self.wakeups, self.feed = Wakeups(), Feed(changes)
         self.database.on_nudge = self.bus.send
@@ -79,8 +77,8 @@ class Plant:
             from stackling.main.returning import Returning
 
             app = entrance.internal(app, joining, Returning(self.database))
-        images = self.deployment.images
-        local = images if isinstance(images, LocalImages) else images.before
+        place = self.deployment.images
+        local = place if isinstance(place, LocalImages) else place.before
         if local.others:
             from stackling.main import image_peers
 
@@ -97,6 +95,7 @@ class Plant:
         threading.Thread(target=self._follow, args=(fabric,), name="fabric-watch", daemon=True).start()
         backends = volumes.backends(self.deployment, self.image_store)
         kinds, audited = volumes.kinds(self.database, backends)
+        self.database.write(image_service.order_copies, self.image_store)
         audited = [*self._audited(fabric), *audited]
         worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *kinds, *audited], audits=audited,
                         owner=owner or self.deployment.node, lease=self.deployment.engine_lease)
@@ -137,7 +136,8 @@ class Plant:
         from stackling.network import kinds as network
 
         return [*network.kinds(fabric), *load_balancer.kinds(fabric), *image.kinds(
-            self.image_store, require_format_match=self.deployment.require_image_format_match)]
+            self.image_store, require_format_match=self.deployment.require_image_format_match,
+            ended=lambda id: self.database.write(image.nudge, id))]
 
     def _joining(self) -> Joining | None:
         if self.deployment.cluster is None:
@@ -220,24 +220,3 @@ def _compute_kinds() -> list[Kind]:
     from stackling.compute import facade as compute
 
     return compute.kinds()
-
-
-def _image_store(images: LocalImages | RbdImages, own: Tls | None) -> LocalImageStore | SpreadImageStore | Succession:
-    if isinstance(images, LocalImages):
-        return _local_images(images, own)
-    from stackling.drivers.ceph.client import CephAccess
-    from stackling.drivers.ceph.image_store import RbdImageStore
-    from stackling.drivers.succession import Succession
-
-    access = CephAccess(images.conf, images.user, images.keyring)
-    return Succession(RbdImageStore(access, images.pool), _local_images(images.before, own))
-
-
-def _local_images(images: LocalImages, own: Tls | None) -> LocalImageStore | SpreadImageStore:
-    here = LocalImageStore(images.directory)
-    if not images.others or own is None:
-        return here
-    from stackling.drivers.local.spread import Peer, SpreadImageStore
-
-    context = tls.client(own)
-    return SpreadImageStore(here, [Peer(address, port, context) for address, port in images.others])

@@ -7,10 +7,10 @@ wanted: what the database doesn't refer to and is no younger than the row's gene
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +128,20 @@ class ImageStore(Protocol):
 
     def close(self) -> None:
         """Let running calls end."""
+        ...
+
+
+@runtime_checkable
+class SeveralStores(Protocol):
+    """Several stores, which are also an ``ImageStore`` together: what is new goes into the default one, and every
+    location says by itself in which one it is."""
+
+    @property
+    def members(self) -> Mapping[str, ImageStore]:
+        """Each by its name, those included that take nothing new."""
+        ...
+
+    @property
+    def weights(self) -> Mapping[str, int]:
+        """How much each is preferred for reading; 0 for one that isn't named."""
         ...

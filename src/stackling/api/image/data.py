@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stackling.api.call import Call, Reply
@@ -19,7 +20,7 @@ from stackling.core.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from stackling.image import images, rules, uploads
+from stackling.image import images, rules, stores, uploads
 from stackling.image.model import Image
 from stackling.image.settings import ImageSettings
 from stackling.ports.images import ImageStore, Inspection, NoSpace, Stored, Upload
@@ -48,7 +49,9 @@ class Data:
         return Reply(status=204)
 
     async def download(self, call: Call) -> Reply:
-        image = await call.cloud.read(_downloadable, call)
+        preferred = tuple(name for part in call.query.all("prefer")[:1] for one in part.split(",")
+                          if (name := one.strip()))
+        image = await call.cloud.read(_downloadable, call, preferred, self._settings)
         if image.location is None:
             return Reply(status=204)
         size = image.size or 0
@@ -60,9 +63,8 @@ class Data:
         if asked:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         store = _store(call)
-        if await call.cloud.blocking(store.size, image.location) is None:
-            raise Unavailable(f"The data of image {image.id} is missing from the store; tell your administrator.")
-        stream = while_listening(call, store.read(image.location, start, end - start)) if end > start else None
+        places = await stores.find(store, rules.preferring(image.places, preferred))
+        stream = while_listening(call, stores.read(store, places, start, end - start)) if end > start else None
         return Reply(None if stream else b"", 206 if asked else 200, headers, OCTETS, stream)
 
     # -- how data comes in
@@ -72,9 +74,17 @@ class Data:
         if media != OCTETS:
             raise UnsupportedMediaType(f"Invalid content type {media or '(none)'}; image data is {OCTETS}.")
         declared = _declared_size(call)
-        store = _store(call)
-        image = await call.cloud.transact(_begin, call, into, rule, declared, self._settings)
+        name = self._named(call) if into == "file" else None
+        store = stores.named(_store(call), name)
+        image = await call.cloud.transact(_begin, call, into, rule, declared, self._settings, name)
         await self.take(call, store, image, declared, into)
+
+    def _named(self, call: Call) -> str | None:
+        """The store that the client chooses. What is staged isn't in a store yet, so nothing is chosen then."""
+        wanted = call.header("X-Image-Meta-Store")
+        if wanted is not None and wanted not in self._settings.store_names:
+            raise Invalid(f"There is no store called {wanted}; see /v2/info/stores.")
+        return wanted
 
     async def take(self, call: Call, store: ImageStore, image: Image, declared: int | None, into: str) -> None:
         """Receive the data for an upload that has begun. Raises what the store or the data give reason for."""
@@ -110,7 +120,8 @@ class Data:
         try:
             location, size = await asyncio.to_thread(store.copy, image.id, number, source, owner)
             try:
-                await call.cloud.transact(uploads.finish_copy, image.id, number, store.name, location, size)
+                await call.cloud.transact(uploads.finish_copy, image.id, number, stores.holder(store, location),
+                                          location, size)
             except BaseException:
                 await call.cloud.blocking(store.delete, location)
                 raise
@@ -152,26 +163,29 @@ class Data:
             log.warning("upload of image %s: could not reset it now: %s", image.id, second)
 
 
-def _begin(tx: Tx, call: Call, into: str, rule: str, declared: int | None, settings: ImageSettings) -> Image:
+def _begin(tx: Tx, call: Call, into: str, rule: str, declared: int | None, settings: ImageSettings,
+           store: str | None) -> Image:
     image = images.visible(tx, call.ctx, call.params["image_id"])
     authorize(call, image, rule)
-    return uploads.begin(tx, call.ctx, image, into, declared, settings)
+    return uploads.begin(tx, call.ctx, image, into, declared, settings, store)
 
 
-def _downloadable(tx: Tx, call: Call) -> Image:
+def _downloadable(tx: Tx, call: Call, preferred: Sequence[str], settings: ImageSettings) -> Image:
     image = images.visible(tx, call.ctx, call.params["image_id"])
     if image.status == "deactivated" and not call.ctx.is_admin:
         raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
     authorize(call, image, "download_image")
+    if preferred:
+        authorize(call, image, "download_from_store")
+    for store in preferred:
+        if store not in settings.store_names:
+            raise Invalid(f"Store '{store}' is not configured.")
     return image
 
 
 def _store(call: Call) -> ImageStore:
     if call.cloud.image_store is None:
         raise Unavailable("This process has no image store.")
-    wanted = call.header("X-Image-Meta-Store")
-    if wanted is not None and wanted != call.cloud.image_store.name:
-        raise Invalid(f"There is no store called {wanted}; see /v2/info/stores.")
     return call.cloud.image_store
 
 

@@ -1,15 +1,18 @@
-"""What the service tells of itself: versions, import methods, stores, usage, schemas; and locations of data."""
+"""What the service tells of itself: versions, import methods, stores, usage, schemas; where data is, and leaving a
+store."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call, Reply
 from stackling.api.image.policy import authorize
 from stackling.api.image.schemas import published
-from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound
+from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from stackling.image import images
-from stackling.image.settings import MIB, ImageSettings
+from stackling.image.settings import MIB, ImageSettings, StoreFacts
+from stackling.image.stores import ANSWER, members
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
@@ -21,11 +24,10 @@ VERSIONS = ("2.15", "2.13", "2.12", "2.11", "2.10", "2.9", "2.8", "2.17", "2.7",
 
 
 class Discovery:
-    """The handlers; *store* is the name of the only store."""
+    """The handlers."""
 
-    def __init__(self, settings: ImageSettings, store: str) -> None:
+    def __init__(self, settings: ImageSettings) -> None:
         self._settings = settings
-        self._store = store
         self._schemas = published(settings)
 
     def choices(self, tx: Tx, call: Call) -> Reply:
@@ -45,10 +47,23 @@ class Discovery:
                                    "value": list(self._settings.import_methods)}}
 
     def stores(self, tx: Tx, call: Call) -> Any:
-        return {"stores": [{"id": self._store, "default": "true"}]}
+        return {"stores": [self._store(one) for one in self._settings.stores]}
 
-    def stores_detail(self, tx: Tx, call: Call) -> Any:
-        return {"stores": [{"id": self._store, "default": "true", "type": "file", "weight": 0, "properties": {}}]}
+    def stores_detail(self, tx: Tx, call: Call) -> Reply:
+        async def detail() -> Reply:
+            return Reply({"stores": [await self._detail(call, one) for one in self._settings.stores]})
+
+        return Reply(then=detail)
+
+    def _store(self, one: StoreFacts) -> dict[str, Any]:
+        return {"id": one.id, **({"description": one.description} if one.description else {}),
+                **({"default": "true"} if one.id == self._settings.default_store else {})}
+
+    async def _detail(self, call: Call, one: StoreFacts) -> dict[str, Any]:
+        properties = dict(one.properties)
+        if one.type == "rbd":
+            properties["fsid"] = await _fsid(call, one.id)
+        return {**self._store(one), "type": one.type, "properties": properties, "weight": one.weight}
 
     def usage(self, tx: Tx, call: Call) -> Any:
         count, size = images.usage(tx, call.ctx.project_id or "")
@@ -62,9 +77,8 @@ class Discovery:
     def locations(self, tx: Tx, call: Call) -> Any:
         image = images.visible(tx, call.ctx, call.params["image_id"])
         authorize(call, image, "fetch_image_location")
-        if image.location is None:
-            return []
-        return [{"url": f"stackling://{self._store}/{image.location}", "metadata": {"store": self._store}}]
+        return [{"url": f"stackling://{store}/{location}", "metadata": {"store": store}}
+                for store, location in image.places]
 
     def add_location(self, tx: Tx, call: Call) -> Any:
         if not isinstance(call.body, dict) or not isinstance(call.body.get("url"), str):    # pyright: ignore[reportUnknownMemberType]
@@ -73,16 +87,25 @@ class Discovery:
         authorize(call, image, "add_image_location")
         raise Forbidden("http store must be enabled to use location API by normal user.")
 
-    def delete_from_store(self, tx: Tx, call: Call) -> Any:
-        if call.params["store_id"] != self._store:
-            raise Conflict(f"The selected store {call.params['store_id']} is not available on this node.")
+    def delete_from_store(self, tx: Tx, call: Call) -> None:
+        store = call.params["store_id"]
+        known = members(call.cloud.image_store) if call.cloud.image_store is not None else {}
+        if store not in known and store not in self._settings.store_names:
+            raise Conflict(f"The selected store {store} is not available on this node.")
         image = images.visible(tx, call.ctx, call.params["image_id"])
         authorize(call, image, "get_image_location")
         authorize(call, image, "delete_image_location")
-        if image.status != "active":
-            raise Conflict("It's not allowed to remove image data from store if image status is not 'active'")
-        raise Forbidden("Cannot delete image data from the only store containing it. Consider deleting the image "
-                        "instead.")
+        images.delete_copy(tx, call.ctx, image, store)
+
+
+async def _fsid(call: Call, store: str) -> str | None:
+    """The id of the cluster that the store is in; None while it doesn't answer."""
+    one = members(call.cloud.image_store).get(store) if call.cloud.image_store is not None else None
+    try:
+        async with asyncio.timeout(ANSWER):
+            return await call.cloud.blocking(getattr, one, "fsid", None)
+    except (Unavailable, TimeoutError):
+        return None
 
 
 def _versions(call: Call) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Downloads:
     async def _download(self, call: Call, image: Image, url: str) -> None:
         number, store = image.upload or 0, call.cloud.image_store
         if store is None:
-            return await self._give_up(call, image, "this process has no image store", "")
+            return await self._give_up(call, image, "this process has no image store")
         upload: Upload | None = None
         try:
             upload = await call.cloud.blocking(store.open, image.id, number)
@@ -54,10 +54,10 @@ class Downloads:
         except Gone:
             log.info("image %s: nobody wants what was fetched for it any more", image.id)
         except (WebRefused, StacklingError, NoSpace) as error:
-            await self._give_up(call, image, f"{url[:200]}: {error}", store.name)
+            await self._give_up(call, image, f"{url[:200]}: {error}")
         except Exception as error:
             log.exception("image %s: the download failed", image.id)
-            await self._give_up(call, image, f"the download failed ({type(error).__name__})", store.name)
+            await self._give_up(call, image, f"the download failed ({type(error).__name__})")
         finally:
             if upload is not None:
                 await call.cloud.blocking(upload.close)
@@ -73,8 +73,8 @@ class Downloads:
         await call.cloud.transact(uploads.finish_stage, call.ctx, image.id, image.upload or 0, stored, self._settings)
         upload.keep()
 
-    async def _give_up(self, call: Call, image: Image, reason: str, store: str) -> None:
+    async def _give_up(self, call: Call, image: Image, reason: str) -> None:
         try:
-            await call.cloud.transact(imports.give_up_download, image.id, image.upload or 0, reason, store)
+            await call.cloud.transact(imports.give_up_download, image.id, image.upload or 0, reason)
         except Exception as error:      # the engine finds it: nobody holds the upload any more
             log.warning("image %s: could not give its download up now: %s", image.id, error)

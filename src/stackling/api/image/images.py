@@ -25,11 +25,10 @@ _FACTS = ("created_at", "updated_at", "status", "checksum", "size", "virtual_siz
 
 
 class Images:
-    """The handlers; *store* is the name of the store that takes uploads."""
+    """The handlers."""
 
-    def __init__(self, settings: ImageSettings, store: str) -> None:
+    def __init__(self, settings: ImageSettings) -> None:
         self._settings = settings
-        self._store = store
         self._schema = ImageSchema(settings)
         self._asked = lru_cache(512)(self._read_query)      # clients ask the same again and again
 
@@ -45,7 +44,7 @@ class Images:
         return Reply(document(image).encode(), 201, {
             "Location": f"{call.base}/image/v2/images/{image.id}",
             "OpenStack-image-import-methods": ",".join(self._settings.import_methods),
-            "OpenStack-image-store-ids": self._store})
+            "OpenStack-image-store-ids": ",".join(self._settings.store_names)})
 
     def _new(self, call: Call) -> NewImage:
         body = call.body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -19,44 +20,58 @@ from stackling.ports.web import WebRefused
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
+_CHECKS: Mapping[str, Callable[[Image], None]] = {
+    "glance-direct": rules.check_can_import, "web-download": rules.check_can_download,
+    "copy-image": rules.check_can_copy,
+}
 _STATUSES = ("pending", "processing", "success", "failure")
 
 
 class Imports:
-    """The handlers; *store* is the name of the only store."""
+    """The handlers."""
 
-    def __init__(self, settings: ImageSettings, store: str) -> None:
+    def __init__(self, settings: ImageSettings) -> None:
         self._settings = settings
-        self._store = store
         self.downloads = Downloads(settings)
 
     def start(self, tx: Tx, call: Call) -> Reply:
+        """Checks in Glance's order: the image's state, then who asks, then the stores."""
         body = call.body
         method = self._method(body)
         image = images.visible(tx, call.ctx, call.params["image_id"])
-        authorize(call, image, "modify_image")
-        if method == "web-download":
-            return self._download(tx, call, image)
-        if method != "glance-direct":
-            raise Conflict(f"The import method '{method}' isn't offered by this cloud.")
-        self._check_stores(call, body)
-        imports.begin(tx, call.ctx, image, new_id(), body, self._store)
+        _CHECKS[method](image)
+        authorize(call, image, "copy_image" if method == "copy-image" else "modify_image")
+        stores, must = self._stores(call, body), body.get("all_stores_must_succeed", True)
+        images.check_size_quota(tx, image, 0, self._settings)
+        match method:
+            case "copy-image":
+                self._copy(tx, call, image, stores)
+            case "web-download":
+                return self._download(tx, call, image, stores)
+            case _:
+                imports.begin(tx, call.ctx, image, new_id(), body, stores, must=must)
         return Reply(status=202)
 
-    def _download(self, tx: Tx, call: Call, image: Image) -> Reply:
+    def _copy(self, tx: Tx, call: Call, image: Image, stores: Sequence[str]) -> None:
+        body = call.body
+        left = rules.to_be_copied(image, stores, every=body.get("all_stores", False))
+        if left:        # otherwise it is everywhere, and Glance says nothing of it
+            imports.begin_copy(tx, call.ctx, image, new_id(), body, left,
+                               must=body.get("all_stores_must_succeed", True))
+
+    def _download(self, tx: Tx, call: Call, image: Image, stores: Sequence[str]) -> Reply:
         web, uri = call.cloud.web, call.body["method"].get("uri")
         if web is None:
             raise Conflict("The import method 'web-download' isn't offered by this cloud.")
         if not isinstance(uri, str) or not uri:
             raise Invalid("URI is required if using 'web-download' import method.")
-        self._check_stores(call, call.body)
-        rules.check_can_download(image)
         try:
             web.check(uri)
         except WebRefused as error:
             raise Invalid(f"URI for web-download does not pass filtering: {uri[:500]} ({error})") from None
-        begun = imports.begin_download(tx, call.ctx, image, new_id(), call.body, self._store,
-                                       self._settings.download_timeout)
+        begun = imports.begin_download(tx, call.ctx, image, new_id(), call.body, stores,
+                                       self._settings.download_timeout,
+                                       must=call.body.get("all_stores_must_succeed", True))
         return Reply(status=202, then=self.downloads.start(call, begun, uri))
 
     def image_tasks(self, tx: Tx, call: Call) -> Any:
@@ -115,20 +130,22 @@ class Imports:
                 raise Invalid(f"'{flag}' must be boolean value only")
         return name
 
-    def _check_stores(self, call: Call, body: dict[str, Any]) -> None:
+    def _stores(self, call: Call, body: dict[str, Any]) -> tuple[str, ...]:
+        """The stores that the data is to be in. Raises ``Invalid``, ``Conflict``."""
         header = call.header("X-Image-Meta-Store")
         if body.get("all_stores", False):
             if "stores" in body or header is not None:
                 raise Invalid("All_stores parameter can't be used with x-image-meta-store header or stores parameter")
-            return
+            return self._settings.store_names
         if "stores" in body and header is not None:
             raise Invalid("Stores parameter and x-image-meta-store header can't be both specified")
-        stores = body.get("stores", [header or self._store])
-        if not isinstance(stores, list):
+        stores: Any = body.get("stores", [header or self._settings.default_store])
+        if not isinstance(stores, list) or not stores:
             raise Invalid("'stores' must be a list of store identifiers")
         for store in stores:    # pyright: ignore[reportUnknownVariableType]
-            if store != self._store:
+            if store not in self._settings.store_names:
                 raise Conflict(f"Unknown store {store}; see /v2/info/stores.")
+        return tuple(dict.fromkeys(stores))     # pyright: ignore[reportUnknownArgumentType]
 
 
 def view(task: ImportTask) -> dict[str, Any]:

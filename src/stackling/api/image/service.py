@@ -23,12 +23,11 @@ _ANY = "authenticated"
 _STATUSES: Mapping[type[StacklingError], int] = {QuotaExceeded: 413}
 
 
-def service(settings: ImageSettings | None = None, *, store: str = "local",
-            policies: Mapping[str, str] | None = None) -> Service:
-    """The Image API under ``/image``; *store* is the name of the image store, *policies* override rules."""
+def service(settings: ImageSettings | None = None, *, policies: Mapping[str, str] | None = None) -> Service:
+    """The Image API under ``/image``; *policies* override rules."""
     settings = settings or ImageSettings()
     return Service(
-        name="image", prefix="/image", routes=_routes(settings, store), error_body=error_body, statuses=_STATUSES,
+        name="image", prefix="/image", routes=_routes(settings), error_body=error_body, statuses=_STATUSES,
         policy=Policy(RULES, policies, message=MESSAGE))
 
 
@@ -42,9 +41,9 @@ def error_body(error: StacklingError, request_id: str) -> tuple[Any, str]:
     return {"error": {"code": status, "title": error.title, "message": error.message}}, "application/json"
 
 
-def _routes(settings: ImageSettings, store: str) -> list[Route]:
-    return [*_discovery(Discovery(settings, store)), *_images(Images(settings, store)), *_data(Data(settings)),
-            *_members(Members(settings)), *_imports(Imports(settings, store)), *_metadefs(settings), *_cache()]
+def _routes(settings: ImageSettings) -> list[Route]:
+    return [*_discovery(Discovery(settings)), *_images(Images(settings)), *_data(Data(settings)),
+            *_members(Members(settings)), *_imports(Imports(settings)), *_metadefs(settings), *_cache()]
 
 
 def _discovery(handlers: Discovery) -> list[Route]:
@@ -58,7 +57,7 @@ def _discovery(handlers: Discovery) -> list[Route]:
         Route("GET", "/v2/info/usage", handlers.usage, _ANY),
         Route("GET", "/v2/images/{image_id}/locations", handlers.locations, _ANY),
         Route("POST", "/v2/images/{image_id}/locations", handlers.add_location, _ANY, "write"),
-        Route("DELETE", "/v2/stores/{store_id}/{image_id}", handlers.delete_from_store, _ANY, "write"),
+        Route("DELETE", "/v2/stores/{store_id}/{image_id}", handlers.delete_from_store, _ANY, "write", status=204),
     ]
 
 

@@ -23,7 +23,8 @@ from stackling.compute import facade as compute
 from stackling.core.errors import Forbidden, Invalid, NotFound, StacklingError, TooLarge, Unavailable
 from stackling.ha import facade as ha
 from stackling.image import facade as images
-from stackling.image.model import Image
+from stackling.image import stores
+from stackling.image.model import Image, Place
 from stackling.image.settings import ImageSettings
 from stackling.ports.document import IMAGE_LOCATION, Documents, HostDocument, Report
 
@@ -132,7 +133,8 @@ def _machine(tx: Tx, credential: str | None, machine: str | None) -> str:
     return compute.check_machine(tx, machine, credential)
 
 
-def _find_file(tx: Tx, credential: str | None, machine: str | None, image: str) -> tuple[str, int, str]:
+def _find_file(tx: Tx, credential: str | None, machine: str | None, image: str
+               ) -> tuple[tuple[Place, ...], int, str]:
     machine_id = _machine(tx, credential, machine)
     if not compute.names_image(tx, machine_id, image):
         raise Forbidden(f"No document of this machine names image {image}.")
@@ -141,11 +143,12 @@ def _find_file(tx: Tx, credential: str | None, machine: str | None, image: str) 
 
 async def image_file(call: Call) -> Reply:
     """GET …/images/{id}/file: the data of an image that a document of the asking machine names."""
-    location, size, digest = await call.cloud.read(_find_file, call.header(CREDENTIAL), call.header(MACHINE),
-                                                      call.params["image"])
-    if call.cloud.image_store is None:
+    places, size, digest = await call.cloud.read(_find_file, call.header(CREDENTIAL), call.header(MACHINE),
+                                                    call.params["image"])
+    store = call.cloud.image_store
+    if store is None:
         raise Unavailable("This process has no image store.")
-    return Reply(stream=call.cloud.image_store.read(location), content_type="application/octet-stream",
+    return Reply(stream=stores.read(store, await stores.find(store, places)), content_type="application/octet-stream",
                  headers={"Content-Length": str(size), "X-Image-Sha512": digest})
 
 

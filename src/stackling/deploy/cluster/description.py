@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from stackling.deploy import federation
+from stackling.deploy import federation, image_stores
 
 PUBLIC_PORT, INTERNAL_PORT = 8700, 8701
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,62})")
@@ -108,6 +108,12 @@ class Cluster(Struct, frozen=True):
 
     @property
     def control(self) -> tuple[Machine, ...]:
+    image_stores: dict[str, dict[str, Any]] = {}
+
+    @property
+    def own_image_store(self) -> str:
+        """The name of the image store that the cloud has by itself."""
+        return "local" if self.storage.images == "local" else "ceph"
         """The control machines, in the order of the file."""
         return tuple(machine for machine in self.machines if machine.control)
 
@@ -168,6 +174,7 @@ def check(cluster: Cluster) -> Cluster:
     except ValueError as error:
         raise ClusterError(str(error)) from None
     if cluster.fencing.return_after < 0:
+        image_stores.settings(cluster.image_stores, cluster.own_image_store)
         raise ClusterError("fencing: return_after is a number of seconds, or 0 for never")
     if str(virtual.ip) in seen:
         raise ClusterError(f"virtual_ip {virtual.ip} is a machine's own address")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stackling.deploy import federation
+from stackling.deploy import image_stores as image_stores_
 
 Driver = Literal["simulated", "libvirt"]
 Access = Literal["isolated", "host", "nat", "uplink"]
@@ -59,6 +60,8 @@ HELP = {
                           "https://dashboard.example.org/auth/websso/",
     "identity_providers": "OpenID Connect providers through which people may log in: a table "
                           "[identity_providers.NAME] each (see operations.md)",
+    "image_stores": "more places for images, side by side with the one above: a table [image_stores.NAME] each "
+                    "(see operations.md)",
 }
 
 
@@ -103,6 +106,8 @@ class Configuration:
     trusted_dashboards: Sequence[str] = ()
     identity_providers: federation.Tables = field(default_factory=dict[str, Mapping[str, Any]])
     """Through whom people may log in, by the id that the identity provider has in Identity; tables at the end."""
+    image_stores: image_stores_.Tables = field(default_factory=dict[str, Mapping[str, Any]])
+    """More stores of images by their names; tables at the end."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -134,12 +139,18 @@ class Configuration:
         """The first and the last floating IP."""
         return pool(ipaddress.IPv4Network(self.floating_range), self.gateway, self.floating_pool)
 
+    @property
+    def own_image_store(self) -> str:
+        """The name of the image store that the cloud has by itself."""
+        return "local" if self.images == "local" else "ceph"
+
     def changed(self, **changes: Any) -> Configuration:
         """A copy with *changes*; raises ``ConfigurationError``."""
         return replace(self, **changes)
 
 
-_NESTED = ("trusted_dashboards", "identity_providers")
+_NESTED = ("trusted_dashboards", "identity_providers", "image_stores")
+_TABLES = ("identity_providers", "image_stores")
 _CHOICES = {
     "driver": ("simulated", "libvirt"),
     "access": ("isolated", "host", "nat", "uplink"),
@@ -165,6 +176,7 @@ def _check(configuration: Configuration) -> None:
     try:
         federation.check(configuration.identity_providers, configuration.trusted_dashboards)
         object.__setattr__(configuration, "trusted_dashboards", tuple(configuration.trusted_dashboards))
+        image_stores_.settings(configuration.image_stores, configuration.own_image_store)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     if not 1 <= configuration.hosts <= 10_000:
@@ -229,12 +241,13 @@ def write(path: Path, configuration: Configuration) -> None:
     """Replace *path*; a crash leaves the old file or the new one."""
     lines = ["# The configuration of this cloud. Stop the cloud before you change it.", ""]
     for one in fields(configuration):
-        if one.name != "identity_providers":
+        if one.name not in _TABLES:
             lines += [f"# {HELP[one.name]}", f"{one.name} = {toml(getattr(configuration, one.name))}", ""]
-    lines += [f"# {HELP['identity_providers']}", ""]
-    for name, provider in configuration.identity_providers.items():
-        lines += [f"[identity_providers.{toml(name)}]"]
-        lines += [f"{key} = {toml(value)}" for key, value in provider.items()] + [""]
+    for what in _TABLES:
+        lines += [f"# {HELP[what]}", ""]
+        for name, table in getattr(configuration, what).items():
+            lines += [f"[{what}.{toml(name)}]"]
+            lines += [f"{key} = {toml(value)}" for key, value in table.items()] + [""]
     replace_file(path, "\n".join(lines), 0o644)
 
 

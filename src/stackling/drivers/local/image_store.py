@@ -36,24 +36,29 @@ _PLACES = ("staging", "images")
 
 
 class LocalImageStore:
-    """``ImageStore`` in *directory* (made where missing).
+    """``ImageStore`` in *directory* (made where missing, unless it is *foreign*: a mount of somebody else's).
 
     *reserve* bytes of the file system are never used for images, so that a full one leaves room for the database.
-    *virtual_size_cap* is the most bytes that the disk in an image may have.
+    *virtual_size_cap* is the most bytes that the disk in an image may have. *prefix* stands before each location, where
+    there are several such stores.
     """
 
     def __init__(self, directory: Path, *, name: str = "local", reserve: int = 64 * MIB,
-                 virtual_size_cap: int = 1 << 40, mode: int = 0o640) -> None:
+                 virtual_size_cap: int = 1 << 40, mode: int = 0o640, prefix: str = "", foreign: bool = False) -> None:
         self.name = name
         self.directory = directory
         self.reserve = reserve
         self.mode = mode
         self._virtual_size_cap = virtual_size_cap
+        self._prefix = prefix
+        self._foreign = foreign
         self.pool = ThreadPoolExecutor(4, thread_name_prefix="image-data")
-        for place in _PLACES:
-            (directory / place).mkdir(parents=True, exist_ok=True, mode=0o750)
+        if not foreign:
+            for place in _PLACES:
+                (directory / place).mkdir(parents=True, exist_ok=True, mode=0o750)
 
     def open(self, image_id: str, number: int) -> LocalUpload:
+        self._check()
         return LocalUpload(self, self.at("staging", image_id, number), self.at("images", image_id, number))
 
     def writing(self, image_id: str, number: int) -> bool:
@@ -74,6 +79,7 @@ class LocalImageStore:
         raise Unavailable(f"Images are kept in a directory here, which can't take {source} over in place.")
 
     def pieces(self, image_id: str, numbers: Sequence[int]) -> list[Piece]:
+        self._check()
         found: list[Piece] = []
         for number in dict.fromkeys(numbers):
             for place in _PLACES:
@@ -83,6 +89,7 @@ class LocalImageStore:
         return found
 
     def inventory(self) -> list[Piece]:
+        self._check()
         found: list[Piece] = []
         for place in _PLACES:
             for path in (self.directory / place).iterdir():
@@ -92,6 +99,7 @@ class LocalImageStore:
 
     def delete(self, location: str) -> None:
         path = self.file(location)
+        self._check()
         path.unlink(missing_ok=True)
         _sync_directory(path.parent)
 
@@ -116,8 +124,10 @@ class LocalImageStore:
             os.close(file)
 
     def size(self, location: str) -> int | None:
+        path = self.file(location)
+        self._check()
         try:
-            return self.file(location).stat().st_size
+            return path.stat().st_size
         except FileNotFoundError:
             return None
 
@@ -141,15 +151,28 @@ class LocalImageStore:
         return self.directory / place / name
 
     def location(self, path: Path) -> str:
-        """``images/<image id>.<number>``."""
-        return f"{path.parent.name}/{path.name}"
+        """``<prefix>images/<image id>.<number>``."""
+        return f"{self._prefix}{path.parent.name}/{path.name}"
 
     def file(self, location: str) -> Path:
         """The path of a location of ours. Raises ``NotFound`` for any other text."""
-        place, _, name = location.partition("/")
-        if place not in _PLACES or not _NAME.match(name):
+        place, _, name = location.removeprefix(self._prefix).partition("/")
+        if not location.startswith(self._prefix) or place not in _PLACES or not _NAME.match(name):
             raise NotFound("There is no such image data.")
         return self.directory / place / name
+
+    def _check(self) -> None:
+        """Raises ``Unavailable`` where somebody else's directory isn't there (it isn't mounted)."""
+        if not self._foreign:
+            return
+        try:
+            there = self.directory.is_dir()
+            for place in _PLACES if there else ():
+                (self.directory / place).mkdir(exist_ok=True, mode=0o750)
+        except OSError as error:
+            raise Unavailable(f"The image store {self.name} doesn't work ({error.strerror}).") from None
+        if not there:
+            raise Unavailable(f"The directory of the image store {self.name} isn't there; tell your administrator.")
 
     def _opened(self, location: str) -> tuple[int, int]:
         try:

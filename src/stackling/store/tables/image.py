@@ -31,16 +31,21 @@ images = Table(
     Column("os_hidden", Boolean, nullable=False, default=False, server_default=false()),
     Column("tags", Json, nullable=False),
     Column("properties", Json, nullable=False),
-    Column("store", String(64)),                                  # the store's name, once there is data
-    Column("location", String(255)),                              # what the store calls the data
+    Column("store", String(64)),                                  # the preferred store's name, once there is data
+    Column("location", String(255)),                              # what that store calls the data
+    Column("copies", Json),                                       # [[store, location], …]: the same data elsewhere
+    Column("places", Integer, nullable=False, default=1, server_default="1"),         # how many times it is stored
+    Column("dropped", Json),                                      # [[store, location], …]: copies not yet removed
     Column("format", String(32)),                                 # what the data really is, found by inspection
     Column("deactivated", Boolean, nullable=False, default=False, server_default=false()),
     Column("upload", BigInteger),                                 # number of the upload under way
     Column("upload_into", String(8)),                             # "file" or "stage"
     Column("upload_at", Double),                                  # when it began
+    Column("upload_store", String(64)),                           # into which store; NULL: the default one
     Column("staged", BigInteger),                                 # number of the upload that lies in staging
     Column("staged_facts", Json),                                 # its size and digests
-    Column("import_task", Id),                                    # the task that imports it
+    Column("import_task", Id),                                    # the task that imports or copies it
+    Column("copying", Json),                                      # what that task has still to do: model.Copying
     Column("leftover", Json),                                     # numbers of abandoned uploads, data not yet removed
     Column("deleting", Boolean, nullable=False, default=False, server_default=false()),
     Column("generation", BigInteger, nullable=False, default=1, server_default="1"),
