@@ -505,3 +505,21 @@ def test_one_reader_after_another(world: World, member: Client, admin: Client) -
         return b"".join([bytes(chunk) async for chunk in stores.read(world.store, found)])
 
     assert asyncio.run(everything()) == DATA
+
+
+def test_volumes_are_made_of_a_copy_that_their_backend_can_use(world: World, tmp_path: Path) -> None:
+    from stackling.volume.tasks import from_image
+
+    there = [store.location(store.directory / "images" / "x.1") for store in world.members.values()]
+    origin = from_image(world.store, {"location": there[2], "locations": there, "format": "raw"})
+    assert (origin.location, origin.file) == (there[2], world.members["fast"].directory / "images" / "x.1")
+
+    class InCeph(Store):
+        def path(self, location: str) -> Path | None:
+            super().path(location)
+            return None
+
+    world.store.members = {**world.members, "fast": InCeph(tmp_path / "rbd", name="fast", prefix="rbd://")}  # type: ignore[misc, dict-item]
+    both = ("rbd://images/x.1", there[1])
+    origin = from_image(world.store, {"location": both[0], "locations": both, "format": "raw"})
+    assert (origin.location, origin.file) == (both[0], world.members["cheap"].directory / "images" / "x.1")

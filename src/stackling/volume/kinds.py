@@ -19,7 +19,6 @@ from stackling.ports.volumes import (
     BackupStore,
     Capacity,
     FromFile,
-    FromImage,
     FromSnapshot,
     FromVolume,
     Origin,
@@ -141,8 +140,7 @@ class VolumeKind:
     def _origin(self, source: Mapping[str, Any] | None) -> Origin | None:
         match source:
             case {"kind": "image"}:
-                location = str(source["location"])
-                return FromImage(location, source["format"], self._backends.images.path(location))
+                return tasks.from_image(self._backends.images, source)
             case {"kind": "snapshot"}:
                 return FromSnapshot(source["volume_id"], source["id"])
             case {"kind": "volume"}:

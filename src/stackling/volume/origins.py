@@ -86,8 +86,9 @@ def _image(tx: Tx, ctx: Context, id: str) -> Chosen:
     facts = images.shown(tx, id)
     known = {**{key: str(facts[key]) for key in _IMAGE_KEYS if facts.get(key) is not None}, **image.properties,
              "image_id": id, "image_name": image.name}
-    return Chosen({"kind": "image", "id": id, "location": image.location, "format": image.format}, "image", least,
-                  bootable=True, image_metadata=known)
+    source = {"kind": "image", "id": id, "location": image.location, "locations": image.locations,
+              "format": image.format}
+    return Chosen(source, "image", least, bootable=True, image_metadata=known)
 
 
 def _backup(tx: Tx, ctx: Context, id: str) -> Chosen:

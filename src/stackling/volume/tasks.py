@@ -45,13 +45,18 @@ def perform(backends: Backends, desired: DesiredVolume, task: Task) -> None:
         case Task.RESTORE:
             store.replace(row["id"], row["size_gib"], FromFile(*backup_file(backends, facts["data"])))
         case Task.REIMAGE:
-            location = str(facts["location"])
-            store.replace(row["id"], row["size_gib"], FromImage(location, facts["format"],
-                                                               backends.images.path(location)))
+            store.replace(row["id"], row["size_gib"], from_image(backends.images, facts))
         case Task.RETYPE:
             desired.results["location"] = _move(backends, row, facts["backend"])
         case Task.BACKUP:
             raise Retryable("a backup of it is being made")
+
+
+def from_image(store: ImageStore, facts: Mapping[str, Any]) -> FromImage:
+    """An image's data: where it can be cloned, and a file of it, wherever there is one (``facade.BootImage``)."""
+    location = str(facts["location"])
+    files = (store.path(one) for one in (location, *facts.get("locations", ())))
+    return FromImage(location, facts["format"], next((file for file in files if file is not None), None))
 
 
 def _move(backends: Backends, row: VolumeRow, target: str) -> str:
