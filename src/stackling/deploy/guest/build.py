@@ -20,7 +20,7 @@ from stackling.deploy.guest import cpio, packages
 from stackling.deploy.guest.disk import MIB, Tools, assemble
 from stackling.deploy.guest.tree import LOGIN, machine_digest, own_files, write_initrd, write_root
 
-_RECIPE = 1  # to be raised when the code of this package changes the image's content
+_RECIPE = 2  # to be raised when the code of this package changes the image's content
 
 
 @dataclass(frozen=True)

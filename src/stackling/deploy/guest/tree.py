@@ -78,7 +78,7 @@ def write_root(tree: Path, unpacked: Path) -> None:
         if applet != "busybox":
             (tree / "bin" / applet).symlink_to("busybox")
     (tree / "sbin/init").symlink_to("/bin/busybox")
-    (tree / "var/run").symlink_to("/run")
+    (tree / "var/run").symlink_to("../run")
     for program in _PROGRAMS:
         source = unpacked / program if (unpacked / program).exists() else Path("/") / program
         _copy(source, tree / program)
