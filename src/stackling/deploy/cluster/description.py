@@ -105,15 +105,15 @@ class Cluster(Struct, frozen=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     trusted_dashboards: tuple[str, ...] = ()
     identity_providers: dict[str, dict[str, Any]] = {}
-
-    @property
-    def control(self) -> tuple[Machine, ...]:
     image_stores: dict[str, dict[str, Any]] = {}
 
     @property
     def own_image_store(self) -> str:
         """The name of the image store that the cloud has by itself."""
         return "local" if self.storage.images == "local" else "ceph"
+
+    @property
+    def control(self) -> tuple[Machine, ...]:
         """The control machines, in the order of the file."""
         return tuple(machine for machine in self.machines if machine.control)
 
