@@ -34,6 +34,7 @@ from tests.fabric_objects import PUBLIC, egress, external, mac, network, port, r
 from tests.ovn import CHASSIS, Guest, RealOvn, eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
+SECOND = "203.0.113"        # another network outside
 WIRE = str(Path(wire.__file__).resolve())
 
 
@@ -131,7 +132,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with RealOvn(tmp_path_factory.mktemp("ovn"), gateways=(f"{PUBLIC}.1/24",)) as real:
+    with RealOvn(tmp_path_factory.mktemp("ovn"), gateways=(f"{PUBLIC}.1/24", f"{SECOND}.1/24")) as real:
         made = World(real)
         for name in made.ports:
             made.configure(name)
@@ -227,11 +228,42 @@ def test_each_gateway_translates_to_its_own_address(world: World) -> None:
             assert source() in (f"{PUBLIC}.2", f"{PUBLIC}.3")
             assert pings(world.netns("outside"), f"{PUBLIC}.2")
             assert pings(world.netns("outside"), f"{PUBLIC}.3")
-            _floating_works(world, f"{PUBLIC}.50", "a")
+            with world.changed(world.floating, gateway_port_id=first.port_id, one_of_several=True, distributed=False):
+                assert pings(world.netns("outside"), f"{PUBLIC}.50")
             with world.changed(world.router, gateway=second):
                 eventually(lambda: source() == f"{PUBLIC}.3")
                 assert not pings(world.netns("outside"), f"{PUBLIC}.2")
         eventually(lambda: source() == f"{PUBLIC}.2")
+
+
+def test_gateways_in_two_networks(world: World) -> None:
+    first, there = world.router.gateway, SECOND
+    assert first is not None
+    other = replace(world.public, id=new_id(), subnets=())
+    world.fabric.put(1, other)
+    second = replace(first, port_id=new_id(), network_id=other.id, mac=mac(0xee04), addresses=(f"{there}.4/24",),
+                     next_hops=(f"{there}.1",))
+    try:
+        with (running(world.netns("outside"), "serve", f"{there}.1", "85"),
+              running(world.netns("outside"), "serve", f"{PUBLIC}.1", "85"),
+              world.changed(world.router, more_gateways=(second,))):
+            for public, address in ((there, f"{there}.4"), (PUBLIC, f"{PUBLIC}.2")):
+                assert python(world.netns("b"), "get", f"{public}.1", "85").strip() == address
+            for last, gateway, public in ((53, first, PUBLIC), (54, second, there)):
+                floating = FabricFloatingIP(
+                    new_id(), 1, f"{public}.{last}", mac(0xff00 + last), world.router.id, world.ports["c"].id,
+                    world.address("c"), gateway_port_id=gateway.port_id, one_of_several=True)
+                world.fabric.put(1, floating)
+                world.real.sync()
+                eventually(lambda floating=floating: pings(world.netns("outside"), floating.address))
+                with running(world.netns("c"), "serve", "0.0.0.0", "80"):
+                    assert python(world.netns("outside"), "get", floating.address, "80").strip() == f"{public}.1"
+                assert python(world.netns("c"), "get", f"{public}.1", "85").strip() == floating.address
+                world.fabric.remove(1, floating.kind, floating.id, 2)
+                world.real.sync()
+    finally:
+        world.fabric.remove(1, other.kind, other.id, 99)
+        world.real.sync()
 
 
 def test_guests_without_floating_ip_reach_one(world: World) -> None:

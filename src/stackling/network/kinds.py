@@ -262,7 +262,8 @@ class FloatingIpKind(FabricResource):
     """Floating IPs; one that points at nothing is absent from the fabric."""
 
     def desired(self, tx: Tx, record: Record) -> Desired:
-        wanted = realisation.floating_ip(record, _limits(tx, record), _gateway_port(tx, record))
+        gateway, alone = _gateway_port(tx, record)
+        wanted = realisation.floating_ip(record, _limits(tx, record), gateway, alone=alone)
         waits = None
         if wanted is not None and not record["settled"]:
             waits = _forwarder(tx, wanted.address, record["id"])
@@ -340,12 +341,12 @@ def _limits(tx: Tx, record: Record) -> tuple[FabricLimit, ...]:
     return _limits_of(tx, record["qos_policy_id"] or record["qos_network_policy_id"])
 
 
-def _gateway_port(tx: Tx, record: Record) -> str | None:
-    """The port of the floating IP's router in its network."""
+def _gateway_port(tx: Tx, record: Record) -> tuple[str | None, bool]:
+    """The port of the floating IP's router in its network, and whether it is the router's only gateway."""
     router = ROUTERS.get(tx, record["router_id"]) if record["router_id"] else None
     found = external_gateways.gateways(router) if router is not None else []
     here = [one["port_id"] for one in found if one["network_id"] == record["floating_network_id"]]
-    return next(iter(here), router["gateway_port_id"] if router is not None else None)
+    return next(iter(here), router["gateway_port_id"] if router is not None else None), len(found) < 2
 
 
 def _forwarder(tx: Tx, address: str, own: str) -> Key | None:

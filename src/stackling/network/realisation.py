@@ -118,15 +118,16 @@ def _gateway(record: Record, leg: Record, subnets: Mapping[str, Record], chassis
 
 
 def floating_ip(record: Record, qos: tuple[FabricLimit, ...] = (),
-                gateway_port_id: str | None = None) -> FabricFloatingIP | None:
-    """An associated floating IP; None when it points at nothing."""
+                gateway_port_id: str | None = None, *, alone: bool = True) -> FabricFloatingIP | None:
+    """An associated floating IP; None when it points at nothing. *alone*: its router has no other gateway."""
     if record["deleting"] or not record["port_id"]:
         return None
     return FabricFloatingIP(
         id=record["id"], generation=record["generation"], address=record["floating_ip_address"],
         mac=record["floating_mac"], router_id=record["router_id"], port_id=record["port_id"],
         fixed_ip=record["fixed_ip_address"], network_id=record["floating_network_id"] if qos else None,
-        gateway_port_id=gateway_port_id if qos else None, qos=qos if gateway_port_id else ())
+        gateway_port_id=gateway_port_id if qos or not alone else None, qos=qos if gateway_port_id else (),
+        one_of_several=not alone)
 
 
 def security_group(record: Record, group_rules: Sequence[Record]) -> FabricSecurityGroup:

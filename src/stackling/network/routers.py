@@ -13,7 +13,7 @@ from stackling.core.errors import Invalid
 from stackling.core.ids import new_id
 from stackling.network import addresses, balanced, networks, port_forwardings, ports, qos, quotas, rules
 from stackling.network.errors import bad_request, conflict, not_found
-from stackling.network.resources import NETWORKS, PORTS, ROUTERS, SUBNETS
+from stackling.network.resources import FLOATING_IPS, NETWORKS, PORTS, ROUTERS, SUBNETS
 from stackling.network.rows import Record, desired, many, moved, standard, touch
 from stackling.network.timeline import announce, forget_tags, store_tags
 from stackling.ports.fabric import PortRole
@@ -74,6 +74,10 @@ def save(tx: Tx, ctx: Context, record: Record, values: Mapping[str, Any], *, alw
     changed: Record = {**values, **touch(tx, record), **moved(record)}
     ROUTERS.update(tx, record["id"], changed)
     tx.nudge("router", record["id"])
+    if "more_gateways" in values:           # floating IPs say through which of several gateways they are reached
+        for floating in many(tx, _FLOATING, router=record["id"]):
+            FLOATING_IPS.update(tx, floating["id"], moved(floating))
+            tx.nudge("floating_ip", floating["id"])
     balanced.router_moved(tx, record["id"])
     announce(tx, ctx, "router", record, "update", ", ".join(sorted(values)))
     return {**record, **changed}

@@ -181,6 +181,7 @@ class FabricFloatingIP:
     network_id: str | None = None                            # for ``qos``: the external network and the router's port
     gateway_port_id: str | None = None
     qos: tuple[FabricLimit, ...] = ()
+    one_of_several: bool = False                             # its router has other gateways than that port
 
     @property
     def kind(self) -> FabricKind:
