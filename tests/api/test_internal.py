@@ -159,3 +159,29 @@ def test_a_poll_waits_for_the_change_and_not_longer(world: World, member: Client
     began = time.monotonic()
     assert world.cloud.send("GET", path, headers=headers).status_code == 204
     assert 0.9 < time.monotonic() - began < 3
+
+
+def test_a_server_s_password_comes_from_its_own_machine(world: World, member: Client) -> None:
+    other = world.add_host("h2")
+    server = world.active(member)["id"]
+    owner = next(agent for agent in world.agents if server in agent.wanted)
+    stranger = next(agent for agent in (world.agents[0], other) if agent is not owner)
+
+    def send(method: str, content: bytes | None = None, agent: Any = owner) -> Any:
+        return world.cloud.send(method, f"/internal/machines/{agent.name}/servers/{server}/password",
+                                headers={CREDENTIAL: agent.credential}, content=content)
+
+    def shown() -> str:
+        return member.get(f"{V}/servers/{server}/os-server-password").json()["password"]
+
+    assert send("POST", b"x", stranger).status_code == send("GET", None, stranger).status_code == 403
+    assert world.cloud.send("GET", f"/internal/machines/{owner.name}/servers/{server}/password").status_code == 401
+    for content in (b"x" * 1021, b"x" * 5000, b"\xff", b"a\0b"):
+        assert send("POST", content).status_code == 400
+    assert (send("GET").content, shown()) == (b"", "")
+    assert send("POST", b"sealed").status_code == 204
+    assert send("POST", b"another").status_code == 409
+    assert (send("GET").content, shown()) == (b"sealed", "sealed")
+    assert member.delete(f"{V}/servers/{server}/os-server-password").status_code == 204
+    assert send("POST", b"another").status_code == 204
+    assert shown() == "another"

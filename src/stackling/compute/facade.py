@@ -30,6 +30,8 @@ from stackling.compute.placing import DISABLED, NODE, HostProvider, Part, Taken,
 from stackling.compute.placing import change as change_host
 from stackling.compute.placing import providers as host_providers
 from stackling.compute.placing import take_room as take_of_host
+from stackling.compute.posted_passwords import post as post_password
+from stackling.compute.posted_passwords import posted as posted_password
 from stackling.compute.quotas import DEFAULT_CLASS, DEFAULTS
 from stackling.compute.quotas import set_limits as _set_limits
 from stackling.compute.reports import accept_report
@@ -66,6 +68,8 @@ __all__ = [
     "machine_of",
     "move_lease",
     "names_image",
+    "post_password",
+    "posted_password",
     "register_machine",
     "root_snapshot",
     "saves_image",

@@ -83,10 +83,13 @@ class Wiring:
 
     def lanes(self) -> tuple[Lane, Lane]:
         """One connection for polling, one for reports."""
-        first, second = self._lane(), self._lane()
-        self.stack.push_async_callback(first.close)
-        self.stack.push_async_callback(second.close)
-        return first, second
+        return self.lane(), self.lane()
+
+    def lane(self) -> Lane:
+        """A connection of its own to control."""
+        lane = self._lane()
+        self.stack.push_async_callback(lane.close)
+        return lane
 
     def show(self, machine: str, agents: list[HostAgent]) -> None:
         """These agents of *machine* run now."""

@@ -17,6 +17,7 @@ from stackling.agent.converge import Everything
 from stackling.agent.host import HostAgent
 from stackling.agent.images import ImageFetch
 from stackling.agent.ledger import Ledger
+from stackling.agent.metadata.passwords import Passwords
 from stackling.agent.metadata.service import MetadataService
 from stackling.agent.metadata.wiring import Plant
 from stackling.agent.run import Run, in_threads
@@ -63,7 +64,7 @@ async def wire(wiring: Wiring) -> Run:
     (machine, home), = settings.names()
     networks = Networks()
     metadata = MetadataService(Plant(libvirt.instance, libvirt.netns, libvirt.bridge, libvirt.ovs_socket), run,
-                               lambda id: _desired(wiring, id))
+                               lambda id: _desired(wiring, id), Passwords(wiring.lane(), machine))
     networks.changed = metadata.set_networks
 
     def measure() -> Inventory:

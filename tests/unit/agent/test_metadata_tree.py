@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 
 import pytest
 
-from stackling.agent.metadata.service import link_local, respond, who
+from stackling.agent.metadata.passwords import Passwords
+from stackling.agent.metadata.service import answer_to, link_local, respond, who
 from stackling.agent.metadata.tree import EC2_VERSIONS, OPENSTACK_VERSIONS, lookup
 from stackling.agent.serve import Request
+from stackling.agent.wire import Answer, ControlUnreachable
 from stackling.ports.document import MetadataDocument, MetadataNetwork, Nic, ServerDesired
 
 DOCUMENT = MetadataDocument(
@@ -93,3 +96,47 @@ def test_answers() -> None:
     assert status("GET", "http://169.254.169.254/openstack") == 200
     assert status("POST", "/openstack/latest/password") == 405
     assert status("GET", "/openstack", "10.0.0.9") == 404
+
+
+class Control:
+    """Keeps one password for each server, as control does."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.away = False
+
+    async def request(self, method: str, path: str, body: bytes | None = None, *, timeout: float) -> Answer:
+        if self.away:
+            raise ControlUnreachable("nobody")
+        if method == "GET":
+            return Answer(200, self.kept.get(path, b""))
+        if path in self.kept:
+            return Answer(409, b"{}")
+        self.kept[path] = body or b""
+        return Answer(204, b"")
+
+
+def test_a_server_posts_its_own_password_once_and_reads_it() -> None:
+    control = Control()
+    passwords = Passwords(control, "m")
+
+    async def ask(method: str, body: bytes = b"", client: str = "10.0.0.5",
+                  path: str = "/openstack/2013-10-17/password") -> tuple[int, bytes]:
+        answer = await answer_to(Request(method, path, client, {}, body), NETWORK, SERVERS.get, passwords)
+        return answer.status, answer.body
+
+    async def story() -> None:
+        assert await ask("GET") == (200, b"")
+        assert await ask("POST", b"secret") == (200, b"")
+        assert list(control.kept) == ["/internal/machines/m/servers/a/password"]
+        assert (await ask("POST", b"other"))[0] == 409
+        assert await ask("GET", path="/openstack/latest/password") == (200, b"secret")
+        assert await ask("GET", client="10.0.0.6") == (200, b"")
+        assert (await ask("POST", b"x", client="10.0.0.9"))[0] == 404
+        assert (await ask("POST", b"x", path="/openstack/2012-08-10/password"))[0] == 404
+        assert (await ask("POST", b"x", path="/openstack/latest/meta_data.json"))[0] == 405
+        assert (await ask("DELETE"))[0] == 405
+        control.away = True
+        assert (await ask("POST", b"x", client="10.0.0.6"))[0] == 503
+
+    asyncio.run(story())

@@ -14,9 +14,10 @@ import ipaddress
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote, urlsplit
 
+from stackling.agent.metadata.passwords import Passwords, is_password
 from stackling.agent.metadata.tree import lookup
 from stackling.agent.metadata.wiring import Plant, WiringFailed
 from stackling.agent.run import Run
@@ -44,10 +45,11 @@ class Served:
 
 
 class MetadataService:
-    """*find* gives a server of the ledger, *servers* all of them."""
+    """*find* gives a server of the ledger; *passwords*: where those that guests post go, None: nowhere."""
 
-    def __init__(self, plant: Plant, run: Run, find: Callable[[str], ServerDesired | None]) -> None:
-        self._plant, self._run, self._find = plant, run, find
+    def __init__(self, plant: Plant, run: Run, find: Callable[[str], ServerDesired | None],
+                 passwords: Passwords | None = None) -> None:
+        self._plant, self._run, self._find, self._passwords = plant, run, find, passwords
         self._server = Server()
         self._wanted: dict[str, MetadataNetwork] = {}
         self._served: dict[str, Served] = {}
@@ -112,7 +114,7 @@ class MetadataService:
 
     def _handler(self, served: Served) -> Handler:
         async def answer(request: Request) -> Response:
-            return respond(request, served.network, self._find)
+            return await answer_to(request, served.network, self._find, self._passwords)
         return answer
 
 
@@ -120,18 +122,35 @@ def _wiring(network: MetadataNetwork) -> tuple[object, ...]:
     return (network.port_id, network.mac, network.mtu, network.addresses)
 
 
+async def answer_to(request: Request, network: MetadataNetwork, find: Callable[[str], ServerDesired | None],
+                    passwords: Passwords | None) -> Response:
+    """``respond``, with the password that the guest posts, or has posted."""
+    answer = respond(request, network, find)
+    if passwords is None or not is_password(_path(request)) or request.method not in ("GET", "HEAD", "POST"):
+        return answer
+    reading = replace(request, method="GET")
+    server = who(request.client, network, find)
+    if server is None or respond(reading, network, find).status != 200:     # no version that has one
+        return respond(reading, network, find)
+    return await passwords.answer(request, server.id)
+
+
 def respond(request: Request, network: MetadataNetwork, find: Callable[[str], ServerDesired | None]) -> Response:
     """The answer to a guest's request that came in by *network*."""
     server = who(request.client, network, find)
     if server is None:
         return Response(404, b"no server of this cloud has your address\n")
-    path = unquote(urlsplit(request.target).path)
+    path = _path(request)
     if request.method not in ("GET", "HEAD"):
         return Response(405, b"only GET\n")
     content = lookup(server.metadata, path, _seed)
     if content is None:
         return Response(404, b"404 Not Found\n")
     return Response(200, content.body, content.type)
+
+
+def _path(request: Request) -> str:
+    return unquote(urlsplit(request.target).path)
 
 
 def who(client: str, network: MetadataNetwork, find: Callable[[str], ServerDesired | None]) -> ServerDesired | None:

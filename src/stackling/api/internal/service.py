@@ -14,7 +14,7 @@ import msgspec
 
 from stackling.api.call import Call, Reply
 from stackling.api.image.data import Data
-from stackling.api.internal import hosts
+from stackling.api.internal import hosts, passwords
 from stackling.api.internal.hosts import Fenced
 from stackling.api.internal.wakeups import CREDENTIAL, Wakeups, integer, poll, waiting_time
 from stackling.api.policy import Policy
@@ -58,6 +58,8 @@ def service(wakeups: Wakeups | None = None) -> Service:
         Route("POST", "/machines/{machine}/hosts/{host}/take", hosts.take, None, mode="stream"),
         Route("POST", "/machines/{machine}/hosts/{host}/release", hosts.release, None, mode="stream"),
         Route("POST", "/machines/{machine}/report", report, None, mode="stream", limit=MAX_REPORT),
+        Route("GET", "/machines/{machine}/servers/{server}/password", passwords.posted, None, mode="stream"),
+        Route("POST", "/machines/{machine}/servers/{server}/password", passwords.post, None, mode="stream"),
         Route("GET", "/images/{image}/file", image_file, None, mode="stream"),
         Route("PUT", "/images/{image}/file", take_snapshot, None, mode="stream"),
     ], Policy({}), _error)
