@@ -82,13 +82,46 @@ PRESENT: dict[str, dict[str, Any]] = {
     "image-feature-enabled": {"store_weight_enabled": True},
     "identity-feature-enabled": {"trust": True, "access_rules": True, "security_compliance": True},
 }
+# What is different in a real cloud of one machine, whose servers can be logged in to.
+REAL: dict[str, dict[str, Any]] = {
+    "validation": {
+        "run_validation": True,
+        "connect_method": "floating",
+        "image_ssh_user": "root",
+        "image_alt_ssh_user": "root",
+        "ssh_timeout": 900,
+        "ping_timeout": 300,
+        "connect_timeout": 60,
+    },
+    "scenario": {
+        "dhcp_client": "udhcpc",
+        "target_dir": "/root",  # /tmp is in memory
+        "img_disk_format": "qcow2",
+    },
+    "compute": {"build_interval": 2, "build_timeout": 900},
+    "network": {"build_interval": 2, "build_timeout": 900, "project_networks_reachable": False},
+    "image": {"build_interval": 2, "build_timeout": 900},
+    "compute-feature-enabled": {
+        "cold_migration": False,  # one host
+        "live_migration": False,
+        "block_migration_for_live_migration": False,
+        "volume_backed_live_migration": False,
+    },
+    "volume": {"build_interval": 2, "build_timeout": 900, "backend_names": "local"},
+    "volume-feature-enabled": {"multi_backend": False},
+}
 SERVICES = {"cinder": "volumev3", "neutron": "network", "glance": "image", "nova": "compute", "swift": "object-store"}
 
 
-def write(path: Path, client: Client, prepared: Prepared, hosts: int) -> None:
-    """Write tempest's configuration file for the cloud that *client* speaks to."""
+def write(path: Path, client: Client, prepared: Prepared, hosts: int, guest: Path | None = None) -> None:
+    """Write tempest's configuration file for the cloud that *client* speaks to; *guest*: the image, in a real one."""
     parser = configparser.RawConfigParser()
-    for section, options in _sections(path, client, prepared, hosts).items():
+    sections = _sections(path, client, prepared, hosts)
+    if guest is not None:
+        for table in (REAL, {"scenario": {"img_file": guest}}):
+            for section, options in table.items():
+                sections.setdefault(section, {}).update(options)
+    for section, options in sections.items():
         parser.add_section(section)
         for name, value in options.items():
             parser.set(section, name, str(value))

@@ -1,10 +1,11 @@
-"""Run OpenStack's own test suite, tempest, against a simulated cloud:
+"""Run OpenStack's own test suite, tempest, against a simulated cloud, or a real one:
 
-    python -m tests.tempest.run [--list FILE]... [--regex R] [--workers N] [--state-dir DIR]
+    python -m tests.tempest.run [--real] [--list FILE]... [--regex R] [--workers N] [--state-dir DIR]
 
 It starts the cloud, makes what tempest needs, writes its configuration from what the cloud says of itself, runs the
 tests, prints tempest's own totals and a closing line, and stops the cloud. All traffic stays on the loopback
-interface. A listed test that did not run at all (its class could not be set up, or nobody knows it) counts as failed.
+interface; that of the real cloud (see ``real``; needs root) in namespaces of its own. A listed test that did not run
+at all (its class could not be set up, or nobody knows it) counts as failed.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.tempest import cloud, configuration
+from tests.tempest import cloud, configuration, real
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / ".tempest" / "bin"
@@ -41,7 +43,8 @@ def main() -> int:
         return 2
     if options.state_dir:
         return run(options.state_dir.resolve(), options)
-    with tempfile.TemporaryDirectory(prefix="stackling-tempest-") as directory:
+    with tempfile.TemporaryDirectory(prefix="stk-tempest-", dir="/var/tmp") as directory:
+        Path(directory).chmod(0o711)    # QEMU's own account finds its disks
         return run(Path(directory), options)
 
 
@@ -49,23 +52,40 @@ def run(directory: Path, options: argparse.Namespace) -> int:
     """Start a cloud in *directory*/cloud, test it from *directory*/tempest, stop it."""
     workspace = directory / "tempest"
     workspace.mkdir(parents=True, exist_ok=True)
-    with cloud.running(directory / "cloud", HOSTS) as client:
-        configuration.write(workspace / "tempest.conf", client, cloud.prepare(client), HOSTS)
-        package = next((PROGRAMS.parent / "lib").glob("python3*/site-packages/tempest"))
-        (workspace / ".stestr.conf").write_text(STESTR.format(package=package))
-        listed = [name for path in options.list for name in _names(path)]
-        code = _tempest(workspace, listed, options)
+    package = next((PROGRAMS.parent / "lib").glob("python3*/site-packages/tempest"))
+    (workspace / ".stestr.conf").write_text(STESTR.format(package=package))
+    listed = [name for path in options.list for name in _names(path)]
+    with _cloud(directory / "cloud", workspace, options) as enter:
+        code = _tempest(workspace, enter, listed, options)
     return _close(workspace, listed, code)
 
 
-def _tempest(workspace: Path, listed: list[str], options: argparse.Namespace) -> int:
+@contextmanager
+def _cloud(state: Path, workspace: Path, options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
+    """A cloud that tempest is told about; yields the words before a command that runs where tempest has to."""
+    configured = workspace / "tempest.conf"
+    if options.real:
+        guest = workspace / "tiny.qcow2"
+        with real.running(state, keep=options.state_dir is not None) as client:
+            configuration.write(configured, client, real.prepare(client, guest), 1, guest)
+            world = real.world(state)
+            with real.reachable(client, world):
+                yield "nsenter", f"--net=/run/netns/{world}", "--"
+    else:
+        with cloud.running(state, HOSTS) as client:
+            configuration.write(configured, client, cloud.prepare(client), HOSTS)
+            yield ()
+
+
+def _tempest(workspace: Path, enter: tuple[str, ...], listed: list[str], options: argparse.Namespace) -> int:
     command = [
+        *enter,
         PROGRAMS / "tempest",
         "run",
         "--config-file",
         workspace / "tempest.conf",
         "--concurrency",
-        str(options.workers),
+        str(options.workers or (1 if options.real else 2)),
     ]
     if listed:
         path = workspace / "list"
@@ -121,8 +141,9 @@ def _names(path: Path) -> Iterable[str]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.tempest.run", description="Run tempest against a simulated cloud."
+        prog="python -m tests.tempest.run", description="Run tempest against a simulated cloud, or a real one."
     )
+    parser.add_argument("--real", action="store_true", help="real servers on this machine, to log in to")
     parser.add_argument(
         "--list",
         type=Path,
@@ -132,7 +153,9 @@ def _options() -> argparse.Namespace:
         help="run the tests that this file names; may be given several times",
     )
     parser.add_argument("--regex", default="", metavar="R", help="run the tests whose name has a match for R")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="how many at the same time [default: 2]")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="how many at the same time [default: 2; with --real: 1]"
+    )
     parser.add_argument(
         "--state-dir",
         type=Path,
