@@ -8,7 +8,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 DASHBOARD := cd dashboard && npm
 
-.PHONY: dashboard test-dashboard help cloud down purge setup-run setup-test compatibility setup-tempest tempest tempest-full setup-clients test-clients lint format unit test test-ha test-storage test-all bench
+.PHONY: dashboard test-dashboard help cloud down purge setup-run setup-test compatibility setup-tempest tempest tempest-full tempest-scenario setup-clients test-clients lint format unit test test-ha test-storage test-all bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,3 +87,6 @@ tempest: setup-tempest ## OpenStack's own tests that a cloud should pass, agains
 
 tempest-full: setup-tempest ## all of OpenStack's own API tests of the services that exist
 	$(BIN)/python -m tests.tempest.run --regex '^tempest\.api\.(compute|identity|image|network|volume)\.' $(TEMPEST_ARGS)
+
+tempest-scenario: setup-tempest ## OpenStack's own tests that log in to servers, against a real cloud; needs root
+	$(BIN)/python -m tests.tempest.run --real --regex '^tempest\.scenario\.|ServerActionsV293TestJSON' $(TEMPEST_ARGS)
