@@ -137,48 +137,6 @@ def test_bytes_go_both_ways(world: World, member: Client) -> None:
     assert paths == [f"/servers/{id}/consoles/vnc"]
 
 
-def test_a_token_opens_one_console_and_no_second_one(world: World, member: Client) -> None:
-    id = world.active(member)["id"]
-    spent, unreachable, raced = (token_of(ask(member, id).json()["remote_console"]["url"]) for _ in range(3))
-    world.cloud.database.write(lambda tx: tx.execute(_address()))
-
-    async def play() -> None:
-        async def tunnel(_address: str, _path: str) -> Any:
-            return asyncio.StreamReader(), Writer()
-
-        async def nowhere(_address: str, _path: str) -> Any:
-            raise OSError("the host is away")
-
-        async def outcome(*tokens: str) -> list[str]:
-            browsers = [Browser(token) for token in tokens]
-            running = [asyncio.create_task(browser.run(world)) for browser in browsers]
-            first = [(await asyncio.wait_for(browser.to_us.get(), 10))["type"] for browser in browsers]
-            for browser in browsers:
-                browser.to_cloud.put_nowait({"type": "websocket.disconnect"})
-            await asyncio.wait_for(asyncio.gather(*running), 10)
-            return [type.removeprefix("websocket.") for type in first]
-
-        world.cloud.cloud.tunnel = nowhere
-        assert await outcome(unreachable) == ["close"]
-        world.cloud.cloud.tunnel = tunnel
-        assert await outcome(spent) == ["accept"]
-        assert await outcome(spent) == ["close"]
-        assert await outcome(unreachable) == ["accept"]
-        assert sorted(await outcome(raced, raced)) == ["accept", "close"]
-
-    asyncio.run(play())
-    for token in (spent, unreachable, raced):
-        assert world.admin.get(f"{V}/os-console-auth-tokens/{token}", headers=LATEST).status_code == 404
-
-
-class Writer:
-    """The half of a console that takes what is typed, and forgets it."""
-
-    def write(self, _data: bytes) -> None: ...
-    async def drain(self) -> None: ...
-    def close(self) -> None: ...
-
-
 def _address() -> Any:
     from stackling.store.tables.fleet import machines
 

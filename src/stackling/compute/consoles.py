@@ -1,5 +1,4 @@
-"""Tokens for servers' consoles: who has one may open a server's console once, within ten minutes, and needs nothing
-else.
+"""Tokens for servers' consoles: who has one may see a server's screen for ten minutes, and needs nothing else.
 
 The database keeps only their hashes. A token names the server, not a host: where it leads to is found when it is used.
 """
@@ -23,11 +22,10 @@ from stackling.store.tables.fleet import machines
 from stackling.store.transaction import Tx
 
 SECONDS = 600.0
-"""For how long a token opens a console; Nova's ``token_ttl``. Nova's opens any number of them."""
+"""For how long a token opens consoles; Nova's ``token_ttl``."""
 _t = console_tokens
 _ADD = insert(_t)
 _PRUNE = delete(_t).where(_t.c.expires_at < bindparam("now"))
-_USE = delete(_t).where(_t.c.token_hash == bindparam("hash"), _t.c.expires_at >= bindparam("now"))
 _FIND = select(_t.c.server_id, _t.c.kind, table.c.host, machines.c.address).select_from(
     _t.join(table, table.c.id == _t.c.server_id).join(hosts_table, hosts_table.c.id == table.c.host_id).join(
         machines, machines.c.id == hosts_table.c.machine_id)).where(
@@ -62,12 +60,6 @@ def find(tx: Tx, token: str) -> Console:
     if row is None:
         raise NotFound("Token not found")
     return Console(row.server_id, ConsoleKind(row.kind), row.host, row.address)
-
-
-def use(tx: Tx, token: str) -> None:
-    """The console is opened: from now on nobody knows the token. Raises ``NotFound`` where somebody was quicker."""
-    if not tx.changed(_USE, hash=_hash(token), now=tx.time):
-        raise NotFound("Token not found")
 
 
 def _hash(token: str) -> str:
