@@ -43,7 +43,7 @@ def more(tables: image_stores.Tables, own: str, ceph: CephFiles) -> tuple[MoreIm
 def store(deployment: Deployment) -> LocalImageStore | SpreadImageStore | Several:
     """The cloud's own store; with others beside it, or a former one, all of them as one."""
     images, own = deployment.images, deployment.agents
-    if isinstance(images, LocalImages) and not deployment.more_images:
+    if isinstance(images, LocalImages) and not several(deployment):
         return _local(images, own)
     members: dict[str, ImageStore] = {}
     if isinstance(images, RbdImages):
@@ -55,6 +55,11 @@ def store(deployment: Deployment) -> LocalImageStore | SpreadImageStore | Severa
         elif one.place is not None:
             members[one.name] = _rbd(one.place, one.name)
     return Several(default(deployment), members, {one.name: one.weight for one in deployment.more_images})
+
+
+def several(deployment: Deployment) -> bool:
+    """Whether there is more than one, a former one counted."""
+    return isinstance(deployment.images, RbdImages) or any(one.place is not None for one in deployment.more_images)
 
 
 def default(deployment: Deployment) -> str:

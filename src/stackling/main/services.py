@@ -8,7 +8,6 @@ from stackling.api import policies
 from stackling.api.route import Service
 from stackling.api.stackling.feed import Feed
 from stackling.image.facade import ImageSettings
-from stackling.image.stores import members
 from stackling.main import images as image_stores
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def images(plant: Plant) -> ImageSettings:
     """What the configuration says about images."""
     deployment = plant.deployment
     web = ("web-download",) if deployment.web_download else ()
-    copies = ("copy-image",) if len(members(plant.image_store)) > 1 else ()
+    copies = ("copy-image",) if image_stores.several(deployment) else ()
     return ImageSettings(
         import_methods=("glance-direct", *web, *copies), stores=image_stores.facts(deployment),
         default_store=image_stores.default(deployment),
