@@ -23,6 +23,7 @@ from stackling.api.route import Service
 from stackling.identity import facade as identity_facade
 from stackling.identity.facade import Identity, IdentityConfig
 from stackling.store.database import Database
+from stackling.store.sealing import Seal
 from stackling.store.tables import metadata
 
 PUBLIC_URL = "http://cloud.test"
@@ -95,6 +96,7 @@ class CloudUnderTest:
                  keyword: Callable[[str], dict[str, Any]] | None = None) -> None:
         self.database = Database(f"sqlite:///{directory / 'stackling.db'}", durable=False)
         metadata.create_all(self.database.engine)
+        self.database.seal = Seal(os.urandom(32), "volume keys")
         self.identity = Identity(os.urandom(32), config)
         self.database.write(identity_facade.bootstrap, self.identity, identity_facade.hash_password(ADMIN_PASSWORD))
         self.cloud = Cloud(self.database, self.identity.authenticate, public_url=PUBLIC_URL)

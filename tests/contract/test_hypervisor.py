@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import threading
@@ -18,9 +19,11 @@ from stackling.core.ids import new_id
 from stackling.deploy.guest import build
 from stackling.drivers.libvirt.domain import Platform
 from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
+from stackling.drivers.local.volumes import LocalVolumes
 from stackling.drivers.simulated.hypervisor import SimulatedHypervisor
 from stackling.ports.document import Nic, Power, RescueDisk, RootDisk, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import ConsoleKind, GuestDisks, GuestRefused, Hypervisor, HypervisorError
+from stackling.ports.volumes import Luks
 from tests.libvirt import Libvirtd, libvirtd
 from tests.ovn import eventually
 
@@ -188,6 +191,65 @@ def test_a_volume_is_plugged_into_a_running_guest(place: Place) -> None:
     for _ in range(2):
         place.hypervisor.extend_volume(desired.id, larger)
         assert place.hypervisor.guests()[desired.id].volume_gib == {disk.id: 3}
+
+
+def encrypted(place: Place) -> tuple[VolumeDisk, str]:
+    id, key = new_id(), Luks("luks", None, None, secrets.token_hex(32))
+    location = "file:///nowhere?format=raw"
+    if isinstance(place, Real):
+        store = LocalVolumes(place.server.paths.instances)
+        store.create(id, 1, None, key)
+        location = store.location(id)
+    disk = VolumeDisk(id=new_id(), volume_id=id, location=location, size_gib=1, device="/dev/vdb", key_id=new_id())
+    return disk, key.passphrase
+
+
+def test_an_encrypted_volume_is_plugged_into_a_running_guest(place: Place) -> None:
+    desired, (disk, passphrase) = defined(place), encrypted(place)
+    place.hypervisor.start(desired.id)
+    with pytest.raises(HypervisorError):
+        place.hypervisor.attach_volume(desired, disk)
+    for _ in range(2):
+        place.hypervisor.give_key(disk, passphrase)
+        place.hypervisor.attach_volume(desired, disk)
+    assert place.hypervisor.guests()[desired.id].volume_gib == {disk.id: 1}
+    larger = msgspec.structs.replace(disk, size_gib=3)
+    for _ in range(2):
+        place.hypervisor.extend_volume(desired.id, larger)
+        assert place.hypervisor.guests()[desired.id].volume_gib == {disk.id: 3}
+
+
+def test_a_guest_with_an_encrypted_volume_starts_with_its_key(place: Place) -> None:
+    disk, passphrase = encrypted(place)
+    desired = defined(place, volumes=(disk,))
+    with pytest.raises(HypervisorError):
+        place.hypervisor.start(desired.id)
+    place.hypervisor.give_key(disk, "f" * 64)
+    if isinstance(place, Real):
+        with pytest.raises(HypervisorError):
+            place.hypervisor.start(desired.id)
+    place.hypervisor.give_key(disk, passphrase)
+    place.hypervisor.start(desired.id)
+    assert power(place, desired) is Power.RUNNING
+    place.hypervisor.destroy(desired.id)
+    place.hypervisor.detach_volume(desired.id, disk.id)
+    place.hypervisor.start(desired.id)
+    with pytest.raises(HypervisorError):        # the key went with the volume
+        place.hypervisor.attach_volume(desired, disk)
+
+
+@pytest.mark.root
+def test_a_volumes_key_is_in_nobodys_arguments_and_on_no_disk(real: Real) -> None:
+    disk, passphrase = encrypted(real)
+    desired = defined(real, volumes=(disk,))
+    real.hypervisor.give_key(disk, passphrase)
+    real.hypervisor.start(desired.id)
+    pid, = real.server.pids()
+    assert passphrase.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert passphrase.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+    kept = [path for path in real.server.directory.rglob("*") if path.is_file() and path.suffix != ".luks"
+            and path.stat().st_size < 1 << 24]
+    assert [path for path in kept if passphrase.encode() in path.read_bytes()] == []
 
 
 def test_a_guest_whose_root_is_a_volume(place: Place) -> None:

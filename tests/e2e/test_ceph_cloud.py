@@ -250,6 +250,41 @@ def test_what_is_made_of_a_volume_holds_its_data(world: World) -> None:
 
 
 @pytest.mark.storage
+def test_an_encrypted_volume_is_opened_for_its_guest_alone(world: World) -> None:
+    """What the guest writes is encrypted in Ceph; the volume grows beneath it, and is there after a hard reboot."""
+    client, web = world.cloud.openstack, world.web
+    client("volume", "type", "create", "--encryption-provider", "luks", "--encryption-cipher", "aes-xts-plain64",
+           "--encryption-key-size", "256", "--encryption-control-location", "front-end", "secret")
+    data = world.volume("data", "--type", "secret")
+    world.plugged(data, True)
+    web("yes confidential | head -c 4194304 >/dev/vdb; sync")
+    wanted = world.read()
+    found = world.ceph.head(POOLS.volumes, data, 16 << 20)
+    assert (found[:6], b"confidential" in found) == (b"LUKS\xba\xbe", False)
+    client("--os-volume-api-version", "3.42", "volume", "set", "--size", "2", data)
+    sectors = world.cloud.eventually(lambda: int(web("cat /sys/block/vdb/size")), lambda now: now > 1 << 21)
+    assert (2 << 21) - (16 << 11) < sectors < 2 << 21
+    before = world.guests()
+    client("server", "reboot", "--hard", "web")
+    world.cloud.eventually(lambda: world.guests(), lambda now: now and now != before)
+    world.cloud.eventually(lambda: web.answers and world.read(), lambda now: now == wanted, BOOTS)
+    client("volume", "snapshot", "create", "--force", "--volume", data, "kept")
+    world.cloud.eventually(lambda: client("volume", "snapshot", "show", "kept")["status"],
+                           lambda now: now == "available")
+    world.plugged(data, False)
+    copy = world.volume("copy", "--snapshot", "kept", "--type", "secret")
+    world.plugged(copy, True)
+    assert world.read() == wanted
+    world.plugged(copy, False)
+    client("volume", "snapshot", "delete", "kept")
+    world.cloud.eventually(lambda: client("volume", "snapshot", "list"), lambda left: left == [])
+    for id in (data, copy):
+        client("volume", "delete", id)
+    world.cloud.eventually(lambda: client("volume", "list"), lambda left: left == [])
+    client("volume", "type", "delete", "secret")
+
+
+@pytest.mark.storage
 def test_nothing_is_lost_when_ceph_stands_still(world: World) -> None:
     """A guest writes numbered sectors and waits for each; those that it took for written are there afterwards."""
     data = world.volume("data")

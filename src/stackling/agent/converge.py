@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from stackling.agent import plan as p
+from stackling.agent.keys import Keys
+from stackling.agent.keys import none as no_keys
 from stackling.agent.ledger import Ledger
 from stackling.agent.run import Run
 from stackling.core import clock
 from stackling.ports.disks import HandOver, InstanceDisks
-from stackling.ports.document import GuestReport, MoveReport, Power, RootDisk, ServerDesired
+from stackling.ports.document import GuestReport, MoveReport, Power, RootDisk, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import Guest, GuestRefused, Hypervisor, HypervisorError
 
 log = logging.getLogger(__name__)
@@ -47,10 +49,11 @@ class Converger:
     """All servers of one host. Everything but the drivers' calls, which *run* runs, happens in the event loop."""
 
     def __init__(self, ledger: Ledger, hypervisor: Hypervisor, disks: InstanceDisks, reports: Reports, boot_id: str, *,
-                 run: Run, hand_over: HandOver, sweep: float = SWEEP, everything: Everything | None = None) -> None:
+                 run: Run, hand_over: HandOver, sweep: float = SWEEP, everything: Everything | None = None,
+                 keys: Keys = no_keys) -> None:
         self._ledger, self._hypervisor, self._disks, self._reports = ledger, hypervisor, disks, reports
         self._boot_id, self._run, self._sweep = boot_id, run, sweep
-        self._hand_over = hand_over
+        self._hand_over, self._keys = hand_over, keys
         self._everything: Everything = everything or (lambda: ledger.servers)
         self._open = False
         self._dirty: set[str] = set()
@@ -233,6 +236,7 @@ class Converger:
                         await run(self._disks.fetch, desired, source, self._progress(desired, guest))
                 case p.Expect(own_disks):
                     await run(hypervisor.expect_migration)
+                    await self._give_keys(desired.volumes)
                     async with self._making:
                         await run(self._disks.expect, desired, own_disks, self._progress(desired, guest))
                 case p.Migrate(peer, own_disks):
@@ -260,6 +264,7 @@ class Converger:
                     await run(hypervisor.define, desired, self._disks.paths(desired), self._era)
                 case p.Start(cold):
                     await run(self._disks.guard, desired, self._era)
+                    await self._give_keys(desired.volumes)
                     await run(hypervisor.start, server_id)
                     if cold:
                         self._started[server_id] = clock.now()
@@ -280,6 +285,7 @@ class Converger:
                 case p.Unplug(port_id):
                     await run(hypervisor.detach, server_id, port_id)
                 case p.PlugVolume(volume):
+                    await self._give_keys((volume,))
                     await run(hypervisor.attach_volume, desired, volume)
                 case p.UnplugVolume(attachment_id):
                     await run(hypervisor.detach_volume, server_id, attachment_id)
@@ -295,6 +301,16 @@ class Converger:
                     pass
         finally:
             slow.cancel()
+
+    async def _give_keys(self, volumes: Sequence[VolumeDisk]) -> None:
+        """Let the hypervisor open encrypted volumes; it keeps keys in memory only, so each start needs them again.
+
+        Fetching waits for control, so it happens in a thread of its own, whatever runs the drivers' calls.
+        """
+        for volume in volumes:
+            if volume.key_id:
+                passphrase = await asyncio.to_thread(self._keys, volume.key_id)
+                await self._run(self._hypervisor.give_key, volume, passphrase)
 
     # -- what is told
 

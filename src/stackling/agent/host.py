@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackling.agent.converge import SWEEP, Converger, Everything
+from stackling.agent.keys import Keys
+from stackling.agent.keys import none as no_keys
 from stackling.agent.ledger import Ledger
 from stackling.agent.poll import WAIT, Poller
 from stackling.agent.report import HEARTBEAT, Reporter, Sequence
@@ -43,7 +45,8 @@ class HostAgent:
                  lanes: tuple[Lane, Lane], hand_over: HandOver, boot_id: str, run: Run,
                  inventory: Callable[[], Inventory | None], address: str | None = None, timing: Timing | None = None,
                  networks_changed: Callable[[tuple[MetadataNetwork, ...]], None] = lambda networks: None,
-                 held: asyncio.Event | None = None, everything: Everything | None = None) -> None:
+                 held: asyncio.Event | None = None, everything: Everything | None = None,
+                 keys: Keys = no_keys) -> None:
         timing = timing or Timing()
         self.host, self.ledger, self.hypervisor = host, ledger, hypervisor
         self._run, self._measure, self._networks_changed = run, inventory, networks_changed
@@ -55,7 +58,7 @@ class HostAgent:
             lanes[1], machine, host, boot_id, Sequence(ledger.sequence, ledger.reserve), self, lambda: self._inventory,
             address=address, accepted=self._accepted, heartbeat=timing.heartbeat)
         self.converger = Converger(ledger, hypervisor, disks, self._reporter, boot_id, run=run,
-                                   hand_over=hand_over, sweep=timing.sweep, everything=everything)
+                                   hand_over=hand_over, sweep=timing.sweep, everything=everything, keys=keys)
         self._poller = Poller(lanes[0], machine, host, self._position, self._accept, wait=timing.wait)
 
     async def heard(self) -> None:

@@ -31,7 +31,7 @@ class ImageFetch:
         """Raises ``HypervisorError``, ``GuestRefused`` when control has no such image."""
         problem = ""
         for endpoint in self._endpoints:
-            connection = _connect(endpoint, self._tls)
+            connection = connect(endpoint, self._tls)
             try:
                 connection.request("GET", f"/internal/images/{disk.image_id}/file", headers=self._headers)
                 answer = connection.getresponse()
@@ -73,7 +73,7 @@ class ImageSend:
         """
         problem = ""
         for endpoint in self._endpoints:
-            connection = _connect(endpoint, self._tls)
+            connection = connect(endpoint, self._tls)
             try:
                 answer = self._put(connection, f"/internal/images/{image_id}/file", copy)
             except FileNotFoundError:
@@ -115,7 +115,8 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _connect(endpoint: Endpoint, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
+def connect(endpoint: Endpoint, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    """A connection to a control node, not opened yet."""
     if endpoint.socket is not None:
         return _UnixConnection(endpoint.socket)
     if endpoint.tls:

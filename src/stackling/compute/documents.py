@@ -30,6 +30,7 @@ from stackling.ports.document import (
 from stackling.store.tables.compute import migrations, servers
 from stackling.store.tables.fleet import hosts, machines
 from stackling.store.transaction import Tx
+from stackling.volume import facade as volume_service
 
 ARRIVING = (Type.EVACUATION, Type.MIGRATION, Type.RESIZE)
 _HOST = select(hosts.c.id, hosts.c.name, hosts.c.machine_id, hosts.c.lease_epoch, hosts.c.generation).where(
@@ -57,10 +58,12 @@ _ON_MACHINE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id ==
 _NAMES_IMAGE = _ON_MACHINE.where(servers.c.image_id == bindparam("image"))
 _RESCUED_BY = _ON_MACHINE.where(servers.c.rescue_image_id == bindparam("image"))
 _COMES_BACK = _ON_MACHINE.where(servers.c.shelved_image_id == bindparam("image"), servers.c.shelve == Shelve.BACK.value)
-_AWAITS_IMAGE = select(servers.c.id).select_from(servers.join(
+_ARRIVES = select(servers.c.id).select_from(servers.join(
     migrations, migrations.c.id == servers.c.migration_id).join(hosts, hosts.c.id == migrations.c.dest_id)).where(
-    hosts.c.machine_id == bindparam("machine"), servers.c.image_id == bindparam("image"),
-    servers.c.move == Type.LIVE.value).limit(1)
+    hosts.c.machine_id == bindparam("machine"), servers.c.move == Type.LIVE.value).limit(1)
+_AWAITS_IMAGE = _ARRIVES.where(servers.c.image_id == bindparam("image"))
+_HAS, _AWAITS = (statement.where(servers.c.id.in_(bindparam("ids", expanding=True)))
+                 for statement in (_ON_MACHINE, _ARRIVES))
 _SAVES_IMAGE = select(servers.c.id).select_from(servers.join(hosts, hosts.c.id == servers.c.host_id).join(
     machines, machines.c.id == hosts.c.machine_id)).where(
     machines.c.credential_hash == bindparam("hash"), servers.c.snapshot_id == bindparam("image"),
@@ -127,6 +130,14 @@ def names_image(tx: Tx, machine_id: str, image_id: str) -> bool:
     """Whether a document of this machine names the image."""
     return any(tx.one(statement, machine=machine_id, image=image_id) is not None
                for statement in (_NAMES_IMAGE, _AWAITS_IMAGE, _COMES_BACK, _RESCUED_BY))
+
+
+def volume_key(tx: Tx, machine_id: str, key_id: str) -> str:
+    """What opens a volume that a document of this machine names. Raises ``Forbidden`` for any other one."""
+    ids = volume_service.servers_with_key(tx, key_id)
+    if not ids or all(tx.one(statement, machine=machine_id, ids=ids) is None for statement in (_HAS, _AWAITS)):
+        raise Forbidden(f"No document of this machine names a volume with key {key_id}.")
+    return volume_service.passphrase(tx, key_id)
 
 
 def saves_image(tx: Tx, credential: str | None, image_id: str) -> str | None:

@@ -12,6 +12,7 @@ from stackling.compute.documents import (
     machine_of,
     names_image,
     saves_image,
+    volume_key,
 )
 from stackling.compute.flavors import bootstrap as _bootstrap_flavors
 from stackling.compute.hosts import register_machine
@@ -79,6 +80,7 @@ __all__ = [
     "to_give_up",
     "volume_changed",
     "volume_extended",
+    "volume_key",
 ]
 
 

@@ -22,6 +22,7 @@ from stackling.agent.converge import Everything
 from stackling.agent.host import HostAgent, Timing
 from stackling.agent.identities import Identities, Identity, Mode
 from stackling.agent.images import ImageSend
+from stackling.agent.keys import KeyFetch
 from stackling.agent.leases import Leases
 from stackling.agent.ledger import MachineHeld, MachineLock
 from stackling.agent.run import Run
@@ -131,6 +132,10 @@ class Wiring:
     def sender(self) -> ImageSend:
         """How copies of disks become images."""
         return ImageSend(self.endpoints, self._headers, self.tls)
+
+    def keys(self) -> KeyFetch:
+        """How the keys of encrypted volumes are had."""
+        return KeyFetch(self.endpoints, self._headers, self.tls)
 
     def _lane(self) -> Lane:
         return Lane(self.endpoints, self._headers, self.tls)

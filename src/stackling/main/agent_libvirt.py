@@ -82,7 +82,8 @@ async def wire(wiring: Wiring) -> Run:
         ledger = Ledger(path, host, run=writing)
         return HostAgent(
             machine=machine, host=host, ledger=ledger, hypervisor=hypervisor, disks=disks, lanes=lanes,
-            hand_over=wiring.sender(), boot_id=wiring.boot_id, run=run, address=wiring.address, timing=wiring.timing,
+            hand_over=wiring.sender(), keys=wiring.keys(),
+            boot_id=wiring.boot_id, run=run, address=wiring.address, timing=wiring.timing,
             inventory=measure if host == home else lambda: None,
             networks_changed=lambda found: networks.set(host, found), held=held, everything=everything,
         ), path, ledger.close

@@ -116,7 +116,8 @@ class Iron:
         self.disks = self.disks or SimulatedDisks(self.kept, self.inventory.storage)
         return HostAgent(
             machine=self.machine, host=host, ledger=ledger, hypervisor=self.hypervisor, disks=self.disks, lanes=lanes,
-            hand_over=wiring.sender(), boot_id=boot_id, run=inline, address=wiring.address, timing=wiring.timing,
+            hand_over=wiring.sender(), keys=wiring.keys(),
+            boot_id=boot_id, run=inline, address=wiring.address, timing=wiring.timing,
             inventory=self.hypervisor.inventory if host == self.host else lambda: None, held=held,
             everything=everything)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 
 from stackling.deploy import federation
 from stackling.deploy.ceph.files import CephFiles
@@ -91,8 +92,10 @@ def _volumes(cluster: Cluster, paths: Paths) -> RbdVolumes | None:
     if cluster.storage.volumes == "local":
         return None
     files = CephFiles(paths.ceph)
-    return RbdVolumes(files.conf, VOLUMES_USER, files.volumes_keyring, cluster.storage.volume_pool,
-                      paths.state / "volumes-read")
+    storage = cluster.storage
+    backups = Path(storage.backup_directory) if storage.backup_directory else storage.backup_pool
+    return RbdVolumes(files.conf, VOLUMES_USER, files.volumes_keyring, storage.volume_pool,
+                      paths.state / "volumes-read", backups=backups)
 
 
 def database_url(paths: Paths, known: Secrets) -> str:

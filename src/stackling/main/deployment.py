@@ -132,7 +132,8 @@ class LocalVolumes:
 @dataclass(frozen=True, slots=True)
 class RbdVolumes:
     """A pool of a Ceph cluster, as a user (without ``client.``) with a keyring. *scratch*: a directory for what is read
-    out of it; ``before``: where volumes were made until then, and may still be; that is also where backups lie."""
+    out of it; ``before``: where volumes were made until then, and may still be; ``backups``: a directory that every
+    machine with the control plane reaches, or a pool of the same cluster."""
 
     conf: Path
     user: str
@@ -140,6 +141,7 @@ class RbdVolumes:
     pool: str
     scratch: Path
     before: LocalVolumes | None = None
+    backups: Path | str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def _volumes(directory: StateDirectory, configuration: Configuration) -> LocalVo
         return local
     files = CephFiles(directory.ceph)
     return RbdVolumes(files.conf, VOLUMES_USER, files.volumes_keyring, configuration.volume_pool,
-                      local.backups / ".read", local)
+                      local.backups / ".read", local, local.backups)
 
 
 def _membership(directory: StateDirectory, configuration: Configuration) -> SimulatedMembership | None:

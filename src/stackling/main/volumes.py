@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from stackling.engine.kinds import Kind
 from stackling.main.deployment import Deployment, LocalVolumes, RbdVolumes, SimulatedVolumes
@@ -11,6 +12,9 @@ from stackling.ports.volumes import BackupStore, VolumeStore
 from stackling.store.database import Database
 from stackling.volume import facade as volume
 from stackling.volume.facade import Backends
+
+if TYPE_CHECKING:
+    from stackling.drivers.ceph.client import CephAccess
 
 WHERE = "stackling"
 """What stands before the backend's name in ``os-vol-host-attr:host``: any engine of the cloud does its work."""
@@ -32,21 +36,36 @@ def backends(deployment: Deployment, images: ImageStore) -> Backends:
             from stackling.drivers.ceph.client import CephAccess
             from stackling.drivers.ceph.volumes import RbdVolumes as Rbd
 
-            stores[f"{WHERE}@ceph"] = Rbd(CephAccess(rbd.conf, rbd.user, rbd.keyring), rbd.pool, rbd.scratch)
+            access = CephAccess(rbd.conf, rbd.user, rbd.keyring)
+            stores[f"{WHERE}@ceph"] = Rbd(access, rbd.pool, rbd.scratch)
             if rbd.before is not None:
-                stores[f"{WHERE}@local"], backups = _local(rbd.before)
+                stores[f"{WHERE}@local"] = _local(rbd.before)
+            backups = _backups(rbd.backups, access, rbd.scratch)
         case LocalVolumes() as local:
-            stores[f"{WHERE}@local"], backups = _local(local)
+            from stackling.drivers.local.backups import LocalBackups
+
+            stores[f"{WHERE}@local"], backups = _local(local), LocalBackups(local.backups)
         case None:
             pass
     return Backends(stores, backups, images)
 
 
-def _local(volumes: LocalVolumes) -> tuple[VolumeStore, BackupStore]:
-    from stackling.drivers.local.backups import LocalBackups
+def _local(volumes: LocalVolumes) -> VolumeStore:
     from stackling.drivers.local.volumes import LocalVolumes as Local
 
-    return Local(volumes.directory), LocalBackups(volumes.backups)
+    return Local(volumes.directory)
+
+
+def _backups(place: Path | str | None, access: CephAccess, scratch: Path) -> BackupStore | None:
+    if isinstance(place, Path):
+        from stackling.drivers.local.backups import LocalBackups
+
+        return LocalBackups(place, scratch)
+    if place is None:
+        return None
+    from stackling.drivers.ceph.shelf import RbdBackups
+
+    return RbdBackups(access, place, scratch)
 
 
 def kinds(database: Database, backends: Backends) -> tuple[list[Kind], list[Any]]:
@@ -60,3 +79,5 @@ def close(backends: Backends) -> None:
     """Let go of them."""
     for store in backends.stores.values():
         store.close()
+    if backends.backups is not None:
+        backends.backups.close()

@@ -28,6 +28,7 @@ from stackling.ports.fabric import Fabric
 from stackling.ports.web import Web
 from stackling.store import changes, era
 from stackling.store.database import Database
+from stackling.store.sealing import Seal
 from stackling.store.transaction import makes_due
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Plant:
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.database = Database(deployment.database_url, durable=deployment.durable)
+        self.database.seal = Seal(deployment.cluster_key, "volume keys")
         self.identity = Identity(deployment.cluster_key, deployment.identity)
         self.image_store = images.store(deployment)
         self.bus = _bus(deployment.wakeups)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -51,10 +51,22 @@ class FromSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class FromFile:
-    """A raw or qcow2 disk on this machine (a backup, what was written out of another backend)."""
+    """A disk on this machine (a backup, what was written out of another backend): raw, qcow2, or ``luks``, a whole
+    container that is taken as it is."""
 
     file: Path
     format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Luks:
+    """How a volume is encrypted: dm-crypt's name of the *cipher* (``aes-xts-plain64``), the *key_size* in bits, and
+    what opens it."""
+
+    provider: str
+    cipher: str | None
+    key_size: int | None
+    passphrase: str = field(repr=False)
 
 
 Origin = FromImage | FromVolume | FromSnapshot | FromFile
@@ -86,7 +98,8 @@ class VolumeStore(Protocol):
 
     Any of them may raise ``StoreDown``; those that write, ``StoreFull`` and ``StoreRefused``. ``live``: volumes that a
     guest writes to are snapshotted and extended here; otherwise their guest's host does it. ``encrypts``: what lies in
-    volumes of an encrypted type can't be read without its key.
+    volumes of an encrypted type can't be read without its key. Such a volume is a LUKS container on a raw disk: it is
+    made with its key (*luks*), and copied, grown, read and removed without one. Its header takes a few MiB of the size.
     """
 
     driver: str
@@ -101,12 +114,14 @@ class VolumeStore(Protocol):
         """GiB of the volume that is there, None when there is none."""
         ...
 
-    def create(self, volume_id: str, size_gib: int, origin: Origin | None) -> None:
-        """Make a volume, empty or with the content of *origin* (nothing when it is there)."""
+    def create(self, volume_id: str, size_gib: int, origin: Origin | None, luks: Luks | None = None) -> None:
+        """Make a volume, empty or with the content of *origin* (nothing when it is there). With *luks* it is encrypted;
+        the origin then is data to encrypt (an image, a raw or qcow2 file) or a container that *luks* opens (a volume, a
+        snapshot, a ``luks`` file)."""
         ...
 
-    def replace(self, volume_id: str, size_gib: int, origin: Origin) -> None:
-        """Give a volume that nobody uses the content of *origin*."""
+    def replace(self, volume_id: str, size_gib: int, origin: Origin, luks: Luks | None = None) -> None:
+        """Give a volume that nobody uses the content of *origin*; *luks* as with ``create``."""
         ...
 
     def grow(self, volume_id: str, size_gib: int) -> None:
@@ -164,21 +179,41 @@ class VolumeStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A backup that is there whole: the bytes that it takes."""
+
+    size: int
+
+
+class BackupMissing(Exception):
+    """A backup's data isn't there. The message is for the user."""
+
+
 class BackupStore(Protocol):
-    """Where backups lie: files, each a volume's content, on their own storage."""
+    """Where backups lie, on their own storage. Calls block, are idempotent, and safe from several threads and machines.
 
-    def open(self, backup_id: str) -> Path:
-        """The file of a backup that is to be written: a new name, ``commit`` makes it count."""
+    Any of them may raise ``StoreDown``; ``write`` also ``StoreFull``.
+    """
+
+    def find(self, backup_id: str) -> Kept | None:
+        """A backup that is there whole."""
         ...
 
-    def commit(self, backup_id: str) -> int:
-        """Make what was written durable; its bytes."""
+    def write(self, backup_id: str, disk: Path, parent: str | None = None) -> None:
+        """Keep a raw disk (nothing when it is kept); what is the same as in *parent* isn't kept again. Raises
+        ``BackupMissing`` for a parent that isn't there."""
         ...
 
-    def find(self, backup_id: str) -> Path | None:
-        """The file of a backup."""
+    def read(self, backup_id: str) -> AbstractContextManager[FromFile]:
+        """The disk for as long as the context lasts. Raises ``BackupMissing``, and ``StoreRefused`` for one that isn't
+        what was written."""
         ...
 
     def delete(self, backup_id: str) -> None:
-        """Nothing when it is gone."""
+        """Nothing when it is gone. Those that were made after it can't be read any more."""
+        ...
+
+    def close(self) -> None:
+        """Let go."""
         ...

@@ -23,7 +23,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, insert, select
 from sqlalchemy.engine import Connection
@@ -36,6 +36,9 @@ from stackling.core.ids import new_id
 from stackling.store.faults import is_absent, is_conflict, is_full, is_too_much, let_go, mixes_collations, plain
 from stackling.store.tables.engine import requests
 from stackling.store.transaction import Tx
+
+if TYPE_CHECKING:
+    from stackling.store.sealing import Seal
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,12 +71,14 @@ class Database:
     """One database; safe to share between threads.
 
     *url* is SQLAlchemy's. *durable* False trades the last transactions before a power cut for speed (SQLite
-    only; a killed process loses nothing either way).
+    only; a killed process loses nothing either way). ``seal`` is for what must not be readable in it; None in a process
+    that has no cluster key.
     """
 
     def __init__(self, url: str, *, durable: bool = True, pool: int = 16) -> None:
         self.url = url
         self.on_nudge: Callable[[list[tuple[str, str]]], None] | None = None
+        self.seal: Seal | None = None
         self.is_sqlite = url.startswith("sqlite")
         if self.is_sqlite:
             self.engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT",
@@ -172,7 +177,7 @@ class Database:
         connection = self._thread_connection()
         raw: sqlite3.Connection = connection.connection.dbapi_connection    # type: ignore[assignment]
         _say(raw, "BEGIN IMMEDIATE" if writing else "BEGIN")
-        tx = Tx(connection, writing=writing)
+        tx = Tx(connection, writing=writing, seal=self.seal)
         try:
             result = use_case(tx, *args, **kwargs)
             tx.finish()
@@ -199,7 +204,7 @@ class Database:
 
     def _networked(self, writing: bool, request: str | None, use_case: Callable[..., T], args: Any, kwargs: Any) -> T:
         with self.engine.connect() as connection:
-            tx = Tx(connection, writing=writing)
+            tx = Tx(connection, writing=writing, seal=self.seal)
             if request is not None:
                 connection.execute(insert(requests), {"id": request, "at": tx.time})
             result = use_case(tx, *args, **kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, case, delete, func, insert, select, update
 from sqlalchemy.engine import Connection, Row
@@ -13,6 +13,9 @@ from stackling.core import clock
 from stackling.core.context import Context
 from stackling.store.tables.engine import changes, events, guards, settings, tombstones, work
 from stackling.store.upsert import upsert
+
+if TYPE_CHECKING:
+    from stackling.store.sealing import Seal
 
 _NUDGE = upsert(
     work, ["kind", "id"],
@@ -50,10 +53,10 @@ def makes_due(keys: Sequence[tuple[str, str]]) -> bool:
 class Tx:
     """One transaction. Statements go through it; so do nudges, events, guard rows and tombstones."""
 
-    __slots__ = ("connection", "dialect", "now", "nudged", "time", "told", "writing")
+    __slots__ = ("connection", "dialect", "now", "nudged", "seal", "time", "told", "writing")
 
-    def __init__(self, connection: Connection, *, writing: bool) -> None:
-        self.connection = connection
+    def __init__(self, connection: Connection, *, writing: bool, seal: Seal | None = None) -> None:
+        self.connection, self.seal = connection, seal
         self.dialect = connection.dialect.name
         self.writing = writing
         self.time = clock.wall()

@@ -55,6 +55,9 @@ def upload(tx: Tx, ctx: Context, volume: VolumeRow, image_id: str, name: str, *,
            container_format: str, force: bool, visibility: str, protected: bool) -> Image:
     """Save it as an image, which is queued until the engine has written it. Raises ``Invalid``, ``TooLarge``."""
     _must_be(volume, "available", *(["in-use"] if force else []), what="upload to image")
+    if volume["encryption"]:
+        raise Invalid(f"Invalid volume: Volume {volume['id']} is encrypted; images of encrypted volumes aren't "
+                      "offered, take a snapshot or a backup.")
     if disk_format not in _FORMATS:
         raise Invalid(f"Invalid disk format '{disk_format}'; possible are {', '.join(_FORMATS)}.")
     if container_format != "bare":
@@ -125,9 +128,11 @@ def retype(tx: Tx, ctx: Context, volume: VolumeRow, ref: str, *, may_move: bool)
         raise Invalid(f"Invalid input received: Invalid volume_type passed: {ref}.") from None
     if type.id == volume["type_id"]:
         raise Invalid(f"Invalid volume: the volume is of type {type.name} already.")
-    if bool(type.encryption) != bool(volume["encryption"]):
-        raise Invalid("Invalid volume: Retype requires migration between encrypted and unencrypted types, which isn't "
-                      "offered: copy the data into a new volume.")
+    if _cipher(type.encryption) != _cipher(volume["encryption"]):
+        raise Invalid("Invalid volume: Retype requires migration between types that are encrypted in different ways, "
+                      "or one of them not at all, which isn't offered: copy the data into a new volume.")
+    if volume["encryption"] and type.wants("multiattach"):
+        raise Invalid("Invalid volume: Multiattach cannot be used with encrypted volumes.")
     quotas.claim(tx, volume["project_id"], {f"volumes_{type.name}": 1, f"gigabytes_{type.name}": volume["size_gib"]})
     stays, _ = services.choose(tx, type, 0, None, only=volume["backend"])
     target = volume["backend"]
@@ -142,6 +147,10 @@ def retype(tx: Tx, ctx: Context, volume: VolumeRow, ref: str, *, may_move: bool)
         changes.volume(tx, volume, columns)
         return
     _begin_move(tx, volume, target, columns)
+
+
+def _cipher(encryption: Mapping[str, Any] | None) -> list[Any]:
+    return [(encryption or {}).get(name) for name in ("provider", "cipher", "key_size", "control_location")]
 
 
 def migrate(tx: Tx, ctx: Context, volume: VolumeRow, host: str) -> None:

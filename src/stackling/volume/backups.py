@@ -1,8 +1,9 @@
 """Backups: a volume's content in files of their own storage, whole or as what has changed since another one.
 
-A backup is taken from a snapshot: one that is named, or one of its own, made for it and removed after it. An
-incremental backup holds the whole content as well here, so that any of a chain could be read alone; what clients see of
-chains is as with Cinder.
+A backup is taken from a snapshot: one that is named, or one of its own, made for it and removed after it. Of an
+encrypted volume the container is kept as it is, and a key of the backup's own that opens it. An incremental backup is
+taken after the project's latest one of the volume, as with Cinder; that one's generation goes up with it, so that of
+two requests at once, one that deletes it and one that builds upon it, only one succeeds.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select
 
 from stackling.core.context import Context
-from stackling.core.errors import Invalid, NotFound, Unavailable
+from stackling.core.errors import Invalid, NotFound, Raced, Unavailable
 from stackling.core.ids import new_id
 from stackling.engine.kinds import Fence, Outcome, Retryable, Terminal
-from stackling.ports.volumes import StoreDown, StoreFull, StoreRefused
+from stackling.ports.volumes import BackupMissing, BackupStore, Kept, StoreDown, StoreFull, StoreRefused
 from stackling.store.tables.volume import volume_backups, volume_services, volume_snapshots
 from stackling.store.transaction import Tx
-from stackling.volume import changes, messages, quotas, rows, rules, services, snapshots, volumes
+from stackling.volume import changes, keys, messages, quotas, rows, rules, services, snapshots, volumes
 from stackling.volume.model import BackupRow, NewVolume, Task, VolumeRow
 from stackling.volume.plan import Create, Delete, DesiredVolume, Lost, Step, next_task
 
@@ -50,25 +51,30 @@ def create_backup(tx: Tx, ctx: Context, id: str, volume: VolumeRow, *, name: str
     _check_service(tx)
     snapshot = snapshots.get_snapshot(tx, ctx, snapshot_id) if snapshot_id else None
     _check_state(volume, snapshot, force)
-    parent = _parent(tx, volume) if incremental else None
+    parent = _parent(tx, ctx, volume, snapshot) if incremental else None
     quotas.claim(tx, ctx.project_id or "", {"backups": 1, "backup_gigabytes": volume["size_gib"]})
     if snapshot is None:
         snapshot = snapshots.create_snapshot(tx, ctx, new_id(), volume, name=f"backup-{id}", internal=True)
         own = True
     else:
         own = False
+    key = keys.key_id(volume)
     row: dict[str, Any] = {
         "id": id, "volume_id": volume["id"], "snapshot_id": snapshot_id, "parent_id": parent["id"] if parent else None,
         "project_id": ctx.project_id, "user_id": ctx.user_id, "name": name, "description": description,
         "size_gib": volume["size_gib"], "metadata": dict(metadata or {}),
         "availability_zone": availability_zone or volume["availability_zone"], "container": container or CONTAINER,
         "source": {"volume_id": volume["id"], "snapshot_id": snapshot["id"], "own": own,
-                   "metadata": dict(volume["metadata"])},
+                   "metadata": dict(volume["metadata"]), "type_id": volume["type_id"],
+                   "key_id": None if key is None else keys.copy(tx, key, None)},
         "backend": volume["backend"], "data_timestamp": snapshot["created_at"], "restore": None, "restore_done": 0,
         "record": None, "deleting": 0, "generation": 1, "observed_generation": 0, "object_count": 0, "failed": 0,
         "last_error": None, "forced_status": None, "created_at": tx.now, "updated_at": None}
     row["status"] = rules.backup_status(row)
     tx.execute(insert(volume_backups), row)
+    if parent is not None and not rows.change(tx, volume_backups, parent["id"],
+                                              {"generation": parent["generation"] + 1}, parent["generation"]):
+        raise Raced("The backup before this one was changed at the same time; try again.")
     if own and volume["attach_status"] == "detached" and not snapshot_id:
         fresh = rows.volume(tx, volume["id"])
         assert fresh is not None
@@ -87,9 +93,10 @@ def _check_service(tx: Tx) -> None:
 def _check_state(volume: VolumeRow, snapshot: Mapping[str, Any] | None, force: bool) -> None:
     if snapshot is not None:
         if snapshot["volume_id"] != volume["id"]:
-            raise Invalid(f"Invalid snapshot: snapshot {snapshot['id']} isn't of volume {volume['id']}.")
+            raise Invalid(f"Invalid volume: Volume {volume['id']} does not match with snapshot.volume_id "
+                          f"{snapshot['volume_id']}.")
         if snapshot["status"] != "available":
-            raise Invalid("Invalid snapshot: The snapshot to be backed up must be available, but the current status "
+            raise Invalid("Invalid snapshot: Snapshot to be backed up must be available, but the current status "
                           f"is \"{snapshot['status']}\".")
         return
     if volume["status"] == "in-use" and not force:
@@ -106,11 +113,16 @@ def of_volume(tx: Tx, volume_id: str) -> Sequence[BackupRow]:
     return [rows.mapping(row) for row in found]
 
 
-def _parent(tx: Tx, volume: VolumeRow) -> BackupRow:
-    whole = [one for one in of_volume(tx, volume["id"]) if one["status"] == "available"]
-    if not whole:
+def _parent(tx: Tx, ctx: Context, volume: VolumeRow, snapshot: Mapping[str, Any] | None) -> BackupRow:
+    """The project's latest one; of a snapshot the latest from before it."""
+    there = [one for one in of_volume(tx, volume["id"]) if one["project_id"] == ctx.project_id]
+    if not there:
         raise Invalid("Invalid backup: No backups available to do an incremental backup.")
-    return whole[-1]
+    earlier = [one for one in there if snapshot is None or one["data_timestamp"] < snapshot["created_at"]]
+    latest = max(earlier or there[:1], key=lambda one: (one["data_timestamp"], one["created_at"]))
+    if latest["status"] != "available":
+        raise Invalid("Invalid backup: The parent backup must be available for incremental backup.")
+    return latest
 
 
 def data_of(backup: BackupRow) -> str:
@@ -145,23 +157,37 @@ def restore(tx: Tx, ctx: Context, backup: BackupRow, volume_id: str | None, name
     if backup["restore"] is not None and backup["restore"]["number"] > backup["restore_done"]:
         raise Invalid("Invalid backup: It is being restored already.")
     number = (backup["restore"]["number"] if backup["restore"] else 0) + 1
+    key = backup["source"].get("key_id")
     if volume_id is None:
         made = volumes.create_volume(tx, ctx, NewVolume(
             id=new_id(), size_gib=backup["size_gib"], name=name or f"restore_backup_{backup['id']}",
+            type=backup["source"].get("type_id") if key is not None else None,
             description="auto-created_from_restore_from_backup"))
+        _check_key(key, made)
         changes.backup(tx, backup, {"restore": {"number": number, "volume_id": made["id"]}})
         fresh = volumes.update_volume(tx, made, {"metadata": backup["source"].get("metadata", {})})
-        return changes.volume(tx, fresh, next_task(fresh, Task.RESTORE, backup_id=backup["id"], restore=number,
-                                                   data=data_of(backup)))
+        return changes.volume(tx, fresh, _restoring(tx, fresh, backup, number))
     volume = volumes.get_volume(tx, ctx, volume_id)
     if volume["status"] != "available":
         raise Invalid("Invalid volume: Volume to be restored to must be available")
     if volume["size_gib"] < backup["size_gib"]:
         raise Invalid(f"Invalid volume: volume size {volume['size_gib']} is too small to restore backup of size "
                       f"{backup['size_gib']}.")
+    _check_key(key, volume)
     changes.backup(tx, backup, {"restore": {"number": number, "volume_id": volume_id}})
-    return changes.volume(tx, volume, next_task(volume, Task.RESTORE, backup_id=backup["id"], restore=number,
-                                                data=data_of(backup)), desired=True)
+    return changes.volume(tx, volume, _restoring(tx, volume, backup, number), desired=True)
+
+
+def _check_key(key: str | None, volume: VolumeRow) -> None:
+    if key is not None and not volume["encryption"]:
+        raise Invalid("Invalid volume: An encrypted backup can be restored only to a volume of an encrypted type.")
+
+
+def _restoring(tx: Tx, volume: VolumeRow, backup: BackupRow, number: int) -> dict[str, Any]:
+    """The columns that ask for it; the task has a key of its own, since the backup may be deleted meanwhile."""
+    key = backup["source"].get("key_id")
+    return next_task(volume, Task.RESTORE, backup_id=backup["id"], restore=number, data=data_of(backup),
+                     key_id=None if key is None else keys.copy(tx, key, None))
 
 
 def restored(tx: Tx, backup_id: str, number: int) -> None:
@@ -186,17 +212,21 @@ class BackupKind:
         snapshot = rows.get(tx, volume_snapshots, row["source"].get("snapshot_id") or "")
         desired = DesiredVolume(row["generation"], row)
         desired.results["snapshot"] = None if snapshot is None else snapshot["status"]
+        parent = rows.get(tx, volume_backups, row["parent_id"]) if row["parent_id"] is not None else None
+        desired.results["parent"] = None if parent is None else data_of(parent)
         return desired
 
     def generation(self, tx: Any, id: str) -> int | None:
         row = rows.get(tx, volume_backups, id)
         return None if row is None else int(row["generation"])
 
-    def observe(self, desired: DesiredVolume) -> int | None:
-        path = self._store().find(data_of(desired.row))
-        return path.stat().st_size if path is not None else None
+    def observe(self, desired: DesiredVolume) -> Kept | None:
+        try:
+            return self._store().find(data_of(desired.row))
+        except StoreDown as error:
+            raise Retryable(str(error)) from None
 
-    def plan(self, desired: DesiredVolume, observed: int | None) -> Sequence[Step]:
+    def plan(self, desired: DesiredVolume, observed: Kept | None) -> Sequence[Step]:
         row = desired.row
         if row["deleting"]:
             return [Delete()] if observed is not None else []
@@ -206,27 +236,29 @@ class BackupKind:
 
     def apply(self, fence: Fence, desired: DesiredVolume, step: Step) -> None:
         row, store = desired.row, self._store()
-        if isinstance(step, Delete):
-            store.delete(data_of(row))
-            return
         if isinstance(step, Lost):
             raise Terminal("the backup's data is missing")
-        state = desired.results["snapshot"]
+        try:
+            if isinstance(step, Delete):
+                store.delete(data_of(row))
+            else:
+                self._write(store, desired)
+        except StoreDown as error:
+            raise Retryable(str(error)) from None
+        except (StoreFull, StoreRefused, BackupMissing, OSError) as error:
+            raise Terminal(str(error)) from None
+
+    def _write(self, store: BackupStore, desired: DesiredVolume) -> None:
+        row, state = desired.row, desired.results["snapshot"]
         if state == "creating":
             raise Retryable("waiting for its snapshot")
         if state != "available":
             raise Terminal("the snapshot that it is taken from is gone or in error")
-        try:
-            source = row["source"]
-            with self._backends.of(row).read(source["volume_id"], "qcow2", source["snapshot_id"]) as path:
-                path.rename(target) if _same(path, target := store.open(row["id"])) else _copy(path, target)
-            store.commit(row["id"])
-        except StoreDown as error:
-            raise Retryable(str(error)) from None
-        except (StoreFull, StoreRefused, OSError) as error:
-            raise Terminal(str(error)) from None
+        source = row["source"]
+        with self._backends.of(row).read(source["volume_id"], "raw", source["snapshot_id"]) as path:
+            store.write(row["id"], path, desired.results["parent"])
 
-    def settle(self, tx: Tx, desired: DesiredVolume, observed: int | None, outcome: Outcome) -> None:
+    def settle(self, tx: Tx, desired: DesiredVolume, observed: Kept | None, outcome: Outcome) -> None:
         row = rows.get(tx, volume_backups, desired.row["id"])
         if row is None:
             return
@@ -238,6 +270,8 @@ class BackupKind:
             _let_go(tx, row)
         elif outcome.converged and row["deleting"]:
             _let_go(tx, row)
+            if (key := row["source"].get("key_id")) is not None:
+                keys.drop(tx, key)
             tx.execute(delete(volume_backups).where(volume_backups.c.id == row["id"]))
             tx.forget(changes.BACKUP, row["id"], row["generation"])
             tx.tell(changes.BACKUP, row["id"], row["project_id"])
@@ -246,7 +280,7 @@ class BackupKind:
                                      "object_count": 1})
             _let_go(tx, row)
 
-    def _store(self) -> Any:
+    def _store(self) -> BackupStore:
         if self._backends.backups is None:
             raise Retryable("no place for backups is configured")
         return self._backends.backups
@@ -263,24 +297,25 @@ def _let_go(tx: Tx, row: BackupRow) -> None:
         changes.volume(tx, volume, {"task_done": volume["task"]["number"]})
 
 
-def _same(path: Any, target: Any) -> bool:
-    return bool(path.stat().st_dev == target.parent.stat().st_dev)
-
-
-def _copy(source: Any, target: Any) -> None:
-    import shutil
-
-    shutil.copyfile(source, target)
+def kept_outside(tx: Tx, backup: BackupRow) -> dict[str, Any]:
+    """What a cloud that has lost the backup must know beside its row: where the data is, and what opens it, sealed."""
+    found: dict[str, Any] = {"data": data_of(backup), "parent_id": backup["parent_id"]}
+    if (key := backup["source"].get("key_id")) is not None:
+        found.update(key=keys.sealed(tx, key), type_id=backup["source"].get("type_id"))
+    return found
 
 
 def import_backup(tx: Tx, ctx: Context, facts: Mapping[str, Any]) -> BackupRow:
     """Know of a backup whose data is there. Raises ``Invalid`` where it is known already."""
     if rows.get(tx, volume_backups, facts["id"]) is not None:
         raise Invalid(f"Invalid backup: Backup {facts['id']} already exists.")
-    facts, data = {key: value for key, value in facts.items() if key != "data"}, facts["data"]
+    source: dict[str, Any] = {"data": facts["data"]}
+    if (sealed := facts.get("key")) is not None:
+        source.update(key_id=keys.add_sealed(tx, sealed), type_id=facts.get("type_id"))
     row: dict[str, Any] = {
-        **facts, "snapshot_id": None, "parent_id": None, "project_id": ctx.project_id, "user_id": ctx.user_id,
-        "source": {"data": data}, "backend": None, "restore": None, "restore_done": 0, "record": None, "deleting": 0,
+        "parent_id": None, **{name: value for name, value in facts.items() if name not in ("data", "key", "type_id")},
+        "snapshot_id": None, "project_id": ctx.project_id, "user_id": ctx.user_id,
+        "source": source, "backend": None, "restore": None, "restore_done": 0, "record": None, "deleting": 0,
         "generation": 1, "observed_generation": 0, "object_count": 1, "failed": 0, "last_error": None,
         "forced_status": None, "created_at": tx.now, "updated_at": None}
     row["status"] = rules.backup_status(row)

@@ -23,7 +23,7 @@ from stackling.store.tables.volume import (
     volumes,
 )
 from stackling.store.transaction import Tx
-from stackling.volume import actions, attachments, rows, rules, snapshots, types
+from stackling.volume import actions, attachments, keys, rows, rules, snapshots, types
 from stackling.volume import volumes as volumes_
 from stackling.volume.kinds import BACKEND, Backends, kinds, start
 from stackling.volume.model import Attached, NewVolume, Task, VolumeRow
@@ -56,7 +56,8 @@ def attach(tx: Tx, ctx: Context, volume_id: str, server_id: str, id: str, device
     if host is None:
         attachments.attached(tx, row)
     return VolumeDisk(id=id, volume_id=volume_id, location=volume["location"] or "", size_gib=volume["size_gib"],
-                      device=device, readonly=bool(volume["readonly"]), shared=bool(volume["multiattach"]))
+                      device=device, readonly=bool(volume["readonly"]), shared=bool(volume["multiattach"]),
+                      key_id=keys.key_id(volume) or "")
 
 
 def attached(tx: Tx, id: str, host: str | None) -> None:
@@ -64,6 +65,18 @@ def attached(tx: Tx, id: str, host: str | None) -> None:
     row = rows.get(tx, volume_attachments, id)
     if row is not None and (row["status"] != Attached.ATTACHED or row["host_name"] != host):
         attachments.attached(tx, row, host_name=host)
+
+
+def servers_with_key(tx: Tx, key_id: str) -> list[str]:
+    """The servers that have the volume which a key opens."""
+    volume_id = keys.volume_of(tx, key_id)
+    there = rows.attachments(tx, [volume_id])[volume_id] if volume_id is not None else []
+    return [one["server_id"] for one in there if one["by_compute"] and one["server_id"] is not None]
+
+
+def passphrase(tx: Tx, key_id: str) -> str:
+    """What opens the volume of a key. Raises ``Unavailable``."""
+    return keys.passphrase(tx, key_id)
 
 
 def detaching(tx: Tx, id: str) -> None:
@@ -161,7 +174,8 @@ def create_for_server(tx: Tx, ctx: Context, new: NewVolume, server_id: str, id: 
     attachments.reserve(tx, volume, server_id, id=id, status=Attached.ATTACHING, by_compute=True, mountpoint=device,
                         host_name=host, unborn=True)
     return VolumeDisk(id=id, volume_id=volume["id"], location="", size_gib=volume["size_gib"], device=device,
-                      shared=bool(volume["multiattach"]))
+                      shared=bool(volume["multiattach"]),
+                      key_id=keys.key_id(volume) or "")
 
 
 def progress(tx: Tx, volume_id: str) -> Progress | None:

@@ -12,13 +12,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stackling.core.errors import Unavailable
 from stackling.engine.kinds import Fence, Kind, Outcome, Retryable, Terminal
 from stackling.image import facade as images
 from stackling.ports.images import ImageStore
 from stackling.ports.volumes import (
     BackupStore,
     Capacity,
-    FromFile,
     FromSnapshot,
     FromVolume,
     Origin,
@@ -29,7 +29,7 @@ from stackling.ports.volumes import (
 )
 from stackling.store.tables.volume import volume_snapshots
 from stackling.store.transaction import Tx
-from stackling.volume import attachments, changes, messages, rows, rules, services, snapshots, tasks, volumes
+from stackling.volume import attachments, changes, keys, messages, rows, rules, services, snapshots, tasks, volumes
 from stackling.volume.model import Task
 from stackling.volume.plan import (
     Create,
@@ -82,6 +82,11 @@ class VolumeKind:
         desired = DesiredVolume(row["generation"], row)
         if rules.task_of(row) is Task.UPLOAD:
             desired.upload = images.upload_number(tx, row["task"]["image_id"])
+        if not row["observed_generation"] or rules.task_of(row) in (Task.RESTORE, Task.REIMAGE, Task.RETYPE):
+            try:
+                desired.luks = keys.luks(tx, row)
+            except Unavailable as error:
+                desired.closed = error.message
         if row["attach_status"] != "detached" and row["backend"] and not services.backend(tx, row["backend"])["live"]:
             desired.by_host = any(one["by_compute"] for one in attachments.of(tx, row))
         return desired
@@ -112,14 +117,16 @@ class VolumeKind:
 
     def _apply(self, desired: DesiredVolume, step: Step) -> None:
         row, store = desired.row, self._backends.of(desired.row)
+        if desired.closed is not None and isinstance(step, (Create, Perform)):
+            raise Retryable(desired.closed)
         match step:
             case Create():
-                if row["encryption"] and not store.encrypts:
+                if row["encryption"] and (desired.luks is None or not store.encrypts):
                     raise Terminal(UNENCRYPTED)
                 if row["source"] is not None and row["source"]["kind"] == "stray":
                     store.adopt(row["source"]["name"], row["id"])
                 else:
-                    store.create(row["id"], row["size_gib"], self._origin(row["source"]))
+                    self._make(desired, store)
             case Grow():
                 store.grow(row["id"], row["size_gib"])
             case Delete():
@@ -137,7 +144,16 @@ class VolumeKind:
             case Wait(reason):
                 raise Retryable(reason)
 
-    def _origin(self, source: Mapping[str, Any] | None) -> Origin | None:
+    def _make(self, desired: DesiredVolume, store: VolumeStore) -> None:
+        row = desired.row
+        source: Mapping[str, Any] = row["source"] or {}
+        if source.get("kind") == "backup":
+            with tasks.backup_file(self._backends, source) as origin:
+                store.create(row["id"], row["size_gib"], origin, desired.luks)
+        else:
+            store.create(row["id"], row["size_gib"], self._origin(source), desired.luks)
+
+    def _origin(self, source: Mapping[str, Any]) -> Origin | None:
         match source:
             case {"kind": "image"}:
                 return tasks.from_image(self._backends.images, source)
@@ -145,8 +161,6 @@ class VolumeKind:
                 return FromSnapshot(source["volume_id"], source["id"])
             case {"kind": "volume"}:
                 return FromVolume(source["id"])
-            case {"kind": "backup"}:
-                return FromFile(*tasks.backup_file(self._backends, source["id"]))
             case _:
                 return None
 

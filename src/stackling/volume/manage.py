@@ -24,6 +24,8 @@ def manage_volume(tx: Tx, ctx: Context, id: str, host: str, name_there: str, val
     if not services.is_up(backend, tx.time):
         raise Invalid(f"Service {host} is not available.")
     type = volumes.type_for(tx, ctx, type_ref)
+    if type is not None and type.encryption:
+        raise Invalid("Managing volumes of encrypted types isn't offered: their keys aren't known.")
     quotas.claim(tx, ctx.project_id or "", {"volumes": 1}, type.name if type else None)
     row: dict[str, Any] = {
         **volumes.EMPTY, "id": id, "project_id": ctx.project_id, "user_id": ctx.user_id, "size_gib": 0,
@@ -44,6 +46,8 @@ def unmanage_volume(tx: Tx, ctx: Context, volume: VolumeRow) -> None:
     if volume["status"] not in ("available", "error", "error_managing") or volume["attach_status"] != "detached":
         raise Invalid(f"Invalid volume: Volume {volume['id']} must be available to be unmanaged; it is "
                       f"{volume['status']}.")
+    if volume["encryption"]:
+        raise Invalid("Invalid volume: Unmanaging encrypted volumes is not supported.")
     if rows.snapshots_of(tx, volume["id"]):
         raise Invalid(f"Invalid volume: Volume {volume['id']} has snapshots; it can't be unmanaged.")
     tx.event(ctx, changes.VOLUME, volume["id"], "unmanage", project_id=volume["project_id"])

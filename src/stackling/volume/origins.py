@@ -20,7 +20,7 @@ _IMAGE_KEYS = ("checksum", "container_format", "disk_format", "min_disk", "min_r
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """A volume's source: ``source`` is what the row keeps for the engine; ``volume`` is the volume that it comes from,
-    itself or through a snapshot."""
+    itself or through a snapshot; ``key_id`` is what opens an encrypted backup."""
 
     source: Mapping[str, Any] | None = None
     what: str = ""
@@ -31,6 +31,7 @@ class Chosen:
     zone: str | None = None
     bootable: bool = False
     image_metadata: dict[str, str] | None = None
+    key_id: str | None = None
 
 
 def choose_origin(tx: Tx, ctx: Context, new: NewVolume) -> Chosen:
@@ -97,4 +98,6 @@ def _backup(tx: Tx, ctx: Context, id: str) -> Chosen:
         raise NotFound(f"Backup {id} could not be found.", type="BackupNotFound")
     if row["status"] not in ("available", "restoring"):
         raise Invalid(f"Invalid backup: Backup status must be available or restoring (it is {row['status']}).")
-    return Chosen({"kind": "backup", "id": row["source"].get("data") or id}, "backup", row["size_gib"])
+    key = row["source"].get("key_id")
+    return Chosen({"kind": "backup", "id": row["source"].get("data") or id, "encrypted": key is not None}, "backup",
+                  row["size_gib"], key_id=key)

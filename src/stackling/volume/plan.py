@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stackling.ports.volumes import Luks
 from stackling.volume import rules
 from stackling.volume.model import Task, VolumeRow
 from stackling.volume.rows import AnyRow
@@ -69,12 +70,15 @@ Step = Create | Grow | Delete | DropLeftover | Lost | Perform | Wait
 @dataclass(slots=True)
 class DesiredVolume:
     """A volume as it shall be, and what a turn needs to know beside its row. ``done`` and ``results`` are the turn's
-    own memory. ``by_host``: a guest's host extends it."""
+    own memory. ``by_host``: a guest's host extends it. ``luks``: how an encrypted one is made;
+    ``closed``: why that can't be said now."""
 
     generation: int
     row: VolumeRow
     upload: int | None = None
     by_host: bool = False
+    luks: Luks | None = field(default=None, repr=False)
+    closed: str | None = None
     done: set[int] = field(default_factory=set[int])
     results: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -84,13 +88,14 @@ def plan_volume(desired: DesiredVolume, seen: Seen) -> Sequence[Step]:
     row = desired.row
     if row["deleting"]:
         return [Delete()] if seen.size_gib is not None else []
+    task = rules.task_of(row)
+    perform = [Perform(task, row["task"]["number"])] if task is not None else []
     if seen.size_gib is None:
-        return [Lost() if row["observed_generation"] else Create()]
+        return [Lost()] if row["observed_generation"] else [Create(), *perform]
     if seen.size_gib < row["size_gib"]:
         return [Wait("waiting for the server's host to extend it") if desired.by_host else Grow()]
-    task = rules.task_of(row)
-    if task is not None and row["task"]["number"] not in seen.tasks:
-        return [Perform(task, row["task"]["number"])]
+    if perform and row["task"]["number"] not in seen.tasks:
+        return perform
     return [DropLeftover(seen.leftover)] if seen.leftover is not None else []
 
 

@@ -9,7 +9,9 @@ service gave up an upload without a writer), another one is taken.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +19,9 @@ from stackling.core.errors import StacklingError
 from stackling.engine.kinds import Retryable, Terminal
 from stackling.image import facade as images
 from stackling.ports.images import ImageStore, Inspection, NoSpace, Stored
-from stackling.ports.volumes import FromFile, FromImage
+from stackling.ports.volumes import BackupMissing, FromFile, FromImage
 from stackling.store.transaction import Tx
-from stackling.volume import changes, messages, rules
+from stackling.volume import changes, keys, messages, rules
 from stackling.volume.model import Task, VolumeRow
 from stackling.volume.plan import DesiredVolume
 
@@ -43,11 +45,12 @@ def perform(backends: Backends, desired: DesiredVolume, task: Task) -> None:
                 with store.read(row["id"], facts["disk_format"]) as path:
                     desired.results["uploaded"] = upload(backends.images, facts, desired.upload, path)
         case Task.RESTORE:
-            store.replace(row["id"], row["size_gib"], FromFile(*backup_file(backends, facts["data"])))
+            with backup_file(backends, {"id": facts["data"], "encrypted": facts.get("key_id") is not None}) as origin:
+                store.replace(row["id"], row["size_gib"], origin, desired.luks)
         case Task.REIMAGE:
-            store.replace(row["id"], row["size_gib"], from_image(backends.images, facts))
+            store.replace(row["id"], row["size_gib"], from_image(backends.images, facts), desired.luks)
         case Task.RETYPE:
-            desired.results["location"] = _move(backends, row, facts["backend"])
+            desired.results["location"] = _move(backends, desired, facts["backend"])
         case Task.BACKUP:
             raise Retryable("a backup of it is being made")
 
@@ -59,22 +62,30 @@ def from_image(store: ImageStore, facts: Mapping[str, Any]) -> FromImage:
     return FromImage(location, facts["format"], next((file for file in files if file is not None), None))
 
 
-def _move(backends: Backends, row: VolumeRow, target: str) -> str:
+def _move(backends: Backends, desired: DesiredVolume, target: str) -> str:
     """The content is in the other backend; where it is."""
+    row, luks = desired.row, desired.luks
     other = backends.of({"backend": target})
+    if luks is not None and not other.encrypts:
+        raise Terminal("the other backend can't keep encrypted volumes")
     if target != row["backend"]:
         with backends.of(row).read(row["id"], "raw") as path:
             other.delete(row["id"])                 # an earlier try may have copied what has changed since
-            other.create(row["id"], row["size_gib"], FromFile(path, "raw"))
+            other.create(row["id"], row["size_gib"], FromFile(path, "raw" if luks is None else "luks"), luks)
     return other.location(row["id"])
 
 
-def backup_file(backends: Backends, backup_id: str) -> tuple[Path, str]:
-    """A backup's file and its format. Raises ``Terminal``."""
-    found = backends.backups.find(backup_id) if backends.backups is not None else None
-    if found is None:
-        raise Terminal(f"The data of backup {backup_id} is missing.")
-    return found, "qcow2"
+@contextmanager
+def backup_file(backends: Backends, source: Mapping[str, Any]) -> Generator[FromFile]:
+    """A backup's disk for as long as the context lasts; *source* has its ``id``, and whether it is ``encrypted``.
+    Raises ``Terminal``."""
+    if backends.backups is None:
+        raise Terminal("no place for backups is configured here")
+    try:
+        with backends.backups.read(source["id"]) as found:
+            yield replace(found, format="luks") if source.get("encrypted") else found
+    except BackupMissing as error:
+        raise Terminal(str(error)) from None
 
 
 def upload(store: ImageStore, facts: Mapping[str, Any], number: int, path: Path,
@@ -118,7 +129,18 @@ def settle(tx: Tx, row: VolumeRow, desired: DesiredVolume) -> dict[str, Any]:
         from stackling.volume import backups
 
         backups.restored(tx, facts["backup_id"], facts["restore"])
+        _take_key(tx, row, facts)
     return done
+
+
+def _take_key(tx: Tx, row: VolumeRow, facts: Mapping[str, Any], *, restored: bool = True) -> None:
+    """The volume is opened by the key of the backup that was restored into it, of which the task has a copy."""
+    key, copy = keys.key_id(row), facts.get("key_id")
+    if copy is None:
+        return
+    if restored and key is not None:
+        keys.take(tx, key, copy)
+    keys.drop(tx, copy)
 
 
 def _settle_upload(tx: Tx, row: VolumeRow, desired: DesiredVolume, facts: Mapping[str, Any]) -> bool:
@@ -155,4 +177,5 @@ def given_up(tx: Tx, row: VolumeRow, terminal: bool) -> dict[str, Any]:
         from stackling.volume import backups
 
         backups.restored(tx, row["task"]["backup_id"], row["task"]["restore"])
+        _take_key(tx, row, row["task"], restored=False)
     return {}

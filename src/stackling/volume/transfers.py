@@ -34,13 +34,16 @@ def get_transfer(tx: Tx, ctx: Context, id: str) -> AnyRow:
 
 
 def create_transfer(tx: Tx, ctx: Context, volume: VolumeRow, name: str | None, *, no_snapshots: bool = False,
-                    ) -> tuple[AnyRow, str]:
+                    allow_encrypted: bool = False) -> tuple[AnyRow, str]:
     """The transfer and the key that takes it, shown this once. Raises ``Invalid`` unless the volume is free."""
     if volume["status"] != "available":
         raise Invalid("Invalid volume: status must be available")
-    if volume["encryption"]:
+    if volume["encryption"] and not allow_encrypted:
         raise Invalid("Invalid volume: transferring encrypted volume is not supported")
-    if any(one["status"] != "available" for one in rows.snapshots_of(tx, volume["id"])) and not no_snapshots:
+    there = rows.snapshots_of(tx, volume["id"])
+    if volume["encryption"] and no_snapshots and there:
+        raise Invalid("Invalid volume: transferring an encrypted volume without its snapshots is not supported")
+    if any(one["status"] != "available" for one in there) and not no_snapshots:
         raise Invalid(f"Invalid snapshot: a snapshot of volume {volume['id']} isn't available.")
     key, salt = secrets.token_hex(8), secrets.token_hex(8)
     row = {"id": new_id(), "volume_id": volume["id"], "name": name, "salt": salt, "digest": _digest(salt, key),

@@ -12,7 +12,7 @@ from stackling.core.errors import Invalid, NotFound
 from stackling.image import facade as images
 from stackling.store.tables.volume import volume_attachments, volume_snapshots, volume_transfers, volumes
 from stackling.store.transaction import Tx
-from stackling.volume import changes, quotas, rows, rules, services, types
+from stackling.volume import changes, keys, quotas, rows, rules, services, types
 from stackling.volume.model import GIB, ZONE, Attached, NewVolume, VolumeRow, VolumeType
 from stackling.volume.origins import Chosen, choose_origin
 
@@ -48,12 +48,12 @@ def create_volume(tx: Tx, ctx: Context, new: NewVolume) -> VolumeRow:
     """
     chosen = choose_origin(tx, ctx, new)
     type = type_for(tx, ctx, new.type or chosen.type_id)
-    if chosen.volume is not None and type is not None and new.type is not None:
-        _check_same_encryption(chosen, type)
+    _check_encryption(chosen, type)
     size = _size(new, chosen)
     if new.consumes_quota:
         quotas.claim(tx, ctx.project_id or "", {"volumes": 1, "gigabytes": size}, type.name if type else None,
                      volume_gib=size)
+    encryption = _encryption(tx, new.id, type, chosen)
     zone = new.availability_zone or (chosen.zone if chosen.volume is not None else None)
     backend, why = services.choose(tx, type, size, zone, only=chosen.backend)
     row: dict[str, Any] = {
@@ -62,7 +62,7 @@ def create_volume(tx: Tx, ctx: Context, new: NewVolume) -> VolumeRow:
         "availability_zone": backend["availability_zone"] if backend else zone or ZONE,
         "metadata": dict(new.metadata), "image_metadata": chosen.image_metadata, "bootable": chosen.bootable,
         "multiattach": type is not None and type.wants("multiattach"),
-        "encryption": dict(type.encryption) if type is not None and type.encryption else None,
+        "encryption": encryption,
         "snapshot_id": new.snapshot_id, "source_volid": new.source_volid, "source": chosen.source,
         "group_id": new.group_id, "backend": backend["host"] if backend else None,
         "consumes_quota": new.consumes_quota, "created_at": tx.now}
@@ -92,10 +92,22 @@ def _tell_no_backend(tx: Tx, ctx: Context, id: str, why: str) -> None:
     messages.add(tx, ctx.project_id or "", ctx.request_id, "VOLUME", id, messages.NO_BACKEND, why)
 
 
-def _check_same_encryption(chosen: Chosen, type: VolumeType) -> None:
-    source = chosen.volume
-    if source is not None and bool(source["encryption"]) != bool(type.encryption):
+def _check_encryption(chosen: Chosen, type: VolumeType | None) -> None:
+    encrypted = type is not None and bool(type.encryption)
+    if encrypted and type is not None and type.wants("multiattach"):
+        raise Invalid("Invalid volume: Multiattach cannot be used with encrypted volumes.")
+    if chosen.volume is not None and bool(chosen.volume["encryption"]) != encrypted:
         raise Invalid("Invalid input received: the volume type and its source's must both be encrypted or both not.")
+    if chosen.key_id is not None and not encrypted:
+        raise Invalid("Invalid input received: an encrypted backup needs a volume type that is encrypted.")
+
+
+def _encryption(tx: Tx, id: str, type: VolumeType | None, chosen: Chosen) -> dict[str, Any] | None:
+    """What the row keeps of it: a copy of an encrypted volume or backup is opened by the same key."""
+    if type is None or not type.encryption:
+        return None
+    other = chosen.key_id if chosen.volume is None else keys.key_id(chosen.volume)
+    return {**type.encryption, "key_id": keys.make(tx, id) if other is None else keys.copy(tx, other, id)}
 
 
 def _size(new: NewVolume, chosen: Chosen) -> int:
@@ -176,6 +188,8 @@ def finish_deletion(tx: Tx, volume: VolumeRow) -> None:
     """Nothing of it is left in its backend: the row goes."""
     id = volume["id"]
     rows.drop_metadata(tx, id)
+    if (key := keys.key_id(volume)) is not None:
+        keys.drop(tx, key)
     for table, column in ((volume_attachments, volume_attachments.c.volume_id),
                           (volume_snapshots, volume_snapshots.c.volume_id),
                           (volume_transfers, volume_transfers.c.volume_id)):

@@ -26,7 +26,7 @@ from stackling.image import facade as images
 from stackling.image import stores
 from stackling.image.model import Image, Place
 from stackling.image.settings import ImageSettings
-from stackling.ports.document import IMAGE_LOCATION, Documents, HostDocument, Report
+from stackling.ports.document import IMAGE_LOCATION, Documents, HostDocument, Report, VolumeKey
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
@@ -61,6 +61,7 @@ def service(wakeups: Wakeups | None = None) -> Service:
         Route("GET", "/machines/{machine}/servers/{server}/password", passwords.posted, None, mode="stream"),
         Route("POST", "/machines/{machine}/servers/{server}/password", passwords.post, None, mode="stream"),
         Route("GET", "/images/{image}/file", image_file, None, mode="stream"),
+        Route("GET", "/volume-keys/{key}", volume_key, None, mode="stream"),
         Route("PUT", "/images/{image}/file", take_snapshot, None, mode="stream"),
     ], Policy({}), _error)
 
@@ -152,6 +153,16 @@ async def image_file(call: Call) -> Reply:
         raise Unavailable("This process has no image store.")
     return Reply(stream=stores.read(store, await stores.find(store, places)), content_type="application/octet-stream",
                  headers={"Content-Length": str(size), "X-Image-Sha512": digest})
+
+
+def _find_key(tx: Tx, credential: str | None, machine: str | None, key: str) -> VolumeKey:
+    return VolumeKey(passphrase=compute.volume_key(tx, _machine(tx, credential, machine), key))
+
+
+async def volume_key(call: Call) -> Reply:
+    """GET …/volume-keys/{key}: what opens an encrypted volume that a document of the asking machine names."""
+    return Reply(_encode(await call.cloud.read(_find_key, call.header(CREDENTIAL), call.header(MACHINE),
+                                               call.params["key"])))
 
 
 def _begin_snapshot(tx: Tx, credential: str | None, machine: str | None, image: str,

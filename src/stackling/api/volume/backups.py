@@ -73,7 +73,7 @@ def _shown(call: Call, row: BackupRow, with_children: Set[str]) -> Json:
     if call.version >= (3, 56):
         shown["user_id"] = row["user_id"]
     if call.version >= (3, 64):
-        shown["encryption_key_id"] = None
+        shown["encryption_key_id"] = row["source"].get("key_id")
     return shown
 
 
@@ -149,6 +149,7 @@ def restore(tx: Tx, call: Call) -> Reply:
 
 _RECORD = ("id", "volume_id", "name", "description", "size_gib", "metadata", "container", "availability_zone",
            "data_timestamp")
+_OPTIONAL = ("parent_id", "key", "type_id")
 
 
 def export_record(tx: Tx, call: Call) -> Reply:
@@ -156,7 +157,7 @@ def export_record(tx: Tx, call: Call) -> Reply:
     row = _find(tx, call, "backup:backup-export")
     if row["status"] != "available":
         raise Invalid(f"Invalid backup: Backup status must be available and not {row['status']}.")
-    facts = {**{key: row[key] for key in _RECORD}, "data": backups.data_of(row)}
+    facts = {**{key: row[key] for key in _RECORD}, **backups.kept_outside(tx, row)}
     text = base64.b64encode(msgspec.json.encode(facts)).decode()
     return Reply({"backup-record": {"backup_service": SERVICE, "backup_url": text}})
 
@@ -169,7 +170,8 @@ def import_record(tx: Tx, call: Call) -> Reply:
         raise Invalid(f"Invalid backup service {body['backup_service']}; this one is {SERVICE}.")
     try:
         record = msgspec.json.decode(base64.b64decode(body["backup_url"], validate=True), type=dict[str, Any])
-        facts = {key: record[key] for key in (*_RECORD, "data")}
+        facts = {key: record[key] for key in (*_RECORD, "data")} | {
+            key: record[key] for key in _OPTIONAL if isinstance(record.get(key), str)}
     except (binascii.Error, msgspec.MsgspecError, KeyError, ValueError):
         raise Invalid("Invalid input received: Can't parse backup record.") from None
     row = backups.import_backup(tx, call.ctx, facts)

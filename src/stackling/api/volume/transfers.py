@@ -58,7 +58,8 @@ def create(tx: Tx, call: Call) -> Reply:
     authorize(call, volume, "volume:create_transfer")
     alone = boolean("no_snapshots", body.get("no_snapshots", False)) if call.version >= (3, 55) else False
     name = body.get("name")
-    row, key = transfers.create_transfer(tx, call.ctx, volume, name.strip() if name else name, no_snapshots=alone)
+    row, key = transfers.create_transfer(tx, call.ctx, volume, name.strip() if name else name, no_snapshots=alone,
+                                         allow_encrypted=call.version >= (3, 70))
     return Reply({"transfer": {**_shown(call, row), "auth_key": key}}, 202)
 
 

@@ -293,14 +293,20 @@ def encryption(tx: Tx, call: Call) -> Reply:
     """GET …/encryption."""
     row = find(tx, call)
     authorize(call, row, "volume_extension:volume_encryption_metadata")
-    return Reply(row["encryption"] or {"encryption_key_id": None})
+    return Reply(_encryption(row))
 
 
 def encryption_item(tx: Tx, call: Call) -> Reply:
     """GET …/encryption/{key}: the bare value."""
     row = find(tx, call)
     authorize(call, row, "volume_extension:volume_encryption_metadata")
-    return Reply(str((row["encryption"] or {}).get(call.params["key"]) or "").encode(), content_type="text/plain")
+    return Reply(str(_encryption(row).get(call.params["key"]) or "").encode(), content_type="text/plain")
+
+
+def _encryption(row: VolumeRow) -> Json:
+    found: Json = row["encryption"] or {}
+    names = ("control_location", "cipher", "key_size", "provider") if found else ()
+    return {"encryption_key_id": found.get("key_id"), **{name: found.get(name) for name in names}}
 
 
 _SIZE: Json = {"type": ["integer", "string", "null"]}

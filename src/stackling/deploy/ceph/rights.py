@@ -23,11 +23,12 @@ class Pools:
     images: str = "stackling-images"
     disks: str = "stackling-disks"
     volumes: str = "stackling-volumes"
+    backups: str = "stackling-backups"
 
     @property
     def all(self) -> tuple[str, ...]:
         """Every one of them."""
-        return self.images, self.disks, self.volumes
+        return self.images, self.disks, self.volumes, self.backups
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,9 @@ def images_user(pools: Pools) -> User:
 
 
 def volumes_user(pools: Pools) -> User:
-    """Control's for volumes: makes and removes them, and clones images."""
-    return User(VOLUMES_USER, "profile rbd",
-                f"profile rbd pool={pools.volumes}, profile rbd-read-only pool={pools.images}",
-                f"profile rbd pool={pools.volumes}")
+    """Control's for volumes: makes and removes them, clones images, and keeps backups."""
+    own = f"profile rbd pool={pools.volumes}, profile rbd pool={pools.backups}"
+    return User(VOLUMES_USER, "profile rbd", f"{own}, profile rbd-read-only pool={pools.images}", own)
 
 
 def machine_user_name(machine: str) -> str:

@@ -132,7 +132,8 @@ def _cluster(paths: Paths) -> WholeCluster:
     cluster = description.read(paths.cluster)
     storage = cluster.storage
     return WholeCluster(
-        files=CephFiles(paths.ceph), pools=Pools(storage.image_pool, storage.disk_pool, storage.volume_pool),
+        files=CephFiles(paths.ceph), pools=Pools(storage.image_pool, storage.disk_pool, storage.volume_pool,
+                                                      storage.backup_pool),
         machine=paths.name,
         machines=tuple(machine.name for machine in cluster.machines),
         control=cluster.machine(paths.name).control, images=storage.images, disks=storage.disks,

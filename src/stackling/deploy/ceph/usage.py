@@ -21,12 +21,22 @@ class Usage:
     shut_out: list[str]
 
 
+def _room(client: CephClient, pool: str, pools: Pools) -> dict[str, int] | None:
+    """None for a pool of backups that isn't there: storage that was added by a former version has none."""
+    try:
+        return client.quick("space", pool=pool)
+    except CephError as error:
+        if pool == pools.backups and error.kind == "missing":
+            return None
+        raise
+
+
 def usage(files: CephFiles, pools: Pools, user: str) -> Usage:
     """Ask as *user*. Raises ``CephRefused``, within 5 s."""
     client = CephClient(CephAccess(files.conf, user, files.keyring(user)))
     try:
         health = client.quick("health")
-        rooms = {pool: client.quick("space", pool=pool) for pool in pools.all}
+        rooms = {pool: room for pool in pools.all if (room := _room(client, pool, pools)) is not None}
         return Usage(client.fsid, health["status"], health["checks"],
                      {pool: (room["used"], room["free"]) for pool, room in rooms.items()},
                      [entry["addr"] for entry in client.quick("blocklist")])

@@ -77,7 +77,8 @@ class External(Struct, frozen=True):
 
 class Storage(Struct, frozen=True):
     """Where images and servers' disks lie: ``local`` directories or ``rbd`` pools (see ``stackling storage``).
-    A cluster has volumes where they are ``rbd``."""
+    A cluster has volumes where they are ``rbd``; backups go to a pool, or to ``backup_directory``, a file system that
+    all control machines have mounted there."""
 
     disks: Literal["local", "rbd"] = "local"
     images: Literal["local", "rbd"] = "local"
@@ -85,6 +86,8 @@ class Storage(Struct, frozen=True):
     volumes: Literal["local", "rbd"] = "local"
     image_pool: str = "stackling-images"
     volume_pool: str = "stackling-volumes"
+    backup_pool: str = "stackling-backups"
+    backup_directory: str = ""
 
 
 class Cluster(Struct, frozen=True):

@@ -8,6 +8,10 @@ waits for another user's volume. A chain of clones of clones is flattened when i
 Snapshots, and growing, work beneath a running guest: librbd asks the guest's QEMU, which holds the lock, to do it. That
 a volume isn't deleted, or written from here, while somebody has it open is looked up in its watchers; of a machine that
 died the cluster forgets them within 30 s.
+
+An encrypted volume is a LUKS container in its RBD image, as Cinder makes it: what is written through it is encrypted on
+the way. Such a volume isn't a clone of its image, whose blocks aren't encrypted; what is
+made of an encrypted volume or its snapshot is a clone as ever, header and all.
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ from typing import Any
 from stackling.drivers.ceph.client import CephAccess, CephClient, CephError
 from stackling.drivers.ceph.names import Location
 from stackling.drivers.ceph.tools import ToolFailed, qemu_img
+from stackling.drivers.local import luks as containers
+from stackling.drivers.local.scratch import PREFIX, sweep
 from stackling.drivers.local.volumes import FORMATS
 from stackling.ports.volumes import (
     GIB,
@@ -34,6 +40,7 @@ from stackling.ports.volumes import (
     FromImage,
     FromSnapshot,
     FromVolume,
+    Luks,
     Origin,
     StoreDown,
     StoreFull,
@@ -55,10 +62,11 @@ class RbdVolumes:
 
     driver = "rbd"
     live = True
-    encrypts = False
+    encrypts = True
 
     def __init__(self, access: CephAccess, pool: str, scratch: Path) -> None:
         self.pool, self.client, self._scratch = pool, CephClient(access), scratch
+        sweep(scratch)
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="volume-trash")
         self._purging = threading.Event()
 
@@ -70,27 +78,31 @@ class RbdVolumes:
         found = self._show(_name(volume_id))
         return None if found is None else found["size"] // GIB
 
-    def create(self, volume_id: str, size_gib: int, origin: Origin | None) -> None:
+    def create(self, volume_id: str, size_gib: int, origin: Origin | None, luks: Luks | None = None) -> None:
         name = _name(volume_id)
         if self._show(name) is not None:
             return
         new = name + HALF_MADE
         self._ask("discard", name=new, delay=0.0)
         try:
-            self._fill(new, size_gib * GIB, origin)
+            self._fill(new, size_gib * GIB, origin, luks)
             self._ask("rename", name=new, to=name)
         except Exception:
             with contextlib.suppress(CephError):        # else ``inventory`` finds it
                 self.client.quick("discard", pool=self.pool, name=new, delay=0.0)
             raise
 
-    def replace(self, volume_id: str, size_gib: int, origin: Origin) -> None:
+    def replace(self, volume_id: str, size_gib: int, origin: Origin, luks: Luks | None = None) -> None:
         """In place, so that its snapshots stay; one that is interrupted is done again, as the port says."""
         name = _name(volume_id)
         self._unused(name)
         self._long("resize", name=name, size=0)
         self._ask("grow", name=name, size=size_gib * GIB)
         match origin:
+            case FromFile(file, "luks"):
+                self._copy_container(file, name, size_gib * GIB)
+            case FromFile() | FromImage() if luks is not None:
+                self._encrypt(origin, name, size_gib * GIB, luks)
             case FromFile(file, format):
                 self._copy_file(file, format, name, size_gib * GIB)
             case FromImage():
@@ -143,9 +155,8 @@ class RbdVolumes:
         if found is None or (snapshot_id is not None and snapshot_id not in found["snapshots"]):
             raise StoreRefused("what is to be read isn't there")
         source = self.client.access.source(self.pool, name) + (f",file.snapshot={snapshot_id}" if snapshot_id else "")
-        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".read-", dir=self._scratch) as directory:
-            path = Path(directory) / "disk"
+        with self._temporary() as directory:
+            path = directory / "disk"
             _tool("convert", "-O", FORMATS[format], "--image-opts", f"driver=raw,{source}", str(path),
                   full="there is no room to write the volume out")
             yield path
@@ -184,8 +195,14 @@ class RbdVolumes:
 
     # -- making
 
-    def _fill(self, new: str, size: int, origin: Origin | None) -> None:
+    def _fill(self, new: str, size: int, origin: Origin | None, luks: Luks | None) -> None:
         match origin:
+            case FromFile(file, "luks"):
+                self._ask("create", name=new, size=size)
+                self._copy_container(file, new, size)
+            case None | FromFile() | FromImage() if luks is not None:
+                self._ask("create", name=new, size=size)
+                self._encrypt(origin, new, size, luks)
             case None:
                 self._ask("create", name=new, size=size)
             case FromSnapshot(volume_id, snapshot_id):
@@ -220,11 +237,14 @@ class RbdVolumes:
             self._long("flatten", name=new)
 
     def _check_fits(self, parent: Location, size: int) -> None:
-        found = self._show(parent.name, pool=parent.pool)
-        snapshot = (found or {"snapshots": {}})["snapshots"].get(parent.snapshot)
+        _check_size(self._snapshot_size(parent), size)
+
+    def _snapshot_size(self, of: Location) -> int:
+        found = self._show(of.name, pool=of.pool)
+        snapshot = (found or {"snapshots": {}})["snapshots"].get(of.snapshot)
         if snapshot is None:
             raise StoreRefused("what it is to be made from isn't there")
-        _check_size(snapshot["size"], size)
+        return int(snapshot["size"])
 
     def _parent(self, image: FromImage) -> Location | None:
         """The snapshot that holds an image's raw disk, where that is in this cluster."""
@@ -232,6 +252,39 @@ class RbdVolumes:
         if where is None or where.fsid != self._fsid():
             return None
         return where if image.format == "raw" else where.disk
+
+    def _encrypt(self, origin: FromFile | FromImage | None, name: str, size: int, luks: Luks) -> None:
+        """A container in an image that reads as zeros, with data that isn't encrypted yet."""
+        with _explained():
+            self.client.data("put", containers.header(luks), pool=self.pool, name=name)
+        if origin is None:
+            return
+        with containers.secret(luks) as secret:
+            room = size - containers.HEADER
+            source, least = self._source(origin)
+            if least > room:
+                raise StoreRefused(f"the source's disk of {least} bytes doesn't fit into the {room} bytes that a "
+                                   f"volume of {size // GIB} GiB has beside its LUKS header")
+            _tool("convert", "-n", "-m", "4", "-W", *secret.words, "--image-opts", "--target-image-opts", source,
+                  f"driver=luks,key-secret=key,{self.client.access.source(self.pool, name)}",
+                  full="the Ceph pool is full", fd=secret.fd)
+
+    def _source(self, origin: FromFile | FromImage) -> tuple[str, int]:
+        """How QEMU's tools read data, and how large its disk is."""
+        parent = self._parent(origin) if isinstance(origin, FromImage) else None
+        if parent is not None:
+            found = self._snapshot_size(parent)
+            source = self.client.access.source(parent.pool, parent.name)
+            return f"driver=raw,{source},file.snapshot={parent.snapshot}", found
+        file = _file_of(origin) if isinstance(origin, FromImage) else origin.file
+        if origin.format not in ("raw", "qcow2"):
+            raise StoreRefused(f"a disk of format {origin.format} can't be read")
+        return f"driver={origin.format},file.driver=file,file.filename={file}", _virtual_size(file, origin.format)
+
+    def _copy_container(self, file: Path, name: str, size: int) -> None:
+        if not containers.is_container(file):
+            raise StoreRefused("what it is to be made from isn't encrypted")
+        self._copy_file(file, "raw", name, size)
 
     def _copy_file(self, file: Path, format: str, name: str, size: int) -> None:
         """Into an image that reads as zeros."""
@@ -263,6 +316,12 @@ class RbdVolumes:
             log.warning("the trash of pool %s isn't emptied: %s", self.pool, error)
 
     # -- how
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=PREFIX, dir=self._scratch) as directory:
+            yield Path(directory)
 
     def _ask(self, call: str, **arguments: Any) -> Any:
         with _explained():
@@ -322,9 +381,9 @@ def _virtual_size(file: Path, format: str) -> int:
     return int(found["virtual-size"])
 
 
-def _tool(*words: str, seconds: float = COPY_SECONDS, full: str = "") -> str:
+def _tool(*words: str, seconds: float = COPY_SECONDS, full: str = "", fd: int | None = None) -> str:
     try:
-        return qemu_img(*words, seconds=seconds)
+        return qemu_img(*words, seconds=seconds, fd=fd)
     except ToolFailed as error:
         if "No space left" in str(error):
             raise StoreFull(full) from None

@@ -1,6 +1,7 @@
 """Volumes as qcow2 files in a directory that control's engine and the servers' hosts see under the same path.
 
-``<volume>.qcow2`` is a volume, ``<volume>.qcow2.<snapshot>`` a snapshot of it. Every file stands by itself (copies, not
+``<volume>.qcow2`` is a volume, ``<volume>.qcow2.<snapshot>`` a snapshot of it; an encrypted volume is a LUKS container,
+``<volume>.luks``, which is copied and grown without its key. Every file stands by itself (copies, not
 chains), so that whatever may be deleted can be; where the file system can share blocks, a copy costs nothing. A file is
 made under another name, flushed, and renamed: what has its name is whole. Formats are said and never probed.
 
@@ -23,6 +24,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stackling.core.journal import sync_directory
+from stackling.drivers.local import luks as containers
+from stackling.drivers.local import scratch
 from stackling.ports.volumes import (
     GIB,
     Capacity,
@@ -30,6 +33,7 @@ from stackling.ports.volumes import (
     FromImage,
     FromSnapshot,
     FromVolume,
+    Luks,
     Origin,
     StoreDown,
     StoreFull,
@@ -40,9 +44,10 @@ from stackling.ports.volumes import (
 LEAST_FREE = 64 << 20       # bytes below which nothing is begun
 TIMEOUT, COPY_TIMEOUT = 60.0, 3600.0
 _ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_VOLUME = re.compile(rf"({_ID})\.qcow2\Z")
-_SNAPSHOT = re.compile(rf"({_ID})\.qcow2\.({_ID})\Z")
+_VOLUME = re.compile(rf"({_ID})\.(?:qcow2|luks)\Z")
+_SNAPSHOT = re.compile(rf"({_ID})\.(?:qcow2|luks)\.({_ID})\Z")
 _STRAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,200}\Z")
+_SUFFIXES = ("qcow2", "luks")
 FULL = "the volume directory is full"
 FORMATS = {"vhd": "vpc", "raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhdx": "vhdx"}
 _REFLINK = 0x40049409       # FICLONE
@@ -54,7 +59,7 @@ class LocalVolumes:
 
     driver = "local"
     live = False
-    encrypts = False
+    encrypts = True
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -62,6 +67,7 @@ class LocalVolumes:
         directory.chmod(0o711)
         for path in directory.glob(".*.new"):
             path.unlink(missing_ok=True)
+        scratch.sweep(directory)
 
     def capacity(self) -> Capacity:
         found = _statvfs(self._directory)
@@ -71,29 +77,30 @@ class LocalVolumes:
         path = self._path(volume_id)
         return _gib(path) if path.exists() else None
 
-    def create(self, volume_id: str, size_gib: int, origin: Origin | None) -> None:
-        path = self._path(volume_id)
-        if not path.exists():
-            self._make(path, size_gib, origin)
+    def create(self, volume_id: str, size_gib: int, origin: Origin | None, luks: Luks | None = None) -> None:
+        if not self._path(volume_id).exists():
+            self._make(self._new_path(volume_id, luks), size_gib, origin, luks)
 
-    def replace(self, volume_id: str, size_gib: int, origin: Origin) -> None:
-        self._make(self._path(volume_id), size_gib, origin)
+    def replace(self, volume_id: str, size_gib: int, origin: Origin, luks: Luks | None = None) -> None:
+        self._make(self._new_path(volume_id, luks), size_gib, origin, luks)
 
     def grow(self, volume_id: str, size_gib: int) -> None:
         path = self._path(volume_id)
         if _gib(path) < size_gib:
-            _tool("qemu-img", "resize", "-q", "-f", "qcow2", str(path), f"{size_gib}G")
+            _resize(path, size_gib)
 
     def delete(self, volume_id: str) -> None:
-        for path in self._directory.glob(f"{volume_id}.qcow2*"):
-            path.unlink(missing_ok=True)
+        for suffix in _SUFFIXES:
+            for path in self._directory.glob(f"{volume_id}.{suffix}*"):
+                path.unlink(missing_ok=True)
         sync_directory(self._directory)
 
     def location(self, volume_id: str) -> str:
-        return f"file://{self._path(volume_id)}?format=qcow2"
+        path = self._path(volume_id)
+        return f"file://{path}?format={_format(path)}"
 
     def snapshots(self, volume_id: str) -> Sequence[str]:
-        found = [_SNAPSHOT.match(path.name) for path in self._directory.glob(f"{volume_id}.qcow2.*")]
+        found = [_SNAPSHOT.match(path.name) for path in self._directory.glob(f"{volume_id}.*.*")]
         return [match[2] for match in found if match]
 
     def snapshot(self, volume_id: str, snapshot_id: str) -> None:
@@ -116,16 +123,16 @@ class LocalVolumes:
         with self._new(target) as new:
             _copy(source, new)
             if _gib(new) < size:
-                _tool("qemu-img", "resize", "-q", "-f", "qcow2", str(new), f"{size}G")
+                _resize(new, size)
 
     @contextmanager
     def read(self, volume_id: str, format: str, snapshot_id: str | None = None) -> Iterator[Path]:
         source = self._path(volume_id) if snapshot_id is None else self._snapshot(volume_id, snapshot_id)
         if format not in FORMATS:
             raise StoreRefused(f"volumes can't be written as {format}")
-        with TemporaryDirectory(prefix=".read-", dir=self._directory) as directory:
+        with TemporaryDirectory(prefix=scratch.PREFIX, dir=self._directory) as directory:
             path = Path(directory) / "disk"
-            _tool("qemu-img", "convert", "-f", "qcow2", "-O", FORMATS[format], str(source), str(path),
+            _tool("qemu-img", "convert", "-f", _format(source), "-O", FORMATS[format], str(source), str(path),
                   timeout=COPY_TIMEOUT)
             yield path
 
@@ -161,9 +168,13 @@ class LocalVolumes:
     # -- how
 
     def _path(self, volume_id: str) -> Path:
+        encrypted = self._new_path(volume_id, encrypted=True)
+        return encrypted if encrypted.exists() else self._new_path(volume_id)
+
+    def _new_path(self, volume_id: str, encrypted: object = False) -> Path:
         if not re.fullmatch(_ID, volume_id):
             raise StoreRefused(f"{volume_id!r} is no volume id")
-        return self._directory / f"{volume_id}.qcow2"
+        return self._directory / f"{volume_id}.{'luks' if encrypted else 'qcow2'}"
 
     def _snapshot(self, volume_id: str, snapshot_id: str) -> Path:
         if not re.fullmatch(_ID, snapshot_id):
@@ -175,7 +186,10 @@ class LocalVolumes:
             raise StoreRefused(f"{name!r} is no name of what can be managed: a file NAME.qcow2 of letters and digits")
         return self._directory / f"{name}.qcow2"
 
-    def _make(self, target: Path, size_gib: int, origin: Origin | None) -> None:
+    def _make(self, target: Path, size_gib: int, origin: Origin | None, luks: Luks | None) -> None:
+        if luks is not None:
+            self._encrypt(target, size_gib, origin, luks)
+            return
         with self._new(target) as new:
             match origin:
                 case None:
@@ -193,7 +207,24 @@ class LocalVolumes:
                     _convert(file, format, new)
             if _gib(new) > size_gib:
                 raise StoreRefused(f"the source's disk of {_gib(new)} GiB doesn't fit into {size_gib} GiB")
-            _tool("qemu-img", "resize", "-q", "-f", "qcow2", str(new), f"{size_gib}G")
+            _resize(new, size_gib)
+
+    def _encrypt(self, target: Path, size_gib: int, origin: Origin | None, luks: Luks) -> None:
+        with self._new(target) as new:
+            match origin:
+                case FromVolume(volume_id):
+                    _copy(self._path(volume_id), new)
+                case FromSnapshot(volume_id, snapshot_id):
+                    _copy(self._snapshot(volume_id, snapshot_id), new)
+                case FromFile(file, "luks"):
+                    _copy(file, new)
+                case _:
+                    _fill(new, size_gib * GIB, origin, luks)
+            if not containers.is_container(new):
+                raise StoreRefused("what it is to be made from isn't encrypted")
+            if _gib(new) > size_gib:
+                raise StoreRefused(f"the source's disk of {_gib(new)} GiB doesn't fit into {size_gib} GiB")
+            os.truncate(new, size_gib * GIB)
 
     @contextmanager
     def _new(self, target: Path) -> Iterator[Path]:
@@ -223,6 +254,49 @@ def _statvfs(path: Path) -> os.statvfs_result:
         raise StoreDown(f"the volume directory can't be reached: {error.strerror}") from None
 
 
+def _format(path: Path) -> str:
+    """That of the disk which a file holds: of a container it is raw."""
+    return "raw" if ".luks" in path.name else "qcow2"
+
+
+def _resize(path: Path, size_gib: int) -> None:
+    _tool("qemu-img", "resize", "-q", "-f", _format(path), str(path), f"{size_gib}G")
+
+
+def _fill(new: Path, size: int, origin: Origin | None, luks: Luks) -> None:
+    """A container of *size* bytes with data that isn't encrypted yet."""
+    new.write_bytes(containers.header(luks))
+    os.truncate(new, size)
+    if origin is None:
+        return
+    with containers.secret(luks) as secret:
+        room = size - containers.HEADER
+        if not isinstance(origin, (FromFile, FromImage)) or origin.file is None:
+            raise StoreDown("what it is to be made from can't be read from here")
+        if (least := virtual_size(origin.file, origin.format)) > room:
+            raise StoreRefused(f"the source's disk of {least} bytes doesn't fit into the {room} bytes that a volume of "
+                               f"{size // GIB} GiB has beside its LUKS header")
+        _tool("qemu-img", "convert", "-n", *secret.words, "--image-opts", "--target-image-opts",
+              f"driver={origin.format},file.driver=file,file.filename={origin.file}",
+              f"driver=luks,key-secret=key,file.driver=file,file.filename={new}", timeout=COPY_TIMEOUT, fd=secret.fd)
+
+
+def virtual_size(file: Path, format: str) -> int:
+    """Bytes, from the header, of the format that was said; what it refers to is never opened. Raises ``StoreRefused``
+    and ``StoreDown``."""
+    if format == "raw":
+        return file.stat().st_size
+    if format != "qcow2":
+        raise StoreRefused(f"a disk of format {format} can't be read")
+    facts = _info(file)
+    if "backing-filename" in facts or "data-file" in str(facts.get("format-specific")):
+        raise StoreRefused("the disk refers to another file")
+    size = facts.get("virtual-size")
+    if not isinstance(size, int):
+        raise StoreDown(f"{file.name} can't be read")
+    return size
+
+
 def _copy(source: Path, target: Path) -> None:
     """Share blocks where the file system can, else copy what isn't empty."""
     if not source.exists():
@@ -230,7 +304,10 @@ def _copy(source: Path, target: Path) -> None:
     with source.open("rb") as from_, target.open("wb") as to, suppress(OSError):
         fcntl.ioctl(to.fileno(), _REFLINK, from_.fileno())
         return
-    _convert(source, "qcow2", target)
+    if source.suffix == ".qcow2" or ".qcow2." in source.name:
+        _convert(source, "qcow2", target)
+    else:
+        _tool("cp", "--sparse=always", str(source), str(target), timeout=COPY_TIMEOUT)
 
 
 def _convert(source: Path, format: str, target: Path) -> None:
@@ -249,6 +326,8 @@ def _info(path: Path) -> dict[str, object]:
 def _gib(path: Path) -> int:
     """The virtual size, from the header: a guest may be writing to it."""
     try:
+        if _format(path) == "raw":
+            return -(-path.stat().st_size // GIB)
         with path.open("rb") as file:
             header = file.read(32)
     except OSError as error:
@@ -258,8 +337,8 @@ def _gib(path: Path) -> int:
     return -(-int.from_bytes(header[24:32], "big") // GIB)
 
 
-def _tool(*command: str, timeout: float = TIMEOUT) -> str:
-    """Run a tool with limits on memory and processor time."""
+def _tool(*command: str, timeout: float = TIMEOUT, fd: int | None = None) -> str:
+    """Run a tool with limits on memory and processor time, and with the open file *fd*."""
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (int(timeout), int(timeout)))
         resource.setrlimit(resource.RLIMIT_AS, (GIB, GIB))
@@ -268,7 +347,7 @@ def _tool(*command: str, timeout: float = TIMEOUT) -> str:
         raise StoreDown(f"{command[0]} isn't installed on this machine: run ./setup")
     try:
         done = subprocess.run(command, capture_output=True, timeout=timeout, check=False, preexec_fn=limit,
-                              env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"})
+                              pass_fds=() if fd is None else (fd,), env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"})
     except subprocess.TimeoutExpired:
         raise StoreDown(f"{command[0]} took longer than {timeout:g} s") from None
     if done.returncode:

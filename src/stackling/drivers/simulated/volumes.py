@@ -11,7 +11,7 @@ import msgspec
 
 from stackling.core.journal import Journal
 from stackling.drivers.simulated.disks import empty_qcow2
-from stackling.ports.volumes import GIB, Capacity, Origin, StoreRefused, Stray
+from stackling.ports.volumes import GIB, Capacity, Luks, Origin, StoreRefused, Stray
 
 COMPACT = 256               # records in the journal beyond the number of volumes before it is rewritten
 
@@ -57,12 +57,12 @@ class SimulatedVolumes:
         state = self._volumes.get(volume_id)
         return None if state is None or state.stray else state.size_gib
 
-    def create(self, volume_id: str, size_gib: int, origin: Origin | None) -> None:
+    def create(self, volume_id: str, size_gib: int, origin: Origin | None, luks: Luks | None = None) -> None:
         self._may_fail("create")
         if volume_id not in self._volumes:
             self._put(State(volume_id, size_gib))
 
-    def replace(self, volume_id: str, size_gib: int, origin: Origin) -> None:
+    def replace(self, volume_id: str, size_gib: int, origin: Origin, luks: Luks | None = None) -> None:
         self._may_fail("replace")
 
     def grow(self, volume_id: str, size_gib: int) -> None:

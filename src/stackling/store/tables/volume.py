@@ -36,7 +36,7 @@ volumes = Table(
     Column("bootable", Boolean, nullable=False, default=False, server_default=false()),
     Column("readonly", Boolean),                                  # null: nobody has said
     Column("multiattach", Boolean, nullable=False, default=False, server_default=false()),
-    Column("encryption", Json),                                   # of its type, when it was made
+    Column("encryption", Json),                                   # of its type when it was made, and ``key_id``
     Column("snapshot_id", Id),                                    # what it was made from, as clients see it
     Column("source_volid", Id),
     Column("source", Json),                                       # volume.model.Source
@@ -70,6 +70,15 @@ volumes = Table(
     Index("ix_volumes_type_id", "type_id"),
     Index("ix_volumes_backend", "backend", "size_gib"),
 )
+
+volume_keys = Table(
+    "volume_keys", metadata,
+    Column("id", Id, primary_key=True),                           # encryption_key_id
+    Column("volume_id", Id),                                      # that it opens; null: of a backup
+    Column("sealed", Long, nullable=False),                       # store.sealing
+    Column("created_at", Instant, nullable=False),
+)
+"""What opens encrypted volumes and backups. A copy has a key of its own with the same content."""
 
 volume_metadata = Table(
     "volume_metadata", metadata,

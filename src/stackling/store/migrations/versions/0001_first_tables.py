@@ -1857,6 +1857,14 @@ def upgrade() -> None:
         batch_op.create_index("ix_volume_groups_list", ["project_id", "created_at", "id"], unique=False)
 
     op.create_table(
+        "volume_keys",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("volume_id", types.Id, nullable=True),
+        sa.Column("sealed", types.Long, nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_keys")),
+    )
+    op.create_table(
         "volume_messages",
         sa.Column("id", types.Id, nullable=False),
         sa.Column("project_id", types.Id, nullable=False),
@@ -2107,6 +2115,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_volume_messages_list")
 
     op.drop_table("volume_messages")
+    op.drop_table("volume_keys")
     with op.batch_alter_table("volume_groups", schema=None) as batch_op:
         batch_op.drop_index("ix_volume_groups_list")
 
