@@ -14,13 +14,13 @@ def compile(floating: FabricFloatingIP) -> Compiled:
     Moving it to another port alters the row in place: a row that is deleted and one of the same address that is
     added in one transaction would collide in OVN.
     """
-    through = floating.one_of_several and floating.gateway_port_id is not None
+    gateway = floating.gateway_port_id if floating.one_of_several else None
     router = Member("Logical_Router", row_id(floating.router_id), "nat", (FabricKind.ROUTER, floating.router_id))
     row = Row("NAT", row_id(floating.id), f"address translation of {floating.address}", {
         "type": "dnat_and_snat", "external_ip": floating.address, "logical_ip": floating.fixed_ip,
         "external_mac": floating.mac if floating.distributed else None,
         "logical_port": floating.port_id if floating.distributed else None,
-        "gateway_port": row_id(floating.gateway_port_id, "leg") if through else None,
+        "gateway_port": None if gateway is None else row_id(gateway, "leg"),
     }, members=(router,))
     needs = (Member("Logical_Switch_Port", row_id(floating.port_id), "", (FabricKind.PORT, floating.port_id)),)
     return Compiled(floating.kind, floating.id, floating.generation, (row, *_qos(floating)), needs)
