@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from tests.api.conftest import CloudUnderTest
 
-App = Callable[..., Awaitable[None]]
+App = Callable[..., Any]
 PATH = "/stackling/v1/events"
 
 

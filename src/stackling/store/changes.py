@@ -50,9 +50,8 @@ class Position:
 
 def position(tx: Tx) -> Position:
     """How far it has come."""
-    row = tx.one(_RANGE)
-    first, last = (0, 0) if row is None else row
-    return Position(int(tx.setting("era") or 1), int(first or 0), int(last or 0))
+    (found,) = tx.all(_RANGE)
+    return Position(int(tx.setting("era") or 1), int(found[0] or 0), int(found[1] or 0))
 
 
 def since(tx: Tx, after: int, most: int, project_id: str | None = None) -> list[Change]:
