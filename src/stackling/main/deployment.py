@@ -219,9 +219,9 @@ class Deployment:
     external: External
     volumes: LocalVolumes | RbdVolumes | SimulatedVolumes | None = None
     """Where volumes lie; None: there are none."""
+    more_images: tuple[MoreImages, ...] = ()
     machines: tuple[Registered, ...] = ()
     membership: SimulatedMembership | PacemakerMembership | None = None
-    more_images: tuple[MoreImages, ...] = ()
     """Where the lives of machines are known; None: there is no high availability."""
     disks: RbdDisks | None = None
     """Where servers' disks are, when every machine reaches them; None: each machine has its own."""

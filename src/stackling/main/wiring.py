@@ -95,9 +95,9 @@ class Plant:
 
         fabric = self._fabric()
         threading.Thread(target=self._follow, args=(fabric,), name="fabric-watch", daemon=True).start()
+        self.database.write(image_service.order_copies, self.image_store)
         backends = volumes.backends(self.deployment, self.image_store)
         kinds, audited = volumes.kinds(self.database, backends)
-        self.database.write(image_service.order_copies, self.image_store)
         audited = [*self._audited(fabric), *audited]
         worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *kinds, *audited], audits=audited,
                         owner=owner or self.deployment.node, lease=self.deployment.engine_lease)
