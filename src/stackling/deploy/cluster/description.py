@@ -174,10 +174,10 @@ def check(cluster: Cluster) -> Cluster:
         virtual = ipaddress.IPv4Interface(cluster.virtual_ip)
         ipaddress.IPv4Network(cluster.external.range)
         federation.check(cluster.identity_providers, cluster.trusted_dashboards)
+        image_stores.settings(cluster.image_stores, cluster.own_image_store)
     except ValueError as error:
         raise ClusterError(str(error)) from None
     if cluster.fencing.return_after < 0:
-        image_stores.settings(cluster.image_stores, cluster.own_image_store)
         raise ClusterError("fencing: return_after is a number of seconds, or 0 for never")
     if str(virtual.ip) in seen:
         raise ClusterError(f"virtual_ip {virtual.ip} is a machine's own address")
