@@ -162,6 +162,20 @@ class Cloud:
                 lives.append(life)
         return lives
 
+    def spread(self) -> None:
+        """Where one machine has come to run all servers, give each other machine one of them, by live migrations."""
+        if sum(bool(self.on(machine.name)) for machine in self.lab.machines) > 1:
+            return
+        for machine in self.lab.machines:
+            most = max((self.on(other.name) for other in self.lab.machines), key=len)
+            if self.on(machine.name):
+                continue
+            self.api.must("POST", f"/compute/v2.1/servers/{self.ids[most[0]]}/action", {"os-migrateLive": {
+                "host": machine.name, "block_migration": "auto"}})
+            self.until(lambda name=most[0]: next(
+                (one["OS-EXT-SRV-ATTR:host"], one["status"], one["OS-EXT-STS:task_state"]) for one in self.servers()
+                if one["name"] == name), lambda found, to=machine.name: found == (to, "ACTIVE", None), 240)
+
     # -- machines
 
     def holder(self) -> str:

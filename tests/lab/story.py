@@ -139,6 +139,7 @@ class Story:
 def told(cloud: Cloud) -> Iterator[Story]:
     """A story with its watchers, and a whole cluster before and after it."""
     make_whole(cloud)
+    cloud.spread()
     story = Story(cloud, ApiWatch(cloud.client(), cloud.ids[SERVERS[0]]), SshWatch(dict(cloud.addresses)),
                   TwiceWatch(cloud.lab))
     story.note_places()

@@ -20,7 +20,7 @@ from stackling.store.transaction import Tx
 
 KEPT = 50_000
 """How far back the numbers reach at least; those who come back later look at everything again."""
-_RANGE = select(func.min(changes.c.seq), func.max(changes.c.seq))
+_RANGE = select(func.min(changes.c.seq).label("oldest"), func.max(changes.c.seq).label("newest"))
 _SINCE = select(changes).where(changes.c.seq > bindparam("after")).order_by(changes.c.seq).limit(bindparam("most"))
 _SINCE_OF = select(changes).where(
     changes.c.seq > bindparam("after"), changes.c.project_id == bindparam("project"),
@@ -51,7 +51,7 @@ class Position:
 def position(tx: Tx) -> Position:
     """How far it has come."""
     (found,) = tx.all(_RANGE)
-    return Position(int(tx.setting("era") or 1), int(found[0] or 0), int(found[1] or 0))
+    return Position(int(tx.setting("era") or 1), int(found.oldest or 0), int(found.newest or 0))
 
 
 def since(tx: Tx, after: int, most: int, project_id: str | None = None) -> list[Change]:

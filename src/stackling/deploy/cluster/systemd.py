@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stackling.deploy.embedded.command import CommandFailed, run
 
 RUNNING = Path("/run/systemd/system")
+TRIES, BETWEEN = 10, 1.0        # restarts whose job somebody else's took the place of; seconds between them
+REPLACED = "canceled"           # how systemctl says that
 
 
 def is_here() -> bool:
@@ -32,9 +35,19 @@ def enable(units: Sequence[str], *, now: bool) -> None:
 
 
 def restart(units: Sequence[str]) -> None:
-    """Start those of *units* again that run, and wait until they do. Raises ``CommandFailed``."""
-    if units:
-        run("systemctl", "try-restart", *units, timeout=100.0)
+    """Start those of *units* again that run, and wait until they do. Raises ``CommandFailed``.
+
+    Pacemaker starts and stops units as well; systemd cancels our job for one that comes later. What runs after that may
+    have been started before us, so it is restarted once more; what doesn't run is left to Pacemaker.
+    """
+    for left in reversed(range(TRIES if units else 0)):
+        try:
+            run("systemctl", "try-restart", *units, timeout=100.0)
+            return
+        except CommandFailed as error:
+            if not left or REPLACED not in str(error):
+                raise
+            time.sleep(BETWEEN)
 
 
 def disable(units: Iterable[str]) -> None:
