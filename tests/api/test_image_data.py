@@ -362,7 +362,8 @@ def test_what_compute_gets(cloud: CloudUnderTest, member: Client, other: Client,
     found = cloud.database.read(image_for_boot, ctx, image["id"])
     assert (found.format, found.size, found.virtual_size, found.min_disk_gib) == ("qcow2", len(data), 1 << 20, 1)
     assert found.properties == {"hw_disk_bus": "virtio"}
-    location, size, sha512 = cloud.database.read(image_file, image["id"])
+    ((name, location),), size, sha512 = cloud.database.read(image_file, image["id"])
+    assert name == "local"
     path = store.path(location)
     assert path is not None
     assert (path.read_bytes(), size, sha512) == (data, len(data), hashlib.sha512(data).hexdigest())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -246,11 +247,12 @@ def test_an_image_with_clones_goes_with_the_last_of_them(rbd: RbdImageStore, cep
 
 
 @needs_ceph
-def test_a_writer_that_died_is_seen(rbd: RbdImageStore) -> None:
-    upload = rbd.open(ID, 1)
+def test_a_writer_that_is_gone_is_seen(rbd: RbdImageStore, ceph: RealCeph) -> None:
+    writer = RbdImageStore(ceph.images, POOLS.images, reserve=0)
+    upload = writer.open(ID, 1)
     asyncio.run(upload.write(chunks(b"x" * 100), limit=100))
     assert rbd.writing(ID, 1)
-    rbd.client.close()
+    writer.close()
     eventually(lambda: not rbd.writing(ID, 1))
     assert [piece.staged for piece in rbd.inventory()] == [True]
 
@@ -269,7 +271,6 @@ def test_a_wrong_key_is_refused_in_words(ceph: RealCeph, tmp_path: Path) -> None
 
 @needs_ceph
 def test_a_cluster_that_hangs_is_told_in_five_seconds(ceph: RealCeph) -> None:
-    import signal
     import time
 
     store = RbdImageStore(ceph.images, POOLS.images, reserve=0)

@@ -13,7 +13,7 @@ from stackling.network.rows import Record
 from stackling.network.timeline import announce
 from stackling.store.transaction import Tx
 
-_KIND = "security_groups_default_statefulness"
+_KIND = "default_statefulness"
 
 
 def of_new_group(tx: Tx, project_id: str) -> bool:
