@@ -37,6 +37,8 @@ UNNAMED = {
     "volumev3 /v3/backups/": WITHOUT_BACKEND,
     "volumev3 /v3/groups/": WITHOUT_BACKEND,
     "volumev3 /v3/group_snapshots/": WITHOUT_BACKEND,
+    "volumev3 /v3/cgsnapshots/": WITHOUT_BACKEND,
+    "volumev3 /v3/clusters/": "there are none",
     "volumev3 /v3/messages/": "nothing has failed",
     "identity /v3/auth/OS-FEDERATION/websso/": "no provider is asked to sign anybody in here",
     "compute /v2.1/os-instance_usage_audit_log": "an instant, not an id",
@@ -225,8 +227,9 @@ def _volume(world: HostileWorld, make: Make, mark: str) -> dict[str, str]:
     kind = made(admin, "types", {"volume_type": {"name": "hostile", "extra_specs": {"color": "blue"}}})
     qos = made(admin, "qos-specs", {"qos_specs": {"name": "hostile"}})
     groups = made(admin, "group_types", {"group_type": {"name": "hostile", "group_specs": {"color": "blue"}}})
+    consistent = made(victim, "consistencygroups", {"consistencygroup": {"name": mark, "volume_types": kind["id"]}})
     return {
-        "compute:os-volumes": volume["id"],
+        "compute:os-volumes": volume["id"], "volumev3:consistencygroups": consistent["id"],
         "volumev3:volumes": volume["id"], "volumev3:metadata": "color", "volumev3:types": kind["id"],
         "volumev3:extra_specs": "color", "volumev3:qos-specs": qos["id"], "volumev3:group_types": groups["id"],
         "volumev3:group_specs": "color", "volumev3:os-quota-sets": victim.project_id,

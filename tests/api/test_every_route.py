@@ -33,6 +33,7 @@ NOT_THERE = {
     "volumev3 /v3/os-hosts/{host}": "there is no backend",
     "volumev3 /v3/capabilities/{host}": "there is no backend",
     "volumev3 /v3/group_types/default": "there is no default",
+    "volumev3 /v3/manageable_": "it wants a host",
     "volumev3 /v3/qos-specs/{id}/": "it wants a type",
     "image /v2/cache": "there is no cache",
     "placement /usages": "it wants a project",

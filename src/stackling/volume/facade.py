@@ -23,7 +23,7 @@ from stackling.store.tables.volume import (
     volumes,
 )
 from stackling.store.transaction import Tx
-from stackling.volume import actions, attachments, keys, rows, rules, snapshots, types
+from stackling.volume import actions, attachments, groups, keys, rows, rules, snapshots, types
 from stackling.volume import volumes as volumes_
 from stackling.volume.kinds import BACKEND, Backends, kinds, start
 from stackling.volume.model import Attached, NewVolume, Task, VolumeRow
@@ -40,9 +40,10 @@ MESSAGES = volume_messages
 
 
 def bootstrap(tx: Tx) -> None:
-    """First start: the default type. Idempotent."""
+    """First start: the default types of volumes and of consistency groups. Idempotent."""
     if not any(found.name == types.DEFAULT for found in types.all_types(tx)):
         types.create_type(tx, types.DEFAULT, "Default Volume Type", True, {})
+    groups.ensure_consistency_type(tx)
 
 
 def attach(tx: Tx, ctx: Context, volume_id: str, server_id: str, id: str, device: str,

@@ -30,8 +30,14 @@ _GROUP = select(volume_groups).where(volume_groups.c.id == bindparam("id"))
 _SNAPSHOT = select(volume_group_snapshots).where(volume_group_snapshots.c.id == bindparam("id"))
 _MEMBERS = select(volumes).where(volumes.c.group_id == bindparam("group")).order_by(volumes.c.created_at)
 _PARTS = select(volume_snapshots).where(volume_snapshots.c.group_snapshot_id == bindparam("id"))
+_MEMBERS_OF_ALL = select(volumes).where(volumes.c.group_id.in_(bindparam("groups", expanding=True))).order_by(
+    volumes.c.created_at)
 _TYPE = select(volume_group_types).where(
     or_(volume_group_types.c.id == bindparam("ref"), volume_group_types.c.name == bindparam("ref")))
+_CONSISTENT = select(volume_groups.c.id).where(
+    volume_groups.c.id.in_(bindparam("groups", expanding=True)), volume_groups.c.group_type_id == bindparam("type"))
+CONSISTENCY = "default_cgsnapshot_type"
+"""The type of what the calls for consistency groups make; the calls for groups leave such groups alone."""
 
 
 # -- types of groups
@@ -71,6 +77,34 @@ def delete_type(tx: Tx, type: AnyRow) -> None:
     tx.execute(delete(volume_group_types).where(volume_group_types.c.id == type["id"]))
 
 
+def ensure_consistency_type(tx: Tx) -> None:
+    """The type of consistency groups, as Cinder's first migration makes it. Idempotent."""
+    if tx.one(_TYPE, ref=CONSISTENCY) is None:
+        create_type(tx, CONSISTENCY, "Default group type for migrating cgsnapshot", True,
+                    {"consistent_group_snapshot_enabled": "<is> True"})
+
+
+def consistency_type_id(tx: Tx) -> str | None:
+    """None where an administrator deleted it."""
+    row = tx.one(_TYPE, ref=CONSISTENCY)
+    return None if row is None else row.id
+
+
+def consistent(tx: Tx, group_ids: Sequence[str]) -> frozenset[str]:
+    """Those of the groups that are consistency groups."""
+    type_id = consistency_type_id(tx) if group_ids else None
+    if type_id is None:
+        return frozenset()
+    return frozenset(row.id for row in tx.all(_CONSISTENT, groups=list(group_ids), type=type_id))
+
+
+def check_type(tx: Tx, type_id: str) -> None:
+    """Raises ``Invalid`` for the type of consistency groups, which have calls of their own."""
+    if type_id == consistency_type_id(tx):
+        raise Invalid(f"Group_type {type_id} is reserved for migrating CGs to groups. Migrated group can only be "
+                      "operated by CG APIs.")
+
+
 # -- groups
 
 def get_group(tx: Tx, ctx: Context, id: str) -> AnyRow:
@@ -84,6 +118,14 @@ def get_group(tx: Tx, ctx: Context, id: str) -> AnyRow:
 def members(tx: Tx, group_id: str) -> list[VolumeRow]:
     """The group's volumes."""
     return [mapping(row) for row in tx.all(_MEMBERS, group=group_id)]
+
+
+def members_of_all(tx: Tx, group_ids: Sequence[str]) -> dict[str, list[VolumeRow]]:
+    """The volumes of each of the groups."""
+    found: dict[str, list[VolumeRow]] = {id: [] for id in group_ids}
+    for row in tx.all(_MEMBERS_OF_ALL, groups=list(group_ids)) if group_ids else ():
+        found[row.group_id].append(mapping(row))
+    return found
 
 
 def create_group(tx: Tx, ctx: Context, id: str, type_ref: str, volume_types: Sequence[str], *, name: str | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from stackling.core.errors import Invalid, NotFound
 from stackling.core.ids import new_id
 from stackling.volume import facade, groups, lists
 from stackling.volume.lists import Condition
+from stackling.volume.model import VolumeRow
 from stackling.volume.rows import AnyRow
 
 if TYPE_CHECKING:
@@ -149,8 +151,7 @@ def _summary(row: AnyRow) -> Json:
     return {"id": row["id"], "name": row["name"]}
 
 
-def _shown(tx: Tx, call: Call, row: AnyRow) -> Json:
-    there = groups.members(tx, row["id"])
+def _shown(call: Call, row: AnyRow, there: Sequence[VolumeRow]) -> Json:
     shown: Json = {
         **_summary(row), "status": groups.status(row, there), "availability_zone": row["availability_zone"],
         "created_at": row["created_at"], "description": row["description"], "group_type": row["group_type_id"],
@@ -166,15 +167,28 @@ def _shown(tx: Tx, call: Call, row: AnyRow) -> Json:
     return shown
 
 
+def _named(tx: Tx, call: Call, id: str) -> AnyRow:
+    row = groups.get_group(tx, call.ctx, id)
+    groups.check_type(tx, row["group_type_id"])
+    return row
+
+
 def _find(tx: Tx, call: Call, rule: str) -> AnyRow:
-    row = groups.get_group(tx, call.ctx, call.params["id"])
+    row = _named(tx, call, call.params["id"])
     authorize(call, row, rule)
     return row
+
+
+def _but_consistent(tx: Tx) -> list[Condition]:
+    """Lists leave consistency groups out."""
+    type_id = groups.consistency_type_id(tx)
+    return [] if type_id is None else [Condition("group_type_id", "neq", type_id)]
 
 
 def create(tx: Tx, call: Call) -> Reply:
     """POST /groups."""
     body: Json = call.body["group"]
+    groups.check_type(tx, groups.get_type(tx, call.ctx, body["group_type"])["id"])
     row = groups.create_group(tx, call.ctx, new_id(), body["group_type"], body["volume_types"], name=body.get("name"),
                               description=body.get("description"), zone=body.get("availability_zone"))
     return Reply({"group": _summary(row)}, 202)
@@ -185,20 +199,26 @@ def perform_any(tx: Tx, call: Call) -> Reply:
     body = call.body.get("create-from-src")
     if body is None or len(call.body) != 1:
         raise Invalid("There is no such action: " + ", ".join(sorted(call.body)))
+    snapshot_id = value_of(body, "group_snapshot_id", (str, type(None)), None)
+    source_id = value_of(body, "source_group_id", (str, type(None)), None)
+    if snapshot_id is not None:
+        groups.check_type(tx, groups.get_group_snapshot(tx, call.ctx, snapshot_id)["group_type_id"])
+    elif source_id is not None:
+        _named(tx, call, source_id)
     row = groups.create_from(
         tx, call.ctx, new_id(), name=value_of(body, "name", (str, type(None)), None),
         description=value_of(body, "description", (str, type(None)), None),
-        group_snapshot_id=value_of(body, "group_snapshot_id", (str, type(None)), None),
-        source_group_id=value_of(body, "source_group_id", (str, type(None)), None))
+        group_snapshot_id=snapshot_id, source_group_id=source_id)
     return Reply({"group": _summary(row)}, 202)
 
 
 def _list(tx: Tx, call: Call, *, detail: bool) -> Reply:
     conditions = [Condition(key, "eq", value) for key in ("name", "status", "group_type_id")
-                  if (value := call.query.last(key)) is not None]
+                  if (value := call.query.last(key)) is not None] + _but_consistent(tx)
     asked = listing(call, _SORT_KEYS, conditions, everybodys=True)
     found = lists.page(tx, facade.GROUPS, asked)
-    shown = [_shown(tx, call, row) if detail else _summary(row) for row in found]
+    there = groups.members_of_all(tx, [row["id"] for row in found]) if detail else {}
+    shown = [_shown(call, row, there[row["id"]]) if detail else _summary(row) for row in found]
     return Reply(paged(call, "groups", "groups", shown, asked, path="/detail" if detail else ""))
 
 
@@ -214,7 +234,8 @@ def detail(tx: Tx, call: Call) -> Reply:
 
 def show(tx: Tx, call: Call) -> Reply:
     """GET /groups/{id}."""
-    return Reply({"group": _shown(tx, call, _find(tx, call, "group:get"))})
+    row = _find(tx, call, "group:get")
+    return Reply({"group": _shown(call, row, groups.members(tx, row["id"]))})
 
 
 def update(tx: Tx, call: Call) -> Reply:
@@ -230,7 +251,7 @@ def update(tx: Tx, call: Call) -> Reply:
 
 def perform(tx: Tx, call: Call) -> Reply:
     """POST /groups/{id}/action."""
-    return one_action(call, _ACTIONS, tx, groups.get_group(tx, call.ctx, call.params["id"]))
+    return one_action(call, _ACTIONS, tx, _named(tx, call, call.params["id"]))
 
 
 def _delete(tx: Tx, call: Call, row: AnyRow, body: Any) -> Reply:
@@ -276,6 +297,7 @@ def _snapshot_shown(call: Call, row: AnyRow, *, brief: bool = False) -> Json:
 
 def _find_snapshot(tx: Tx, call: Call, rule: str) -> AnyRow:
     row = groups.get_group_snapshot(tx, call.ctx, call.params["id"])
+    groups.check_type(tx, row["group_type_id"])
     authorize(call, row, rule)
     return row
 
@@ -283,7 +305,7 @@ def _find_snapshot(tx: Tx, call: Call, rule: str) -> AnyRow:
 def create_snapshot(tx: Tx, call: Call) -> Reply:
     """POST /group_snapshots."""
     body: Json = call.body["group_snapshot"]
-    group = groups.get_group(tx, call.ctx, body["group_id"])
+    group = _named(tx, call, body["group_id"])
     authorize(call, group, "group:create_group_snapshot")
     row = groups.create_group_snapshot(tx, call.ctx, new_id(), group, body.get("name"), body.get("description"))
     return Reply({"group_snapshot": {"id": row["id"], "name": row["name"], "group_type_id": row["group_type_id"]}}, 202)
@@ -291,7 +313,7 @@ def create_snapshot(tx: Tx, call: Call) -> Reply:
 
 def _list_snapshots(tx: Tx, call: Call, *, detail: bool) -> Reply:
     conditions = [Condition(key, "eq", value) for key in ("name", "status", "group_id")
-                  if (value := call.query.last(key)) is not None]
+                  if (value := call.query.last(key)) is not None] + _but_consistent(tx)
     asked = listing(call, _SORT_KEYS, conditions, everybodys=True)
     found = lists.page(tx, facade.GROUP_SNAPSHOTS, asked)
     shown = [_snapshot_shown(call, row, brief=not detail) for row in found]

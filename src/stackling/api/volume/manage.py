@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from stackling.api.call import Call, Reply
@@ -15,13 +16,14 @@ from stackling.api.volume.parts import (
     TEXT_OR_NULL,
     Json,
     boolean,
+    number,
     obj,
     only,
     route,
 )
-from stackling.core.errors import Invalid, NotFound
+from stackling.core.errors import Invalid, NotFound, Unavailable
 from stackling.core.ids import new_id
-from stackling.volume import manage, volumes
+from stackling.volume import lists, manage, services, volumes
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
@@ -50,13 +52,44 @@ def manage_snapshot(tx: Tx, call: Call) -> Reply:
                    "could be managed: snapshots are part of their volumes here.")
 
 
+def _manageable(kind: str) -> Callable[[Tx, Call], Reply]:
+    def listed(tx: Tx, call: Call) -> Reply:
+        cluster = call.query.last("cluster") if call.version >= _BY_CLUSTER else None
+        host = call.query.last("host")
+        if bool(host) == bool(cluster):
+            raise Invalid("Invalid input received: One and only one of cluster and host must be set."
+                          if call.version >= _BY_CLUSTER else "Invalid input received: Host field is missing.")
+        sort, keys = call.query.last("sort"), call.query.all("sort_key")
+        lists.sort_of(sort, keys or ([] if sort else ["reference"]), call.query.all("sort_dir"), _SORT)
+        for name in ("limit", "offset"):
+            if (text := call.query.last(name)) is not None and number(name, text) < 0:
+                raise Invalid(f"{name} param must be positive")
+        if cluster:
+            raise NotFound(f"Service {cluster} could not be found.")
+        backend = services.backend(tx, host or "")
+        if backend["disabled"]:
+            raise Unavailable(f"Service {host} is disabled.")
+        if not services.is_up(backend, tx.time):
+            raise Unavailable(f"Service {host} is not available.")
+        return Reply({f"manageable-{kind}": []})
+
+    listed.__doc__ = f"GET /manageable_{kind}: as with a driver that can't tell (see docs/volumes.md)."
+    return listed
+
+
+list_volumes, list_snapshots = _manageable("volumes"), _manageable("snapshots")
+_BY_CLUSTER = (3, 17)
+_SORT = {"reference": "reference", "size": "size"}
 _NEW: Json = {"name": NAME, "description": DESCRIPTION, "volume_type": TEXT_OR_NULL, "metadata": METADATA_OR_NULL,
               "host": TEXT_OR_NULL, "cluster": TEXT_OR_NULL, "ref": {"type": ["object", "string"]},
               "availability_zone": TEXT_OR_NULL, "bootable": BOOLEAN}
 _BODY = always(only("volume", obj(_NEW, "ref", more=True)))
 _SNAPSHOT = always(only("snapshot", obj({}, "volume_id", "ref", more=True)))
 _V, _S = "volume_extension:volume_manage", "snapshot_extension:snapshot_manage"
+_VL, _SL = "volume_extension:list_manageable", "snapshot_extension:list_manageable"
 ROUTES = [
+    *(route("GET", f"/manageable_volumes{end}", list_volumes, _VL, min=(3, 8)) for end in ("", "/detail")),
+    *(route("GET", f"/manageable_snapshots{end}", list_snapshots, _SL, min=(3, 8)) for end in ("", "/detail")),
     route("POST", "/manageable_volumes", manage_volume, _V, min=(3, 8), status=202, body=_BODY),
     route("POST", "/os-volume-manage", manage_volume, _V, status=202, body=_BODY),
     route("POST", "/manageable_snapshots", manage_snapshot, _S, min=(3, 8), status=202, body=_SNAPSHOT),

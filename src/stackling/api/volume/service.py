@@ -11,6 +11,8 @@ from stackling.api.route import Microversions, Route, Service
 from stackling.api.volume import (
     attachments,
     backups,
+    clusters,
+    consistency_groups,
     groups,
     manage,
     messages,
@@ -30,8 +32,8 @@ from stackling.api.volume.policy import RULES
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
-RESOURCES = (volumes, volume_actions, snapshots, types, attachments, quotas, services, transfers, backups, groups, qos,
-             messages, manage)
+RESOURCES = (volumes, volume_actions, snapshots, types, attachments, quotas, services, transfers, backups, groups,
+             consistency_groups, qos, messages, manage, clusters)
 _MEDIA = [{"base": "application/json", "type": "application/vnd.openstack.volume+json;version=3"}]
 
 

@@ -57,7 +57,7 @@ def change_service(tx: Tx, call: Call) -> Reply:
             services.set_frozen(tx, value_of(body, "host", str), action == "freeze")
         except NotFound as error:
             raise Invalid(error.message) from None
-        return Reply(status=202)
+        return Reply(status=200)
     if action == "failover_host" or (action == "failover" and call.version >= (3, 26)):
         services.backend(tx, value_of(body, "host", str))
         raise Invalid("Invalid service: no backend replicates its volumes, so there is nothing to fail over to.")

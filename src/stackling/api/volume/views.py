@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stackling.api.call import Call
 from stackling.api.volume.parts import Json, links, target
-from stackling.volume import rows, services, types
+from stackling.volume import groups, rows, services, types
 from stackling.volume.model import Attached, VolumeRow, VolumeType
 from stackling.volume.rows import AnyRow
 
@@ -18,7 +18,7 @@ _IN_USE = (Attached.ATTACHED.value, Attached.DETACHING.value)
 
 
 class Around:
-    """What is shown of volumes beside their rows: types, attachments, backends; one query each."""
+    """What is shown of volumes beside their rows: types, attachments, backends, groups; one query each."""
 
     def __init__(self, tx: Tx, volumes: Sequence[VolumeRow]) -> None:
         self.types: Mapping[str, VolumeType] = types.names(tx, [row["type_id"] for row in volumes if row["type_id"]])
@@ -26,6 +26,7 @@ class Around:
         self.services: Mapping[str, AnyRow] = {
             row["host"]: row for row in (services.all_services(tx) if volumes else ())
             if row["binary"] == services.VOLUME}
+        self.consistent = groups.consistent(tx, [row["group_id"] for row in volumes if row["group_id"]])
 
 
 def summary(call: Call, row: VolumeRow) -> Json:
@@ -44,7 +45,8 @@ def volume(call: Call, row: VolumeRow, around: Around, *, extended: bool = True)
         "volume_type": type.name if type is not None else None, "snapshot_id": row["snapshot_id"],
         "source_volid": row["source_volid"], "metadata": visible_metadata(row, there), "user_id": row["user_id"],
         "bootable": str(bool(row["bootable"])).lower(), "encrypted": bool(row["encryption"]),
-        "replication_status": row["replication_status"], "consistencygroup_id": None,
+        "replication_status": row["replication_status"],
+        "consistencygroup_id": row["group_id"] if row["group_id"] in around.consistent else None,
         "multiattach": bool(row["multiattach"]),
         "attachments": [_attached(call, one) for one in there if one["status"] in _IN_USE]}
     if call.ctx.is_admin:

@@ -60,8 +60,6 @@ def create(tx: Tx, call: Call) -> Reply:
     """POST /volumes."""
     body: Json = call.body["volume"]
     call.authorize({"project_id": call.ctx.project_id, "user_id": call.ctx.user_id}, "volume:create")
-    if body.get("consistencygroup_id"):
-        raise Invalid("Consistency groups are gone upstream; use groups.")
     new = _new(call, body)
     if new.image_ref is not None and call.version >= (3, 46):
         new = _from_server_image(tx, call, new, new.image_ref)
@@ -90,7 +88,8 @@ def _new(call: Call, body: Json) -> NewVolume:
         name=_trimmed(body.get("name", body.get("display_name"))),
         description=body.get("description", body.get("display_description")),
         type=body.get("volume_type"), availability_zone=body.get("availability_zone"),
-        metadata=body.get("metadata") or {}, group_id=body.get("group_id") if call.version >= (3, 13) else None,
+        metadata=body.get("metadata") or {},
+        group_id=(body.get("group_id") if call.version >= (3, 13) else None) or body.get("consistencygroup_id") or None,
         **named)
 
 
