@@ -136,6 +136,42 @@ def test_a_volume_is_attached_and_detached(volumes: Volumes) -> None:
     assert volumes.world.agents[0].wanted[server["id"]].volumes == ()
 
 
+def test_a_volume_is_shown_until_its_host_has_let_go_of_it(volumes: Volumes) -> None:
+    id, client = volumes.available(), volumes.client
+    server = volumes.world.active(client)
+    path = f"{COMPUTE}/servers/{server['id']}/os-volume_attachments"
+    client.post(path, {"volumeAttachment": {"volumeId": id}})
+    volumes.settle()
+    client.delete(f"{path}/{id}")
+    shown = volumes.world.show(client, server["id"])["os-extended-volumes:volumes_attached"]
+    assert ([one["volumeId"] for one in client.get(path).json()["volumeAttachments"]], len(shown)) == ([id], 1)
+    again = client.delete(f"{path}/{id}")
+    assert (again.status_code, "Unable to detach volume" in again.text) == (400, True)
+    volumes.settle()
+    assert client.get(path).json()["volumeAttachments"] == []
+    assert client.delete(f"{V}/volumes/{id}").status_code == 202
+
+
+def test_the_guest_is_told_of_volumes_with_tags(volumes: Volumes) -> None:
+    id, other, client = volumes.available(), volumes.available(), volumes.client
+    server = volumes.world.active(client)
+    path = f"{COMPUTE}/servers/{server['id']}/os-volume_attachments"
+
+    def told() -> Any:
+        return volumes.world.agents[0].wanted[server["id"]].metadata.meta_data["devices"]
+
+    client.post(path, {"volumeAttachment": {"volumeId": other}})
+    volumes.settle()
+    client.post(path, {"volumeAttachment": {"volumeId": id, "tag": "data"}},
+                headers={"OpenStack-API-Version": "compute 2.49"})
+    volumes.settle()
+    assert told() == [{"type": "disk", "bus": "none", "address": "none", "serial": id, "path": "/dev/vdc",
+                       "tags": ["data"]}]
+    client.delete(f"{path}/{id}")
+    volumes.settle()
+    assert told() == []
+
+
 def test_a_late_detach_ends_no_newer_attachment(volumes: Volumes) -> None:
     id, client = volumes.available(), volumes.client
     server = volumes.world.active(client)

@@ -15,7 +15,6 @@ ABSENT: dict[str, dict[str, Any]] = {
         "personality": False,  # gone upstream since microversion 2.57
         "spice_console": False,
         "swap_volume": False,  # gone upstream for users
-        "attach_encrypted_volume": False,
         "unified_limits": False,
     },
     "identity-feature-enabled": {"domain_specific_drivers": False},  # users live in one database
@@ -50,6 +49,7 @@ PRESENT: dict[str, dict[str, Any]] = {
         "vnc_console": True,
         "serial_console": False,  # the one test of it can't pass: it sends text where bytes are wanted
         "hostname_fqdn_sanitization": True,
+        "attach_encrypted_volume": True,
         "scheduler_enabled_filters": "all",
     },
     "enforce_scope": {"nova": True},
@@ -76,7 +76,7 @@ PRESENT: dict[str, dict[str, Any]] = {
         "manage_snapshot": False,  # snapshots are part of their volumes
         "volume_revert": True,
         "extend_attached_volume": True,
-        "extend_attached_encrypted_volume": False,
+        "extend_attached_encrypted_volume": True,
         "consistency_group": False,
     },
     "image-feature-enabled": {"store_weight_enabled": True},
@@ -98,7 +98,11 @@ REAL: dict[str, dict[str, Any]] = {
         "target_dir": "/root",  # /tmp is in memory
         "img_disk_format": "qcow2",
     },
-    "compute": {"build_interval": 2, "build_timeout": 900},
+    "compute": {
+        "build_interval": 2,
+        "build_timeout": 900,
+        "target_hosts_to_avoid": "none",  # by default every host with a hyphen in its name
+    },
     "network": {"build_interval": 2, "build_timeout": 900, "project_networks_reachable": False},
     "image": {"build_interval": 2, "build_timeout": 900},
     "compute-feature-enabled": {
@@ -106,16 +110,21 @@ REAL: dict[str, dict[str, Any]] = {
         "live_migration": False,
         "block_migration_for_live_migration": False,
         "volume_backed_live_migration": False,
+        "change_password": False,  # the guest lets nobody in by password
     },
     "volume": {"build_interval": 2, "build_timeout": 900, "backend_names": "local"},
-    "volume-feature-enabled": {"multi_backend": False},
+    "volume-feature-enabled": {
+        "multi_backend": False,
+        "extend_attached_volume": False,  # not in a directory
+        "extend_attached_encrypted_volume": False,
+    },
 }
 SERVICES = {"cinder": "volumev3", "neutron": "network", "glance": "image", "nova": "compute", "swift": "object-store"}
 
 
 def write(path: Path, client: Client, prepared: Prepared, hosts: int, guest: Path | None = None) -> None:
     """Write tempest's configuration file for the cloud that *client* speaks to; *guest*: the image, in a real one."""
-    parser = configparser.RawConfigParser()
+    parser = configparser.RawConfigParser({"log_file": str(path.with_name("tempest.log"))})
     sections = _sections(path, client, prepared, hosts)
     if guest is not None:
         for table in (REAL, {"scenario": {"img_file": guest}}):

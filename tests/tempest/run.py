@@ -1,6 +1,6 @@
 """Run OpenStack's own test suite, tempest, against a simulated cloud, or a real one:
 
-    python -m tests.tempest.run [--real] [--list FILE]... [--regex R] [--workers N] [--state-dir DIR]
+    python -m tests.tempest.run [--real] [--list FILE]... [--regex R] [--but R] [--workers N] [--state-dir DIR]
 
 It starts the cloud, makes what tempest needs, writes its configuration from what the cloud says of itself, runs the
 tests, prints tempest's own totals and a closing line, and stops the cloud. All traffic stays on the loopback
@@ -93,6 +93,8 @@ def _tempest(workspace: Path, enter: tuple[str, ...], listed: list[str], options
         command += ["--load-list", path]
     if options.regex:
         command += ["--regex", options.regex]
+    if options.but:
+        command += ["--exclude-regex", options.but]
     return subprocess.run(command, cwd=workspace, env=_environment(), check=False).returncode
 
 
@@ -153,6 +155,7 @@ def _options() -> argparse.Namespace:
         help="run the tests that this file names; may be given several times",
     )
     parser.add_argument("--regex", default="", metavar="R", help="run the tests whose name has a match for R")
+    parser.add_argument("--but", default="", metavar="R", help="leave out those whose name has a match for R")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="how many at the same time [default: 2; with --real: 1]"
     )

@@ -325,7 +325,7 @@ def _not_imaged(tx: Tx, found: Sequence[ServerVolume], reason: str | None) -> di
 def save_as_image(tx: Tx, ctx: Context, server: ServerRow, snapshot: images.Snapshot) -> None:
     """Snapshots of its volumes, and an image without data that says which. Raises ``Invalid``, ``Forbidden``."""
     mapping: list[dict[str, Any]] = []
-    for one in volumes.shown(server):
+    for one in volumes.staying(server):
         id, disk = new_id(), one.disk
         try:
             volume_service.snapshot(tx, ctx, disk.volume_id, id, f"snapshot for {snapshot.name}")

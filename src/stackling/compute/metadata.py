@@ -15,6 +15,10 @@ import msgspec
 from stackling.network.facade import PortSubnet, ServerPort
 from stackling.ports.document import MetadataDocument, Nic
 
+DOMAIN = "novalocal"
+"""What follows a server's name in its metadata: the default of Nova's ``dhcp_domain``."""
+_UNTOLD = {"bus": "none", "address": "none"}
+"""Where a device is plugged in, in Nova's words for not knowing."""
 encode = msgspec.json.Encoder().encode
 
 
@@ -61,12 +65,12 @@ def _meta_data(server: Mapping[str, Any], ports: Sequence[ServerPort]) -> dict[s
     shown: dict[str, Any] = {
         "uuid": server["id"],
         "name": server["name"],
-        "hostname": server["hostname"],
+        "hostname": _hostname(server),
         "launch_index": server["launch_index"],
         "availability_zone": server["availability_zone"],
         "project_id": server["project_id"],
-        "devices": [{"type": "nic", "mac": p.mac, "bus": "none", "address": "none", "tags": [p.tag]}
-                    for p in ports if p.tag],
+        "devices": [*({"type": "nic", "mac": p.mac, **_UNTOLD, "tags": [p.tag]} for p in ports if p.tag),
+                    *_tagged_volumes(server)],
         "dedicated_cpus": [],
     }
     if server["metadata"]:
@@ -75,6 +79,19 @@ def _meta_data(server: Mapping[str, Any], ports: Sequence[ServerPort]) -> dict[s
         shown["public_keys"] = {keypair["name"]: keypair["public_key"]}
         shown["keys"] = [{"name": keypair["name"], "type": keypair["type"], "data": keypair["public_key"]}]
     return shown
+
+
+def _hostname(server: Mapping[str, Any]) -> str:
+    return f"{server['hostname']}.{DOMAIN}"
+
+
+def _tagged_volumes(server: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The volumes that have a tag, but those that are leaving; their serial number says in the guest which is which."""
+    if '"tag":' not in server["volumes"]:
+        return []
+    return [{"type": "disk", **_UNTOLD, "serial": one["disk"]["volume_id"], "path": one["disk"]["device"],
+             "tags": [one["tag"]]}
+            for one in msgspec.json.decode(server["volumes"]) if one.get("tag") and not one.get("detaching")]
 
 
 def _ec2(server: Mapping[str, Any], ports: Sequence[ServerPort]) -> dict[str, Any]:
@@ -87,9 +104,9 @@ def _ec2(server: Mapping[str, Any], ports: Sequence[ServerPort]) -> dict[str, An
         "ami-launch-index": server["launch_index"],
         "ami-manifest-path": "FIXME",
         "instance-id": f"i-{number:08x}",
-        "hostname": server["hostname"],
-        "local-hostname": server["hostname"],
-        "public-hostname": server["hostname"],
+        "hostname": _hostname(server),
+        "local-hostname": _hostname(server),
+        "public-hostname": _hostname(server),
         "local-ipv4": fixed[0] if fixed else "",
         "public-ipv4": floating[0] if floating else "",
         "reservation-id": server["reservation_id"],

@@ -25,6 +25,8 @@ from stackling.volume import facade as volumes
 
 MOST = 24
 OLD_FOR_SHARED = "Multiattach volumes are only supported starting with compute API version 2.60."
+LEAVING = ("Invalid input received: Invalid volume: Unable to detach volume. Volume status must be 'in-use' and "
+           "attach_status must be 'attached' to detach.")
 _STATES = ("active", "paused", "stopped", "resized", "shelved", "shelved_offloaded")
 _LETTERS = "abcdefghijklmnopqrstuvwxy"
 
@@ -55,7 +57,7 @@ class Wanted:
 
 
 def of(server: ServerRow) -> tuple[ServerVolume, ...]:
-    """The server's volumes, those that are leaving too."""
+    """The server's volumes, those that are leaving too: the API shows one until its host has let go of it."""
     return _decode(server["volumes"])
 
 
@@ -64,8 +66,8 @@ def disks(text: str) -> tuple[VolumeDisk, ...]:
     return () if text == "[]" else tuple(one.disk for one in _decode(text) if not one.detaching)
 
 
-def shown(server: ServerRow) -> list[ServerVolume]:
-    """What the API shows."""
+def staying(server: ServerRow) -> list[ServerVolume]:
+    """The server's volumes without those that are leaving."""
     return [one for one in of(server) if not one.detaching]
 
 
@@ -76,7 +78,7 @@ def text(found: Sequence[ServerVolume]) -> str:
 
 def find(server: ServerRow, volume_id: str) -> ServerVolume:
     """Raises ``NotFound``."""
-    for one in shown(server):
+    for one in of(server):
         if one.disk.volume_id == volume_id:
             return one
     raise NotFound(f"Instance {server['id']} is not attached to volume {volume_id}")
@@ -99,7 +101,7 @@ def attach(tx: Tx, ctx: Context, server: ServerRow, wanted: Wanted, id: str) -> 
     disk = volumes.attach(tx, ctx, wanted.volume_id, server["id"], id, device, server["host"])
     made = ServerVolume(disk=disk, delete_on_termination=wanted.delete_on_termination, tag=wanted.tag)
     timeline.begin(tx, ctx, server, "attach_volume", done=True)
-    changes.apply(tx, server, {"volumes": text([*there, made])}, desired=True)
+    _write(tx, server, [*there, made], tagged=made.tag is not None)
     return made
 
 
@@ -121,6 +123,8 @@ def detach(tx: Tx, ctx: Context, server: ServerRow, volume_id: str) -> None:
         raise Invalid("Cannot detach a root device volume")
     servers.check_unlocked(ctx, server)
     servers.check_state(server, "detach_volume", _STATES)
+    if found.detaching:
+        raise Invalid(LEAVING)
     timeline.begin(tx, ctx, server, "detach_volume", done=True)
     leave(tx, server, found.disk.id)
 
@@ -137,7 +141,14 @@ def leave(tx: Tx, server: ServerRow, attachment_id: str) -> None:
         return
     volumes.detaching(tx, attachment_id)
     marked = [msgspec.structs.replace(one, detaching=one.detaching or one.disk.id == attachment_id) for one in there]
-    changes.apply(tx, server, {"volumes": text(marked)}, desired=True)
+    _write(tx, server, marked, tagged=any(one.tag is not None and one.disk.id == attachment_id for one in there))
+
+
+def _write(tx: Tx, server: ServerRow, found: Sequence[ServerVolume], *, tagged: bool) -> None:
+    """Have the host plug in *found*. *tagged*: the guest's metadata tells of the one that comes or goes."""
+    after = changes.apply(tx, server, {"volumes": text(found)}, desired=True)
+    if tagged:
+        changes.refresh_network(tx, after)
 
 
 def update(tx: Tx, server: ServerRow, volume_id: str, *, delete_on_termination: bool) -> None:

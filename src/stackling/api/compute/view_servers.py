@@ -153,7 +153,7 @@ class ServerView:
     def _volumes(self, row: Any) -> list[Json]:
         if row.volumes == "[]":
             return []
-        found = [one for one in msgspec.json.decode(row.volumes) if not one.get("detaching")]
+        found = msgspec.json.decode(row.volumes)
         more = self._version >= 3
         return [{"id": one["disk"]["volume_id"], **(
             {"delete_on_termination": one.get("delete_on_termination", False)} if more else {})} for one in found]

@@ -43,7 +43,7 @@ def index(tx: Tx, call: Call) -> Reply:
     """GET …/os-volume_attachments."""
     server = _server(tx, call)
     first = _number(call, "offset", 0)
-    found = volumes.shown(server)[first:first + min(_number(call, "limit", 1000), 1000)]
+    found = volumes.of(server)[first:first + min(_number(call, "limit", 1000), 1000)]
     return Reply({"volumeAttachments": [_shown(call, server, one) for one in found]})
 
 
