@@ -50,6 +50,17 @@ def changed(client: Neutron, what: str, router: dict[str, Any], *gateways: dict[
     return known
 
 
+def test_nothing_in_braces_is_no_gateway(root: Neutron, external: str) -> None:
+    """What ``openstack router unset`` sends before it changes anything else."""
+    router = root.router(external_gateway_info={"network_id": external})
+    path = f"{N}/routers/{router['id']}"
+    for what in ("add", "remove"):
+        answer = root.client.put(f"{path}/{what}_external_gateways", {"router": {"external_gateways": {}}})
+        assert len(ok(answer, 200).json()["router"]["external_gateways"]) == 1
+    gone = root.client.put(f"{path}/update_external_gateways", {"router": {"external_gateways": {}}})
+    assert ok(gone, 200).json()["router"]["external_gateways"] == []
+
+
 def test_the_first_gateway_is_the_one_of_old(root: Neutron, external: str, second: str) -> None:
     router = root.router()
     assert (router["external_gateways"], router["enable_default_route_ecmp"]) == ([], False)

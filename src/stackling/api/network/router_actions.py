@@ -92,7 +92,9 @@ def _gateways(change: str, tx: Tx, call: Call) -> Any:
     body: Any = call.body.get("router") if isinstance(call.body, dict) else None    # pyright: ignore
     if not isinstance(body, dict) or "external_gateways" not in body:
         raise Invalid("Invalid input for router. Reason: external_gateways are missing.", type="HTTPBadRequest")
-    wanted: list[dict[str, Any]] = convert("external_gateways", Attribute(values.gateways), body["external_gateways"])
+    # the client says {} where it means none (``openstack router unset``)
+    wanted: list[dict[str, Any]] = convert(
+        "external_gateways", Attribute(values.gateways), body["external_gateways"] or [])
     for name in sorted({name for one in wanted for name in one}):
         if f"{rule}:{name}" in RULES and not call.allowed(f"{rule}:{name}", record):
             raise forbidden(f"(rule:{rule} and rule:{rule}:{name})")
