@@ -228,8 +228,13 @@ def test_each_gateway_translates_to_its_own_address(world: World) -> None:
             assert source() in (f"{PUBLIC}.2", f"{PUBLIC}.3")
             assert pings(world.netns("outside"), f"{PUBLIC}.2")
             assert pings(world.netns("outside"), f"{PUBLIC}.3")
-            with world.changed(world.floating, gateway_port_id=first.port_id, one_of_several=True, distributed=False):
-                assert pings(world.netns("outside"), f"{PUBLIC}.50")
+            floating = FabricFloatingIP(
+                new_id(), 1, f"{PUBLIC}.52", mac(0xff52), world.router.id, world.ports["c"].id, world.address("c"),
+                gateway_port_id=first.port_id, one_of_several=True)
+            world.fabric.put(1, floating)
+            world.real.sync()
+            assert pings(world.netns("outside"), floating.address)
+            world.fabric.remove(1, floating.kind, floating.id, 2)
             with world.changed(world.router, gateway=second):
                 eventually(lambda: source() == f"{PUBLIC}.3")
                 assert not pings(world.netns("outside"), f"{PUBLIC}.2")

@@ -66,12 +66,12 @@ class Broken:
 
     def qemu(self, server_id: str) -> int:
         """The pid of its QEMU."""
-        return next(pid for pid, name in self.qemus().items() if server_id in name)
+        return next(pid for pid, id in self.qemus().items() if id == server_id)
 
     def qemus(self) -> dict[int, str]:
-        """Every QEMU."""
+        """Every QEMU, and whose server it is."""
         found = libvirt.guest_processes(engines.libvirt_paths(self.cloud.directory))
-        return {guest.pid: guest.name for guest in found}
+        return {guest.pid: guest.server_id for guest in found}
 
     def build(self, name: str) -> str:
         """Ask for a server on the first one's network; its id."""
@@ -174,7 +174,7 @@ class Broken:
         assert sorted(plugged) == sorted(server["id"] for server in servers)
         addresses = [(port["network_id"], one["ip_address"]) for port in ports for one in port["fixed_ips"]]
         assert len(addresses) == len(set(addresses))
-        assert {pid: name for pid, name in self.qemus().items() if self.server(KEPT)["id"] not in name} == {}
+        assert set(self.qemus().values()) == {self.server(KEPT)["id"]}
 
     # -- OVN
 

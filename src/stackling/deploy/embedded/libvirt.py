@@ -176,10 +176,11 @@ def _account() -> str:
 
 @dataclass(frozen=True, slots=True)
 class GuestProcess:
-    """A QEMU of ours."""
+    """A QEMU of ours, its domain's name, and the id of its server."""
 
     pid: int
     name: str
+    server_id: str
 
 
 def guest_processes(paths: LibvirtPaths) -> Iterator[GuestProcess]:
@@ -194,10 +195,13 @@ def guest_processes(paths: LibvirtPaths) -> Iterator[GuestProcess]:
             words = Path(entry.path, "cmdline").read_bytes().split(b"\0")
             if b"qemu-system" not in words[0]:
                 continue
-            at = words.index(b"-name") + 1 if b"-name" in words else 0
-            name = os.fsdecode(words[at]).removeprefix("guest=").partition(",")[0]
+            name = _after(b"-name", words).removeprefix("guest=").partition(",")[0]
             if any(mark in word for word in words) or kept.get(int(entry.name)) == name:
-                yield GuestProcess(int(entry.name), name)
+                yield GuestProcess(int(entry.name), name, _after(b"-uuid", words))
+
+
+def _after(option: bytes, words: list[bytes]) -> str:
+    return os.fsdecode(words[words.index(option) + 1]) if option in words[:-1] else ""
 
 
 def _pid(path: Path) -> int | None:
