@@ -1,4 +1,4 @@
-"""What servers' disks do on every storage: a local directory, or a pool of a real Ceph cluster."""
+"""What servers' disks do everywhere: in a local directory, one of several machines, a pool of a real Ceph cluster."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ import pytest
 from stackling.core.ids import new_id
 from stackling.drivers.ceph.disks import RbdDisks
 from stackling.drivers.ceph.image_store import RbdImageStore
+from stackling.drivers.directory.bases import SharedBases
+from stackling.drivers.directory.disks import SharedDisks
+from stackling.drivers.directory.place import Place as SharedPlace
 from stackling.drivers.local.disks import LocalDisks
-from stackling.drivers.local.image_cache import ImageCache
+from stackling.drivers.local.image_cache import ImageCache, Limits
 from stackling.ports.disks import InstanceDisks
 from stackling.ports.document import MetadataDocument, RescueDisk, RootDisk, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import GuestRefused, HypervisorError, RbdDisk
@@ -78,6 +81,22 @@ class Local:
         return [path.name for path in (self.directory / "instances").iterdir()]
 
 
+class Directory(Local):
+    """The directory *shared* as one of several machines has it."""
+
+    def __init__(self, directory: Path, shared: Path | None = None, machine: str = "m1") -> None:
+        self.images, self.directory, self.shared = Images(), directory, shared or directory / "shared"
+        self.shared.mkdir(exist_ok=True, parents=True)
+        self.place = SharedPlace(self.shared, "d1", machine)
+        self.place.prepare()
+        self.place.note_proof()
+        self.bases = SharedBases(self.place.images, self.images, Limits(days=0))
+        self.disks: SharedDisks = SharedDisks(self.place, self.bases, instances=directory / "instances")   # type: ignore[assignment]
+
+    def left(self) -> list[str]:
+        return [path.name for top in (self.directory, self.shared) for path in (top / "instances").iterdir()]
+
+
 class Rbd:
     def __init__(self, directory: Path, ceph: RealCeph, machine: str = "m1") -> None:
         self.images, self.directory, self.ceph = Images(), directory, ceph
@@ -118,10 +137,13 @@ def _spec(location: str) -> str:
     return f"{where.pool}/{where.name}@{where.snapshot}"
 
 
-@pytest.fixture(params=["local", pytest.param("rbd", marks=needs_ceph)])
+@pytest.fixture(params=["local", "directory", pytest.param("rbd", marks=needs_ceph)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     if request.param == "local":
         yield Local(tmp_path)
+        return
+    if request.param == "directory":
+        yield Directory(tmp_path)
         return
     found = Rbd(tmp_path, request.getfixturevalue("ceph"))
     yield found

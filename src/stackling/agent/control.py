@@ -15,12 +15,14 @@ import stat
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from stackling.agent.run import Run
 from stackling.agent.serve import MAX_HEAD, UPGRADE, Request, Response, Server
+from stackling.ports.disks import DirectoryTrial, TrialFailed
 from stackling.ports.hypervisor import ConsoleKind, GuestRefused, GuestSilent, Hypervisor, HypervisorError
 
 log = logging.getLogger(__name__)
@@ -56,16 +58,17 @@ class ControlSocket:
     ``POST /servers/{id}/password`` with ``{"user": …, "password": …}`` → ``{}``: the guest's agent has changed it, or
     409 when the guest refused, 423 while that is under way, 503 when too much is, 504 when its agent is silent;
     ``GET /hosts`` → ``{"machine": name, "hosts": {host: mode}}``, also while control is away (``identities.Mode``);
-    ``POST /look`` has the machine look for a new description of the cluster now, by *look* (None: there is none).
+    ``POST /look`` has the machine look for a new description of the cluster now, by *look* (None: there is none);
+    ``POST /shared-directory`` with a step of a proof → what was found, by *trial*, or 409 with the reason.
 
     *find* gives the hypervisor that runs a server of this machine's documents, or None; *hosts* the hosts' modes.
     """
 
     def __init__(self, path: Path, machine: str, find: Callable[[str], Hypervisor | None], run: Run,
                  remote: Remote | None = None, hosts: Callable[[], dict[str, str]] = dict,
-                 look: Callable[[], None] | None = None) -> None:
+                 look: Callable[[], None] | None = None, trial: DirectoryTrial | None = None) -> None:
         self._path, self._machine, self._find, self._run, self._remote = path, machine, find, run, remote
-        self._hosts, self._look = hosts, look
+        self._hosts, self._look, self._trial = hosts, look, trial
         self._servers: list[asyncio.Server] = []
         self._changing: set[str] = set()
 
@@ -96,6 +99,8 @@ class ControlSocket:
         if (request.method, parts.path) == ("POST", "/look") and self._look is not None:
             await self._run(self._look)
             return _json(202, {"machine": self._machine})
+        if (request.method, parts.path) == ("POST", "/shared-directory") and self._trial is not None:
+            return await self._try_directory(self._trial, request.body)
         if request.method == "POST" and (found := _PASSWORD.match(parts.path)):
             return await self._change_password(found[1], request.body)
         if request.method != "GET":
@@ -111,6 +116,15 @@ class ControlSocket:
         if found := _DIAGNOSTICS.match(parts.path):
             return await self._diagnose(found[1])
         return _json(404, {"error": "no such path"})
+
+    async def _try_directory(self, trial: DirectoryTrial, body: bytes) -> Response:
+        try:
+            asked = msgspec.json.decode(body, type=dict[str, Any])
+            return _json(200, await self._run(trial, asked))
+        except msgspec.MsgspecError:
+            return _json(400, {"error": {"message": "expected a step of a proof"}})
+        except TrialFailed as error:
+            return _json(409, {"error": {"message": str(error)}})
 
     async def _open(self, server_id: str, kind: ConsoleKind, upgrade: str) -> Response:
         if upgrade != UPGRADE:

@@ -21,12 +21,12 @@ root_option = click.option("--root", type=click.Path(path_type=Path), default=Pa
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Put images, servers' disks and volumes on a Ceph cluster, and check it."""
+    """Put images, servers' disks and volumes on a Ceph cluster, or disks into a shared directory, and check it."""
 
 
 @command.group()
 def add() -> None:
-    """Use a storage cluster."""
+    """Use a storage cluster or a shared directory."""
 
 
 @add.command("ceph")
@@ -80,17 +80,61 @@ def add_ceph(directory: StateDirectory, conf: Path, keyring: Path | None, images
     return 0
 
 
+@add.command("directory")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--no-wait", is_flag=True, help="Don't wait until every machine of the cluster uses it.")
+@click.option("--dry-run", is_flag=True, help="Only try whether it could be used.")
+@options.output_format
+@root_option
+def add_directory(path: Path, dry_run: bool, style: str, root: Path, no_wait: bool) -> int:
+    """Put servers' disks into the directory PATH, which every machine of the cluster has mounted there.
+
+    CephFS, NFS or any file system whose locks reach other machines. Every machine writes to it, sees what the others
+    write, and must be refused a lock that another one holds; otherwise nothing is set. May be repeated.
+    """
+    from stackling.deploy.cluster import setup
+    from stackling.deploy.directory.target import shared_directory
+
+    with explained():
+        here = shared_directory(root, path)
+        assert here is not None
+        here.check()
+        steps = output.Steps(quiet=style == "json")
+        with steps.step("proof from every machine"):
+            found = here.prove(note=not dry_run)
+        if not all(one.ok for one in found):
+            _show(style, [], [], found, "nothing is set: see what failed")
+            return FAILED
+        if dry_run:
+            _show(style, [], [], found, "It could be used; nothing is set.")
+            return 0
+        with steps.step("the cluster's description"):
+            next_ = here.set()
+        if not no_wait:
+            with steps.step("every machine uses it"):
+                missing = setup.await_followers(here.paths, setup.FOLLOW_WITHIN, steps.note)
+            next_ = f"{', '.join(missing)} have not followed yet." if missing else "Every machine uses it."
+    _show(style, [], [], found, next_)
+    return 0
+
+
 @command.command()
 @options.state_dir
 @options.output_format
 @root_option
 def check(directory: StateDirectory, style: str, root: Path) -> int:
-    """Prove again, from this machine, that the storage works: write, clone, read back, shut out, wrong key refused."""
+    """Prove again that the storage works: from this machine what is in Ceph, from every machine a shared directory."""
+    from stackling.deploy.directory.target import shared_directory
+
     with explained():
-        here = target(directory, root)
-        if not here.files.conf.exists():
+        here, shared = target(directory, root), shared_directory(root)
+        steps = output.Steps(quiet=style == "json")
+        if not here.files.conf.exists() and shared is None:
             raise Problem("everything is on this machine's own disk: there is nothing to check")
-        found = _proved(here, output.Steps(quiet=style == "json"))
+        found: list[Any] = _proved(here, steps) if here.files.conf.exists() else []
+        if shared is not None:
+            with steps.step("proof from every machine"):
+                found += shared.prove()
     _show(style, [], [], found, None)
     return 0 if all(one.ok for one in found) else FAILED
 
@@ -101,11 +145,15 @@ def check(directory: StateDirectory, style: str, root: Path) -> int:
 @root_option
 def show(directory: StateDirectory, style: str, root: Path) -> None:
     """Show where images, disks and volumes lie, how much there is, and how the storage is."""
+    from stackling.deploy.directory.target import shared_directory
+
     with explained():
         here = target(directory, root)
         facts: dict[str, Any] = {"images": here.images, "disks": here.disks, "volumes": here.volumes}
         if here.files.conf.exists():
             facts.update(_usage(here))
+        if (shared := shared_directory(root)) is not None:
+            facts["directory"] = str(shared.path)
     output.facts(style, facts)
 
 

@@ -30,6 +30,7 @@ from stackling.agent.wire import Endpoint, Lane
 from stackling.main import agent_settings, notify, tls
 from stackling.main import log as logs
 from stackling.main.agent_settings import AgentSettings, SettingsError
+from stackling.ports.disks import DirectoryTrial
 from stackling.ports.hypervisor import Hypervisor
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Wiring:
         self.socket = settings.socket or settings.state_dir / "agent.sock"
         self.address = settings.listen or str(self.socket)
         self.agents: list[HostAgent] = []
+        self.trial: DirectoryTrial | None = None
         self.led = False        # whether something in ``more`` runs the agents
         self.identities: dict[str, Identities] = {}
         self._shown: dict[str, list[HostAgent]] = {}
@@ -160,7 +162,7 @@ async def _run(settings: AgentSettings, credential: str) -> None:
             from stackling.main import agent_libvirt
             run = await agent_libvirt.wire(wiring)
         control = ControlSocket(wiring.socket, settings.machine, wiring.find, run, _remote(settings),
-                                wiring.modes, _look)
+                                wiring.modes, _look, wiring.trial)
         await control.open()
         stack.push_async_callback(control.close)
         tasks = [asyncio.create_task(work) for work in (

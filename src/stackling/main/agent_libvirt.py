@@ -25,13 +25,14 @@ from stackling.agent.wire import Lane
 from stackling.deploy.embedded import command
 from stackling.deploy.embedded.probe import probe
 from stackling.drivers.ceph.disks import RbdDisks
+from stackling.drivers.directory.disks import SharedDisks
 from stackling.drivers.libvirt.domain import Platform
 from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
 from stackling.drivers.local.disks import LocalDisks, takes_direct_io
 from stackling.drivers.local.image_cache import ImageCache, Limits
-from stackling.main import agent_ceph
+from stackling.main import agent_ceph, agent_directory
 from stackling.main.agent_settings import LibvirtSettings
-from stackling.ports.disks import InstanceDisks
+from stackling.ports.disks import Fetch, InstanceDisks
 from stackling.ports.document import Inventory, MetadataNetwork, ServerDesired
 
 if TYPE_CHECKING:
@@ -53,11 +54,13 @@ async def wire(wiring: Wiring) -> Run:
     netdev = await _netdev(libvirt, run)
     fetch = ImageFetch(wiring.endpoints, wiring.headers, wiring.tls)
     cache = ImageCache(libvirt.images, fetch, Limits(libvirt.image_days, libvirt.image_gib), group=GROUP)
-    disks = _disks(wiring, libvirt, cache)
+    disks = _disks(wiring, libvirt, cache, fetch)
+    wiring.trial = agent_directory.trial(settings, libvirt, ACCOUNT)
     secret = agent_ceph.secret(settings.ceph) if settings.ceph else None
     hypervisor = LibvirtHypervisor(libvirt.uri, libvirt.instances, Platform(
         kvm=kvm, sockets=libvirt.consoles, bridge=libvirt.bridge, netdev=netdev,
-        uefi=any(FIRMWARE.glob("*.json")), direct=takes_direct_io(libvirt.instances),
+        uefi=any(FIRMWARE.glob("*.json")), direct=settings.directory is not None or takes_direct_io(libvirt.instances),
+        shared=settings.directory.path if settings.directory else None,
         secret=secret.uuid if secret else "", ceph=agent_ceph.reached(settings.ceph)),
         consoles=libvirt.consoles_here, secret=secret, peer=libvirt.migrate_uri)
     wiring.stack.callback(hypervisor.close)
@@ -71,6 +74,8 @@ async def wire(wiring: Wiring) -> Run:
         found = inventory.measure(hypervisor.inventory(), libvirt.instances, reserved_mib=libvirt.reserved_memory_mib)
         if address := urlsplit(settings.listen).hostname:
             found = msgspec.structs.replace(found, facts={**found.facts, "address": address})
+        if settings.directory is not None and isinstance(disks, SharedDisks):
+            return agent_directory.measured(found, settings.directory, disks)
         if settings.ceph is None or not isinstance(disks, RbdDisks):
             return found
         return msgspec.structs.replace(found, storage=f"rbd:{settings.ceph.disk_pool}",
@@ -131,7 +136,9 @@ def _desired(wiring: Wiring, server_id: str) -> ServerDesired | None:
     return next((server for server in found if server.present), found[0] if found else None)
 
 
-def _disks(wiring: Wiring, libvirt: LibvirtSettings, cache: ImageCache) -> InstanceDisks:
+def _disks(wiring: Wiring, libvirt: LibvirtSettings, cache: ImageCache, fetch: Fetch) -> InstanceDisks:
+    if wiring.settings.directory is not None:
+        return agent_directory.disks(wiring.settings.directory, wiring.settings, libvirt, fetch, ACCOUNT)
     ceph = wiring.settings.ceph
     if ceph is None or not ceph.disks:
         return LocalDisks(libvirt.instances, cache, account=ACCOUNT)

@@ -60,6 +60,14 @@ class CephSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disks: bool = True
 
 
+class DirectorySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[directory]``: servers' disks lie in a directory that all machines have mounted at ``path``; ``id`` is what
+    ``stackling storage add directory`` has written there."""
+
+    path: Path
+    id: str
+
+
 class SimulatedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[simulated]``: what each host pretends to have; ``storage``: where its disks are, ``local:…`` or what all hosts
     share (``shared:…``, ``rbd:…``); ``persistent``: guests survive the process; ``cluster``: the file that says which
@@ -107,6 +115,7 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_file: Path | None = None
     libvirt: LibvirtSettings | None = None
     ceph: CephSettings | None = None
+    directory: DirectorySettings | None = None
     simulated: SimulatedSettings = SimulatedSettings()
 
     @property
@@ -148,6 +157,8 @@ def read(path: Path) -> AgentSettings:
         raise SettingsError(f"{path}: hosts must be 1, or more with driver = \"simulated\"")
     if settings.driver == "libvirt" and settings.libvirt is None:
         raise SettingsError(f"{path}: driver = \"libvirt\" needs a section [libvirt] with instances and images")
+    if settings.directory and settings.ceph and settings.ceph.disks:
+        raise SettingsError(f"{path}: servers' disks lie in one place: with [directory], [ceph] needs disks = false")
     if settings.listen and settings.own is None:
         raise SettingsError(f"{path}: listen needs certificate_file, key_file and ca_file")
     if not settings.control:

@@ -80,7 +80,7 @@ def _images(cluster: Cluster, paths: Paths) -> LocalImages | RbdImages:
 
 
 def _disks(cluster: Cluster, paths: Paths) -> RbdDisks | None:
-    if cluster.storage.disks == "local":
+    if cluster.storage.disks != "rbd":
         return None
     files = CephFiles(paths.ceph)
     return RbdDisks(files.conf, IMAGES_USER, files.images_keyring,

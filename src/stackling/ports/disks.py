@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from stackling.ports.document import RootDisk, ServerDesired
 from stackling.ports.hypervisor import GuestDisks
@@ -19,6 +19,13 @@ Exported = Path | str
 HandOver = Callable[[str, Exported], None]
 """Give a copy to control as an image's data; returns when control has it or doesn't want it. Raises
 ``HypervisorError``."""
+
+DirectoryTrial = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""One step of a proof that a directory is shared by machines; what was found. Raises ``TrialFailed``."""
+
+
+class TrialFailed(Exception):
+    """The step didn't do what it must, in words."""
 
 
 class InstanceDisks(Protocol):

@@ -49,6 +49,8 @@ CASES: dict[str, tuple[ServerDesired, GuestDisks, Platform]] = {
                       RESCUE_DISKS, TCG),
     "rbd": (server(), GuestDisks(root=rbd("root"), ephemeral=rbd("ephemeral"), config_drive=rbd("config")),
             Platform(kvm=False, sockets=Path("/run/guests"), secret="6f1c7d1e-0000-4000-8000-0000000000ff")),
+    "shared": (server(), GuestDisks(root=Path("/mnt/i/s/0-1-7/root.0.qcow2"), config_drive=Path("/i/c.iso")),
+               Platform(kvm=False, sockets=Path("/run/guests"), shared=Path("/mnt/i"))),
 }
 
 

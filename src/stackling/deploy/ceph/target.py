@@ -91,6 +91,8 @@ class WholeCluster(Target):
     def check(self, *, disks: bool) -> None:
         if not self.control:
             raise NoTarget("run this on a control machine of the cluster")
+        if disks and self.disks == "directory":
+            raise NoTarget("servers' disks are in a shared directory, and would be lost to them: use --images-only")
 
     def set(self, prepared: Prepared, *, disks: bool) -> str:
         newest = remote.described(self.paths)

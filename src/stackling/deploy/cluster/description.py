@@ -76,13 +76,16 @@ class External(Struct, frozen=True):
 
 
 class Storage(Struct, frozen=True):
-    """Where images and servers' disks lie: ``local`` directories or ``rbd`` pools (see ``stackling storage``).
+    """Where images and servers' disks lie: ``local`` directories or ``rbd`` pools (see ``stackling storage``). Disks
+    also in ``disk_directory``, which all machines have mounted, and which has the cluster's ``disk_directory_id``.
     A cluster has volumes where they are ``rbd``; backups go to a pool, or to ``backup_directory``, a file system that
     all control machines have mounted there."""
 
-    disks: Literal["local", "rbd"] = "local"
+    disks: Literal["local", "rbd", "directory"] = "local"
     images: Literal["local", "rbd"] = "local"
     disk_pool: str = "stackling-disks"
+    disk_directory: str = ""
+    disk_directory_id: str = ""
     volumes: Literal["local", "rbd"] = "local"
     image_pool: str = "stackling-images"
     volume_pool: str = "stackling-volumes"
@@ -179,6 +182,10 @@ def check(cluster: Cluster) -> Cluster:
         raise ClusterError(str(error)) from None
     if cluster.fencing.return_after < 0:
         raise ClusterError("fencing: return_after is a number of seconds, or 0 for never")
+    storage = cluster.storage
+    if storage.disks == "directory" and not (storage.disk_directory.startswith("/") and storage.disk_directory_id):
+        raise ClusterError("storage: disks = \"directory\" is set by `stackling storage add directory PATH`, which "
+                           "proves that the directory is shared")
     if str(virtual.ip) in seen:
         raise ClusterError(f"virtual_ip {virtual.ip} is a machine's own address")
     return cluster

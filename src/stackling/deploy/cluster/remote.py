@@ -8,7 +8,7 @@ import hmac
 import http.client
 import json
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -89,6 +89,12 @@ def ask_to_look(paths: Paths, machines: Iterable[Machine]) -> None:
     if asked:
         with ThreadPoolExecutor(len(asked)) as pool:
             list(pool.map(ask, asked))
+
+
+def try_directory(paths: Paths, machine: Machine, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Have *machine* do a step of the proof of a shared directory. Raises ``ClusterError``, or ``OSError``."""
+    found = json.loads(_ask(machine.address, AGENT_PORT, _context(paths), "POST", "/shared-directory", dict(asked)))
+    return found if isinstance(found, dict) else {}
 
 
 def give_ceph(paths: Paths, conf: str, keys: dict[str, str]) -> None:

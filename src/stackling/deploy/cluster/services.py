@@ -139,6 +139,8 @@ def _agent_settings(cluster: Cluster, machine: Machine, paths: Paths) -> ConfigF
         }
         if "rbd" in (cluster.storage.disks, cluster.storage.volumes):
             settings["ceph"] = _ceph_settings(cluster, machine, CephFiles(paths.ceph))
+        if cluster.storage.disks == "directory":
+            settings["directory"] = {"path": cluster.storage.disk_directory, "id": cluster.storage.disk_directory_id}
     return ConfigFile(paths.etc / "agent.toml", ("# Written by Stackling.\n" + toml(settings)).encode())
 
 

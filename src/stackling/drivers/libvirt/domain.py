@@ -29,7 +29,8 @@ class Platform:
     in userspace, which needs whole checksums from the guest. *uefi*: firmware for it is installed.
     *direct*: the file system of the disks takes direct input and output. *secret* is the UUID of the libvirt secret
     that holds this machine's Ceph key; *ceph* is the cluster's configuration, as QEMU may read it, and the user
-    (without ``client.``) to whom that key belongs.
+    (without ``client.``) to whom that key belongs. *shared* is a directory of all machines, in which disks belong to
+    QEMU's account already, and stay so when a guest leaves.
     """
 
     kvm: bool
@@ -40,6 +41,7 @@ class Platform:
     direct: bool = True
     secret: str = ""
     ceph: tuple[Path, str] | None = None
+    shared: Path | None = None
     emulator: str = "/usr/bin/qemu-system-x86_64"
 
 
@@ -249,7 +251,9 @@ def _disk(devices: Element, where: Path | RbdDisk, device: str, format: str, pla
         disk = SubElement(devices, "disk", type="file", device=device)
         cache = "none" if platform.direct else "writeback"
         SubElement(disk, "driver", {"name": "qemu", "type": format, "cache": cache, **driver})
-        SubElement(disk, "source", file=str(where))
+        source = SubElement(disk, "source", file=str(where))
+        if platform.shared is not None and where.is_relative_to(platform.shared):
+            SubElement(source, "seclabel", model="dac", relabel="no")
         return disk
     disk = SubElement(devices, "disk", type="network", device=device)
     SubElement(disk, "driver", {"name": "qemu", "type": "raw", "cache": "writeback", **driver})

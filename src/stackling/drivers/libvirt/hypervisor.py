@@ -137,7 +137,8 @@ class LibvirtHypervisor:
         self._give_secret()
 
     def migrate(self, server_id: str, peer: str, own_disks: bool) -> None:
-        self.client.call("migrate", id=server_id, peer=peer, own_disks=own_disks)
+        shared = self._platform.shared
+        self.client.call("migrate", id=server_id, peer=peer, own_disks=own_disks, shared=f"{shared}/" if shared else "")
 
     def migration(self, server_id: str) -> Migration | None:
         found = self.client.call("migration", id=server_id)

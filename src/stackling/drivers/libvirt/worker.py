@@ -499,8 +499,9 @@ PROGRESS = {f"{ours}_{part}_bytes": f"{theirs}_{part}" for ours, theirs in (("me
             for part in ("total", "processed", "remaining")}
 
 
-def migrate(connection: Any, id: str, peer: str, own_disks: bool) -> None:
-    """libvirtd itself drives it (peer to peer), so it goes on when this process ends."""
+def migrate(connection: Any, id: str, peer: str, own_disks: bool, shared: str = "") -> None:
+    """libvirtd itself drives it (peer to peer), so it goes on when this process ends. *shared*: the directory, with a
+    slash at its end, that is known to be shared, whatever libvirt takes its file system for."""
     domain = connection.lookupByUUIDString(id)
     if outgoing(domain) is not None or MOVING.get(id, "") is None:
         return
@@ -508,12 +509,24 @@ def migrate(connection: Any, id: str, peer: str, own_disks: bool) -> None:
     copied = own_targets(domain) if own_disks else []
     if copied:
         flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
+    if shared and all_shared(domain, shared):
+        flags |= libvirt.VIR_MIGRATE_UNSAFE
     if peer.startswith("qemu+tls:"):
         flags |= libvirt.VIR_MIGRATE_TLS
     if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
         flags |= libvirt.VIR_MIGRATE_PAUSED
     MOVING[id] = None
     threading.Thread(target=_migrate, args=(domain, id, peer, flags, copied), daemon=True).start()
+
+
+def all_shared(domain: Any, shared: str) -> bool:
+    """Whether every disk that is a file lies there, and is read and written past this machine's page cache."""
+    for element in ElementTree.fromstring(domain.XMLDesc()).findall("devices/disk[@type='file']"):
+        source, driver = element.find("source"), element.find("driver")
+        inside = source is not None and (source.get("file") or "").startswith(shared)
+        if not inside or driver is None or driver.get("cache") != "none":
+            return False
+    return True
 
 
 def own_targets(domain: Any) -> list[str]:

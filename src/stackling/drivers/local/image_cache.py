@@ -42,14 +42,16 @@ class Limits:
 
 
 class ImageCache:
-    """The directory *root*, readable for members of *group* (QEMU's account) only."""
+    """The directory *root*, readable for members of *group* (QEMU's account) only; made now unless *there* is set."""
 
-    def __init__(self, root: Path, fetch: Fetch, limits: Limits = Limits(), *, group: str | None = None) -> None:
+    def __init__(self, root: Path, fetch: Fetch, limits: Limits = Limits(), *, group: str | None = None,
+                 there: bool = False) -> None:
         self._root, self._fetch, self._limits = root, fetch, limits
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._users: Counter[str] = Counter()
-        root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if not there:
+            root.mkdir(mode=0o750, parents=True, exist_ok=True)
         if group is not None:
             shutil.chown(root, group=group)
             root.chmod(0o750)
@@ -57,7 +59,7 @@ class ImageCache:
     @contextlib.contextmanager
     def base(self, disk: RootDisk, progress: Callable[[str], None]) -> Iterator[Path]:
         """The verified file of an image, kept as long as the context lasts. Raises as ``Fetch`` does."""
-        name = _name(disk)
+        name = base_name(disk)
         with self._lock:
             self._users[name] += 1
             lock = self._locks.setdefault(name, threading.Lock())
@@ -82,11 +84,12 @@ class ImageCache:
             unused: list[tuple[float, int, Path]] = []
             for path in self._root.iterdir():
                 name = path.name.partition(".part")[0]
-                if path.suffix == ".json" or name in busy:
+                if path.suffix in (".json", ".lock") or path.is_dir() or name in busy:
                     continue
                 if ".part" in path.name:
-                    path.unlink(missing_ok=True)        # what a crash left
-                elif name not in bases and _read(path).get("image") not in images:
+                    if self._is_left_over(path):
+                        path.unlink(missing_ok=True)
+                elif name not in bases and noted(path).get("image") not in images:
                     unused.append((_used_at(path), path.stat().st_size, path))
             self._remove_most(unused)
 
@@ -95,14 +98,27 @@ class ImageCache:
         for used_at, size, path in sorted(unused, key=lambda each: each[0]):
             if clock.wall() - used_at > self._limits.days * DAY or total > self._limits.gib * 2**30:
                 log.info("image file %s isn't used any more; removed", path.name)
-                path.unlink(missing_ok=True)
+                self._discard(path)
                 _record(path).unlink(missing_ok=True)
                 total -= size
 
     # -- how
 
+    def _is_left_over(self, part: Path) -> bool:
+        """Whether a crash has left it: nobody is fetching it here."""
+        return True
+
+    def _discard(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+
+    def _part(self, path: Path) -> Path:
+        return path.with_name(f"{path.name}.part")
+
+    def _put(self, part: Path, path: Path) -> None:
+        part.rename(path)
+
     def _sound(self, path: Path, disk: RootDisk) -> bool:
-        kept = _read(path)
+        kept = noted(path)
         try:
             found = path.stat()
         except FileNotFoundError:
@@ -113,15 +129,15 @@ class ImageCache:
             return False
         if clock.wall() - float(str(kept.get("checked", 0))) < DAY:
             return True
-        if _digest(path) != disk.image_checksum:
+        if digest(path) != disk.image_checksum:
             log.error("image file %s is damaged; fetched anew", path.name)
             return False
-        _write_record(path, disk)
+        note(path, disk)
         return True
 
     def _download(self, path: Path, disk: RootDisk) -> None:
-        part = path.with_name(f"{path.name}.part")
-        digest, size = hashlib.sha512(), 0
+        part = self._part(path)
+        arrived, size = hashlib.sha512(), 0
         try:
             with part.open("wb") as file:
                 def write(chunk: bytes) -> None:
@@ -129,17 +145,17 @@ class ImageCache:
                     size += len(chunk)
                     if size > disk.image_size:
                         raise HypervisorError("the image is longer than its record says")
-                    digest.update(chunk)
+                    arrived.update(chunk)
                     file.write(chunk)
 
                 self._fetch(disk, write)
                 file.flush()
                 os.fsync(file.fileno())
-            if size != disk.image_size or digest.hexdigest() != disk.image_checksum:
+            if size != disk.image_size or arrived.hexdigest() != disk.image_checksum:
                 raise HypervisorError("the image arrived damaged (its checksum differs); it is fetched again")
             part.chmod(0o444)
-            part.rename(path)
-            _write_record(path, disk)
+            self._put(part, path)
+            note(path, disk)
             sync_directory(self._root)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -150,7 +166,8 @@ class ImageCache:
                 part.unlink(missing_ok=True)
 
 
-def _name(disk: RootDisk) -> str:
+def base_name(disk: RootDisk) -> str:
+    """The name of an image's file. Raises ``GuestRefused``."""
     checksum = disk.image_checksum.lower()
     if disk.image_format not in ("qcow2", "raw") or len(checksum) != 128 or not checksum.isalnum():
         raise GuestRefused(f"The image's format {disk.image_format!r} or checksum can't be used; upload it again as "
@@ -162,7 +179,8 @@ def _record(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def _read(path: Path) -> dict[str, object]:
+def noted(path: Path) -> dict[str, object]:
+    """What was written down of a file."""
     try:
         found = json.loads(_record(path).read_text())
     except (OSError, ValueError):
@@ -170,7 +188,8 @@ def _read(path: Path) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _write_record(path: Path, disk: RootDisk) -> None:
+def note(path: Path, disk: RootDisk) -> None:
+    """Write down that the file is now as its image."""
     found = path.stat()
     _record(path).write_text(json.dumps({
         "image": disk.image_id, "size": found.st_size, "mtime_ns": found.st_mtime_ns, "checked": clock.wall()}))
@@ -183,9 +202,10 @@ def _used_at(path: Path) -> float:
         return path.stat().st_mtime
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.sha512()
+def digest(path: Path) -> str:
+    """Its SHA-512."""
+    found = hashlib.sha512()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+            found.update(chunk)
+    return found.hexdigest()

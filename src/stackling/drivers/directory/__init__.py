@@ -1,0 +1,1 @@
+"""Servers' disks in a directory that several machines have mounted (CephFS, NFS …)."""
