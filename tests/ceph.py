@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from stackling.deploy.ceph.rights import Pools, User, images_user, machine_user,
 from stackling.drivers.ceph.client import CephAccess
 from stackling.lab.ceph import Ceph
 
+CEPHFS = all(map(shutil.which, ("ceph-osd", "ceph-mds", "ceph-fuse"))) and os.access("/dev/fuse", os.W_OK)
 INSTALLED = shutil.which("ceph-osd") is not None and shutil.which("rbd") is not None
 POOLS = Pools()
 
@@ -99,3 +101,40 @@ def real_ceph(address: str = "127.0.0.1", netns: str | None = None, osds: int = 
             found.ceph.command("osd", "pool", "create", pool, "8")
             found.ceph.command("osd", "pool", "application", "enable", pool, "rbd")
         yield found
+
+
+@dataclass(frozen=True)
+class CephFs:
+    """A file system in a cluster."""
+
+    ceph: Ceph
+    keyring: Path
+
+    def mount(self, at: Path) -> str:
+        """The shell command that mounts it, as a client of its own."""
+        return (f"ceph-fuse -c {self.ceph.conf} --id shared -k {self.keyring} --log-file=/dev/null "
+                f"--admin-socket= {at} </dev/null 2>&1")
+
+
+@contextlib.contextmanager
+def real_cephfs() -> Iterator[CephFs]:
+    """A cluster with a metadata server and a file system."""
+    with bare_ceph() as found:
+        ceph = found.ceph
+        for pool in ("fs-metadata", "fs-data"):
+            ceph.command("osd", "pool", "create", pool, "8")
+        ceph.command("fs", "new", "fs", "fs-metadata", "fs-data")
+        (ceph.directory / "mds.a").mkdir()
+        own, keyring = ceph.directory / "mds.a/keyring", ceph.directory / "shared.keyring"
+        own.touch(mode=0o600)
+        own.write_text(ceph.command("auth", "get-or-create", "mds.a", "mon", "allow profile mds", "osd", "allow rwx",
+                                    "mds", "allow *", "mgr", "allow profile mds"))
+        ceph._daemon("mds", "a", "--keyring", str(own), "--mds-data", str(ceph.directory / "mds.a"),   # pyright: ignore[reportPrivateUsage]
+                     "--mds-cache-memory-limit", "67108864")
+        keyring.touch(mode=0o600)
+        keyring.write_text(ceph.command("fs", "authorize", "fs", "client.shared", "/", "rw"))
+        deadline = time.monotonic() + 60
+        while "up:active" not in ceph.command("mds", "stat"):
+            assert time.monotonic() < deadline, "the metadata server doesn't start"
+            time.sleep(0.2)
+        yield CephFs(ceph, keyring)
