@@ -24,6 +24,7 @@ from stackling.core import clock
 from stackling.ports.disks import HandOver, InstanceDisks
 from stackling.ports.document import GuestReport, MoveReport, Power, RootDisk, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import Guest, GuestRefused, Hypervisor, HypervisorError
+from stackling.ports.volume_copies import VolumeCopies
 
 log = logging.getLogger(__name__)
 ROUNDS = 12                 # plans in one turn before it counts as not converging
@@ -48,10 +49,11 @@ class Reports(Protocol):
 class Converger:
     """All servers of one host. Everything but the drivers' calls, which *run* runs, happens in the event loop."""
 
-    def __init__(self, ledger: Ledger, hypervisor: Hypervisor, disks: InstanceDisks, reports: Reports, boot_id: str, *,
-                 run: Run, hand_over: HandOver, sweep: float = SWEEP, everything: Everything | None = None,
-                 keys: Keys = no_keys) -> None:
+    def __init__(self, ledger: Ledger, hypervisor: Hypervisor, disks: InstanceDisks, copies: VolumeCopies,
+                 reports: Reports, boot_id: str, *, run: Run, hand_over: HandOver, sweep: float = SWEEP,
+                 everything: Everything | None = None, keys: Keys = no_keys) -> None:
         self._ledger, self._hypervisor, self._disks, self._reports = ledger, hypervisor, disks, reports
+        self._copies = copies
         self._boot_id, self._run, self._sweep = boot_id, run, sweep
         self._hand_over, self._keys = hand_over, keys
         self._everything: Everything = everything or (lambda: ledger.servers)
@@ -195,6 +197,9 @@ class Converger:
                 if isinstance(step, p.Wait):
                     self._reports.note(self._state(desired, seen.guest, converged=False, step=step.words))
                     return step.seconds
+                if isinstance(step, p.Watch):
+                    self._settled(desired, seen.guest)
+                    return step.seconds
                 if isinstance(step, p.Hold):
                     self._reports.note(self._state(desired, seen.guest, converged=False, step=HELD))
                     return None
@@ -208,7 +213,8 @@ class Converger:
             return p.Observed(None, None)   # it has moved to another host of this machine: what is here is that one's
         leaves = desired.live is not None and not desired.live.target
         migration = self._hypervisor.migration(server_id) if leaves else None
-        return p.Observed(self._hypervisor.guest(server_id), self._disks.find(server_id), migration)
+        copying = self._hypervisor.copying(server_id) if self._ledger.done(server_id).copying else None
+        return p.Observed(self._hypervisor.guest(server_id), self._disks.find(server_id), migration, copying)
 
     def _note_move(self, desired: ServerDesired, seen: p.Observed, done: p.Done) -> None:
         if desired.live is None:
@@ -291,16 +297,45 @@ class Converger:
                     await run(hypervisor.detach_volume, server_id, attachment_id)
                 case p.ExtendVolume(volume):
                     await run(hypervisor.extend_volume, server_id, volume)
+                case p.CopyVolume() | p.BeginCopy() | p.FinishCopy() | p.DropCopy():
+                    await self._copy(desired, step)
+                case p.AbortCopy():
+                    await run(hypervisor.abort_copy, server_id)
                 case p.Forget():
                     await run(hypervisor.undefine, server_id)
                 case p.Wipe():
                     await run(self._disks.remove, server_id, self._era, desired.generation)
                 case p.Refuse(reason):
                     raise GuestRefused(reason)
-                case p.Wait() | p.Hold():
+                case p.Wait() | p.Hold() | p.Watch():
                     pass
         finally:
             slow.cancel()
+
+    async def _copy(self, desired: ServerDesired, step: p.CopyVolume | p.BeginCopy | p.FinishCopy | p.DropCopy) -> None:
+        """Go on with a snapshot of a volume, and note how it ended."""
+        copies, run, id = self._copies, self._run, step.snapshot_id
+        why: str | None = ""
+        try:
+            match step:
+                case p.CopyVolume(volume):
+                    async with self._making:
+                        await run(copies.copy, volume, id)
+                case p.BeginCopy(volume):
+                    why = None
+                    target = await run(copies.prepare, volume, id)
+                    await run(self._hypervisor.begin_copy, desired, volume.id, target)
+                case p.FinishCopy(volume):
+                    await run(copies.finish, volume, id)
+                case p.DropCopy(volume, _, reason):
+                    why = reason
+                    await run(copies.drop, volume, id)
+        except GuestRefused as error:
+            why = str(error) or "it can't be done"
+        if why is not None:
+            done = self._ledger.done(desired.id)
+            found = {**done.volume_snapshots, id: why}
+            await self._ledger.note(msgspec.structs.replace(done, copying="", volume_snapshots=found))
 
     async def _give_keys(self, volumes: Sequence[VolumeDisk]) -> None:
         """Let the hypervisor open encrypted volumes; it keeps keys in memory only, so each start needs them again.
@@ -322,7 +357,7 @@ class Converger:
         """Report what is there before anything may be done. That nothing of a server is left, only a turn says: it has
         looked at the disks, also at those that an agent made without living to note them."""
         steps = p.plan(desired, seen, self._ledger.done(desired.id), self._boot_id)
-        rests = desired.present and all(isinstance(step, p.Note) for step in steps)
+        rests = desired.present and all(isinstance(step, p.Note | p.Watch) for step in steps)
         self._reports.note(self._state(desired, seen.guest, converged=rests))
 
     def _settled(self, desired: ServerDesired, guest: Guest | None) -> None:
@@ -343,7 +378,7 @@ class Converger:
             id=desired.id, generation=desired.generation, power=guest.power if guest else Power.ABSENT,
             converged=converged, step=step, error=error, terminal=terminal, soft_reboots=done.soft_reboots,
             hard_reboots=done.hard_reboots, rebuilds=done.disks or 0, resizes=done.resizes,
-            rescue=done.rescue, snapshot=done.snapshot,
+            rescue=done.rescue, snapshot=done.snapshot, volume_snapshots=done.volume_snapshots,
             started_at=self._started.get(desired.id) or done.started_at, nics=guest.nics if guest else (),
             move=self._moves.get(desired.id))
 
@@ -388,7 +423,7 @@ _WORDS: dict[type, str] = {
     p.MakeDisks: "making disks", p.Define: "defining", p.Start: "starting", p.SwitchOff: "switching off",
     p.Suspend: "saving memory", p.Plug: "attaching an interface", p.Unplug: "detaching an interface",
     p.PlugVolume: "attaching a volume", p.UnplugVolume: "detaching a volume",
-    p.ExtendVolume: "extending a volume",
+    p.ExtendVolume: "extending a volume", p.CopyVolume: "copying a volume", p.BeginCopy: "copying a volume",
     p.MakeRescue: "making the rescue disk",
     p.ResizeDisks: "resizing disks", p.Export: "copying the root disk", p.HandOver: "saving the image",
     p.Forget: "removing", p.Wipe: "deleting disks", p.AskShutdown: "shutting down",

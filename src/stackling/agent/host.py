@@ -20,6 +20,7 @@ from stackling.agent.wire import Lane
 from stackling.ports.disks import HandOver, InstanceDisks
 from stackling.ports.document import GuestReport, HostDocument, Inventory, MetadataNetwork, Power
 from stackling.ports.hypervisor import Hypervisor, HypervisorError
+from stackling.ports.volume_copies import VolumeCopies
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class HostAgent:
     """
 
     def __init__(self, *, machine: str, host: str, ledger: Ledger, hypervisor: Hypervisor, disks: InstanceDisks,
-                 lanes: tuple[Lane, Lane], hand_over: HandOver, boot_id: str, run: Run,
+                 copies: VolumeCopies, lanes: tuple[Lane, Lane], hand_over: HandOver, boot_id: str, run: Run,
                  inventory: Callable[[], Inventory | None], address: str | None = None, timing: Timing | None = None,
                  networks_changed: Callable[[tuple[MetadataNetwork, ...]], None] = lambda networks: None,
                  held: asyncio.Event | None = None, everything: Everything | None = None,
@@ -57,7 +58,7 @@ class HostAgent:
         self._reporter = Reporter(
             lanes[1], machine, host, boot_id, Sequence(ledger.sequence, ledger.reserve), self, lambda: self._inventory,
             address=address, accepted=self._accepted, heartbeat=timing.heartbeat)
-        self.converger = Converger(ledger, hypervisor, disks, self._reporter, boot_id, run=run,
+        self.converger = Converger(ledger, hypervisor, disks, copies, self._reporter, boot_id, run=run,
                                    hand_over=hand_over, sweep=timing.sweep, everything=everything, keys=keys)
         self._poller = Poller(lanes[0], machine, host, self._position, self._accept, wait=timing.wait)
 

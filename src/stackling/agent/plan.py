@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import msgspec
 
 from stackling.ports.document import LiveMove, MoveReport, MoveState, Nic, Power, ServerDesired, VolumeDisk
-from stackling.ports.hypervisor import Guest, Migration
+from stackling.ports.hypervisor import Copying, Guest, Migration
 
 PRESS_AGAIN = 10.0          # seconds between two requests to a guest to shut down
 LOOK_AGAIN = 0.5            # seconds between two looks at a migration
@@ -28,7 +28,8 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What was done for a server; kept in the ledger. ``disks``: the rebuild number whose disks were made.
 
     ``kept_resize``: the resize before which the root disk is kept as it was. ``exported``: the image that the root
-    disk was copied for; ``snapshot``: the one whose copy was handed over.
+    disk was copied for; ``snapshot``: the one whose copy was handed over. ``copying``: the snapshot of a volume that a
+    copy of it was begun for; ``volume_snapshots``: ``GuestReport.volume_snapshots``.
     """
 
     id: str
@@ -43,6 +44,8 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     snapshot: str | None = None
     expected: int = 0           # the live move that was made ready for here
     begun: int = 0              # the live move that was begun from here
+    copying: str = ""
+    volume_snapshots: dict[str, str] = {}
     boot_id: str = ""
     started_at: str | None = None
 
@@ -54,6 +57,7 @@ class Observed:
     guest: Guest | None
     disks: int | None
     migration: Migration | None = None
+    copying: Copying | None = None      # looked for where the ledger says that one was begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,51 @@ class ExtendVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyVolume:
+    """Copy a volume of a guest that is off."""
+
+    volume: VolumeDisk
+    snapshot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeginCopy:
+    """Have the hypervisor copy a volume of a guest that is on."""
+
+    volume: VolumeDisk
+    snapshot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishCopy:
+    """The copy is whole: it is the snapshot."""
+
+    volume: VolumeDisk
+    snapshot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropCopy:
+    """The copy failed, and *reason* is for the user."""
+
+    volume: VolumeDisk
+    snapshot_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AbortCopy:
+    """Nobody wants the copy any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """All is as asked for but what goes on in the background: look again after this many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """Switch off and drop the definition."""
 
@@ -242,6 +291,7 @@ class Refuse:
 
 Step = (MakeDisks | FetchDisks | Define | Start | AskShutdown | Wait | SwitchOff | Pause | Unpause | Suspend | Plug
         | Unplug | PlugVolume | UnplugVolume | ExtendVolume
+        | CopyVolume | BeginCopy | FinishCopy | DropCopy | AbortCopy | Watch
         | Forget | Wipe | ResizeDisks | ForgetKept | MakeRescue | DropRescue | Export | HandOver | Expect
         | Migrate | AbortMigration | HurryMigration | Hold | Note | Refuse)
 OFF = (None, Power.STOPPED, Power.CRASHED, Power.ABSENT)
@@ -293,14 +343,15 @@ def plan(desired: ServerDesired, seen: Observed, done: Done, boot_id: str,
     if steps:
         return steps
     steps = _defined(desired, seen, done) if wanted is None else _power(desired, seen, done, wanted, asked)
-    steps = steps or _nics(desired, seen) or _volumes(desired, seen)
-    if steps:
+    steps = (steps or _nics(desired, seen) or _unwanted_copy(desired, done) or _volumes(desired, seen)
+             or _snapshots(desired, seen, done))
+    if steps and not isinstance(steps[0], Watch):
         return steps
     if desired.snapshot is not None and done.snapshot != desired.snapshot:
         return (HandOver(), Note(msgspec.structs.replace(done, exported=desired.snapshot, snapshot=desired.snapshot)))
     reached = msgspec.structs.replace(done, power_generation=power_generation(desired), boot_id=boot_id,
                                       disks=done.disks if seen.disks is None else seen.disks)
-    return (Note(reached),) if reached != done else ()
+    return (Note(reached),) if reached != done else steps
 
 
 def _remove(desired: ServerDesired, seen: Observed, asked: Asked | None) -> tuple[Step, ...]:
@@ -322,6 +373,8 @@ def _send(live: LiveMove, seen: Observed, done: Done) -> tuple[Step, ...]:
     guest, migration = seen.guest, seen.migration
     if guest is None or not guest.on:
         return ()
+    if seen.copying is not None and seen.copying.running:
+        return (Wait(LOOK_AGAIN, "copying a volume"),)
     if migration is not None and migration.running:
         if live.abort:
             return (AbortMigration(), Wait(LOOK_AGAIN, "migrating"))
@@ -502,3 +555,36 @@ def _volumes(desired: ServerDesired, seen: Observed) -> tuple[Step, ...]:
     seen_gib = guest.volume_gib
     return unplug + plug + tuple(ExtendVolume(volume) for volume in desired.volumes
                                  if seen_gib.get(volume.id, volume.size_gib) < volume.size_gib)
+
+
+def _unwanted_copy(desired: ServerDesired, done: Done) -> tuple[Step, ...]:
+    """A volume can't leave the guest while it is copied."""
+    if not done.copying or done.copying in _wanted_snapshots(desired):
+        return ()
+    return (AbortCopy(), Note(msgspec.structs.replace(done, copying="")))
+
+
+def _wanted_snapshots(desired: ServerDesired) -> dict[str, VolumeDisk]:
+    return {id: volume for volume in desired.volumes for id in volume.snapshots}
+
+
+def _snapshots(desired: ServerDesired, seen: Observed, done: Done) -> tuple[Step, ...]:
+    """Copy volumes, one at a time. Of a guest that is on, the hypervisor does so while everything else goes on; one
+    that goes off meanwhile ends it, and the volume is copied as it lies. What can't be done is noted with its reason:
+    it is the snapshot's trouble, not the server's."""
+    wanted = _wanted_snapshots(desired)
+    known = {id: why for id, why in done.volume_snapshots.items() if id in wanted}
+    id = next((id for id in (done.copying, *wanted) if id in wanted and id not in known), None)
+    if id is None:
+        after = msgspec.structs.replace(done, volume_snapshots=known, copying="")
+        return (Note(after),) if after != done else ()
+    volume = wanted[id]
+    if seen.guest is None or not seen.guest.on:
+        return (CopyVolume(volume, id),)
+    if done.copying != id or seen.copying is None:
+        return (Note(msgspec.structs.replace(done, copying=id, volume_snapshots=known)), BeginCopy(volume, id))
+    if seen.copying.running:
+        return (Watch(LOOK_AGAIN),)
+    if seen.copying.error is None:
+        return (FinishCopy(volume, id),)
+    return (DropCopy(volume, id, seen.copying.error),)

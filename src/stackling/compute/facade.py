@@ -38,8 +38,10 @@ from stackling.compute.quotas import set_limits as _set_limits
 from stackling.compute.reports import accept_report
 from stackling.compute.requirements import GUARD as RESOURCES_GUARD
 from stackling.compute.shelving import OFFLOAD_AFTER
+from stackling.compute.volumes import call_off_snapshot as call_off_volume_snapshot
 from stackling.compute.volumes import detach_by_force
 from stackling.compute.volumes import extended as volume_extended
+from stackling.compute.volumes import snapshot as snapshot_volume
 from stackling.store.transaction import Tx
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "Taken",
     "accept_report",
     "bootstrap",
+    "call_off_volume_snapshot",
     "change_host",
     "check_machine",
     "credential_hash",
@@ -75,6 +78,7 @@ __all__ = [
     "root_snapshot",
     "saves_image",
     "servers_to_move",
+    "snapshot_volume",
     "take_of_host",
     "taken",
     "to_give_up",

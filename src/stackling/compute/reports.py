@@ -117,11 +117,11 @@ def _guest(tx: Tx, server: ServerRow, guest: GuestReport) -> None:
         return
     if server["move"] == Type.LIVE and live_migration.heard_from_source(tx, server, guest):
         return
-    values = _observed(tx, guest)
+    values = {**_observed(tx, guest), **volumes.snapshots_ended(tx, server, guest.volume_snapshots)}
     current = guest.generation >= server["generation"]
     settled = current and guest.converged
     if settled:
-        values.update(overdue=0, **volumes.settled(tx, server))
+        values.update(overdue=0, **volumes.settled(tx, {**server, **values}))
         if server["launched_at"] is None and guest.power is not Power.ABSENT:
             values["launched_at"] = tx.now
             tx.event(None, "server", server["id"], "launched", source="agent", project_id=server["project_id"])

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from stackling.compute import changes, create, servers, shares, snapshots, timeline
+from stackling.compute import changes, create, servers, shares, snapshots, timeline, volumes
 from stackling.compute.model import ServerRow, Shelve, is_volume_backed
 from stackling.core.context import Context, system_context
 from stackling.core.errors import Conflict, Invalid, NotFound
@@ -99,7 +99,7 @@ def left_host(tx: Tx, server: ServerRow) -> ServerRow:
     after = changes.apply(tx, server, {
         **changes.OBSERVED_NOTHING, **changes.NO_FAULT, "observed_power": Power.STOPPED.value,
         "shelve": Shelve.OFFLOADED.value, "host_id": None, "host": None, "offload_at": None,
-        "availability_zone": server["pinned_availability_zone"]})
+        "availability_zone": server["pinned_availability_zone"], **volumes.without_host(tx, server)})
     return changes.refresh_network(tx, after)
 
 

@@ -4,19 +4,20 @@ Theory of operation. A server's row says which volumes it shall have (``servers.
 its attachment, which the volume service keeps for it from the same transaction on. The host's document has those that
 aren't leaving. A report that the server is as it shall be, of the present generation, means that every one of them is
 plugged in and no other is: only then an attachment counts as attached, or ends. A detach that comes late names an
-attachment that is gone, and ends nothing else.
+attachment that is gone, and ends nothing else. A snapshot that the host is to make is in the disk's entry from the
+transaction on that asks for it until the host has said how it ended, or that it has let go of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from stackling.compute import changes, rows, servers, timeline
-from stackling.compute.model import ServerRow
+from stackling.compute.model import Awaits, ServerRow
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound
 from stackling.ports.document import VolumeDisk
@@ -24,6 +25,8 @@ from stackling.store.transaction import Tx
 from stackling.volume import facade as volumes
 
 MOST = 24
+COPY_DEADLINE = 3600.0
+"""Seconds in which a host must have copied a volume of a guest that is off."""
 OLD_FOR_SHARED = "Multiattach volumes are only supported starting with compute API version 2.60."
 LEAVING = ("Invalid input received: Invalid volume: Unable to detach volume. Volume status must be 'in-use' and "
            "attach_status must be 'attached' to detach.")
@@ -40,6 +43,7 @@ class ServerVolume(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     detaching: bool = False
     awaits: str | None = None               # compute.boot_volumes.Awaits
     image_id: str | None = None             # that the root volume shall have the content of
+    called_off: tuple[str, ...] = ()        # snapshots that its host isn't to make any more, and hasn't let go of
 
 
 _decode = msgspec.json.Decoder(tuple[ServerVolume, ...]).decode
@@ -174,11 +178,80 @@ def settled(tx: Tx, server: ServerRow) -> dict[str, Any]:
     for one in of(server):
         if one.detaching:
             volumes.detached(tx, one.disk.id)
+            _let_snapshots_go(tx, one)
         else:
             volumes.attached(tx, one.disk.id, server["host"])
-            kept.append(one)
+            for id in one.called_off:
+                volumes.snapshot_let_go(tx, id)
+            kept.append(msgspec.structs.replace(one, called_off=()))
     after = text(kept)
     return {} if after == server["volumes"] else {"volumes": after}
+
+
+# -- snapshots that the host makes
+
+def snapshot(tx: Tx, server_id: str, attachment_id: str, snapshot_id: str) -> bool:
+    """Have the server's host make a snapshot of a volume, which the volume service is told the end of; False where the
+    server has no host that has the volume."""
+    server = rows.get(tx, server_id)
+    if server is None or server["deleted"] or server["deleting"] or server["host_id"] is None:
+        return False
+    there = of(server)
+    if not any(one.disk.id == attachment_id and not one.detaching and one.awaits != Awaits.MADE for one in there):
+        return False
+    changes.apply(tx, server, {"volumes": text([
+        _with_snapshots(one, (*one.disk.snapshots, snapshot_id)) if one.disk.id == attachment_id else one
+        for one in there])}, desired=True, deadline=COPY_DEADLINE)
+    return True
+
+
+def call_off_snapshot(tx: Tx, server_id: str, snapshot_id: str) -> bool:
+    """The host is not to make it any more, and the volume service is told when it has let go; False where nothing has
+    to be waited for."""
+    server = rows.get(tx, server_id)
+    there = () if server is None or server["deleted"] else of(server)
+    if server is None or not any(snapshot_id in (*one.disk.snapshots, *one.called_off) for one in there):
+        return False
+    if not any(snapshot_id in one.disk.snapshots for one in there):
+        return True
+    changes.apply(tx, server, {"volumes": text([
+        msgspec.structs.replace(_with_snapshots(one, tuple(id for id in one.disk.snapshots if id != snapshot_id)),
+                                called_off=(*one.called_off, snapshot_id))
+        if snapshot_id in one.disk.snapshots else one for one in there])}, desired=True)
+    return True
+
+
+def snapshots_ended(tx: Tx, server: ServerRow, said: Mapping[str, str]) -> dict[str, Any]:
+    """What the host says became of snapshots that it was to make. The document may go on naming them: the host knows
+    that it has done with them."""
+    if not said or server["volumes"] == "[]":
+        return {}
+    after: list[ServerVolume] = []
+    for one in of(server):
+        ended = [id for id in one.disk.snapshots if id in said]
+        for id in ended:
+            volumes.snapshot_ended(tx, id, said[id])
+        left = tuple(id for id in one.disk.snapshots if id not in said)
+        after.append(_with_snapshots(one, left) if ended else one)
+    found = text(after)
+    return {} if found == server["volumes"] else {"volumes": found}
+
+
+def without_host(tx: Tx, server: ServerRow) -> dict[str, Any]:
+    """The columns when the server has no host any more: nobody makes snapshots there."""
+    if server["volumes"] == "[]":
+        return {}
+    return {"volumes": text([_let_snapshots_go(tx, one) for one in of(server)])}
+
+
+def _with_snapshots(one: ServerVolume, snapshots: tuple[str, ...]) -> ServerVolume:
+    return msgspec.structs.replace(one, disk=msgspec.structs.replace(one.disk, snapshots=snapshots))
+
+
+def _let_snapshots_go(tx: Tx, one: ServerVolume) -> ServerVolume:
+    for id in (*one.disk.snapshots, *one.called_off):
+        volumes.snapshot_let_go(tx, id)
+    return msgspec.structs.replace(_with_snapshots(one, ()), called_off=())
 
 
 def extended(tx: Tx, ctx: Context, server_id: str, attachment_id: str, size_gib: int) -> None:
@@ -196,6 +269,7 @@ def server_gone(tx: Tx, server: ServerRow) -> None:
     """Nothing of the server is left: its volumes are free, and those that go with it are deleted."""
     for one in of(server):
         volumes.detached(tx, one.disk.id)
+        _let_snapshots_go(tx, one)
         if one.delete_on_termination:
             volumes.delete(tx, one.disk.volume_id)
 

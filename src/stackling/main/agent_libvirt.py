@@ -30,6 +30,7 @@ from stackling.drivers.libvirt.domain import Platform
 from stackling.drivers.libvirt.hypervisor import LibvirtHypervisor
 from stackling.drivers.local.disks import LocalDisks, takes_direct_io
 from stackling.drivers.local.image_cache import ImageCache, Limits
+from stackling.drivers.local.volume_copies import LocalVolumeCopies
 from stackling.main import agent_ceph, agent_directory
 from stackling.main.agent_settings import LibvirtSettings
 from stackling.ports.disks import Fetch, InstanceDisks
@@ -86,8 +87,8 @@ async def wire(wiring: Wiring) -> Run:
         path = settings.ledger(host)
         ledger = Ledger(path, host, run=writing)
         return HostAgent(
-            machine=machine, host=host, ledger=ledger, hypervisor=hypervisor, disks=disks, lanes=lanes,
-            hand_over=wiring.sender(), keys=wiring.keys(),
+            machine=machine, host=host, ledger=ledger, hypervisor=hypervisor, disks=disks,
+            copies=LocalVolumeCopies(), lanes=lanes, hand_over=wiring.sender(), keys=wiring.keys(),
             boot_id=wiring.boot_id, run=run, address=wiring.address, timing=wiring.timing,
             inventory=measure if host == home else lambda: None,
             networks_changed=lambda found: networks.set(host, found), held=held, everything=everything,

@@ -23,6 +23,7 @@ from stackling.agent.wire import Lane
 from stackling.drivers.simulated.disks import SimulatedDisks
 from stackling.drivers.simulated.hypervisor import DEFAULT, SimulatedHypervisor
 from stackling.drivers.simulated.membership import SimulatedCluster, SimulatedMachine
+from stackling.drivers.simulated.volume_copies import SimulatedVolumeCopies
 from stackling.ports.document import Inventory
 
 if TYPE_CHECKING:
@@ -115,8 +116,8 @@ class Iron:
             self.kept, self.inventory, name=self.machine, peers=self.peers)
         self.disks = self.disks or SimulatedDisks(self.kept, self.inventory.storage)
         return HostAgent(
-            machine=self.machine, host=host, ledger=ledger, hypervisor=self.hypervisor, disks=self.disks, lanes=lanes,
-            hand_over=wiring.sender(), keys=wiring.keys(),
+            machine=self.machine, host=host, ledger=ledger, hypervisor=self.hypervisor, disks=self.disks,
+            copies=SimulatedVolumeCopies(), lanes=lanes, hand_over=wiring.sender(), keys=wiring.keys(self.machine),
             boot_id=boot_id, run=inline, address=wiring.address, timing=wiring.timing,
             inventory=self.hypervisor.inventory if host == self.host else lambda: None, held=held,
             everything=everything)

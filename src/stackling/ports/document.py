@@ -77,6 +77,7 @@ class VolumeDisk(Struct, frozen=True):
     bus: str = ""                           # "": what the server's disks are plugged into
     type: str = "disk"                      # disk, cdrom …
     key_id: str = ""                        # of the key that opens it; "": it isn't encrypted
+    snapshots: tuple[str, ...] = ()         # to be made of it beside it, once each (ports.volume_copies)
 
 
 class VolumeKey(Struct, frozen=True):
@@ -262,6 +263,7 @@ class GuestReport(Struct, frozen=True):
     nics: tuple[str, ...] = ()              # port ids that are plugged in
     unknown: bool = False
     move: MoveReport | None = None
+    volume_snapshots: dict[str, str] = {}   # what became of ``VolumeDisk.snapshots``: "" made, else why it can't be
 
 
 class Inventory(Struct, frozen=True):

@@ -48,6 +48,15 @@ class Migration:
 
 
 @dataclass(frozen=True, slots=True)
+class Copying:
+    """A copy of a guest's volume to the file *target*: under way, or ended, whole unless there is an *error*."""
+
+    target: Path
+    running: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RbdDisk:
     """A raw disk in a Ceph pool: the cluster's ``ceph.conf``, and the user (without ``client.``) to reach it as."""
 
@@ -161,6 +170,21 @@ class Hypervisor(Protocol):
 
     def extend_volume(self, server_id: str, volume: VolumeDisk) -> None:
         """Let the running guest see the volume as large as it is now (nothing when it does, or is off)."""
+        ...
+
+    def begin_copy(self, server: ServerDesired, attachment_id: str, target: Path) -> None:
+        """Begin to copy a volume of a guest that is on, as it is at this moment, to the file *target*, which
+        ``VolumeCopies.prepare`` has made; returns soon. Nothing when that is under way. The guest's file systems are
+        at rest at that moment where its image says that it has an agent (``hw_qemu_guest_agent``); where that is
+        demanded (``os_require_quiesce``), there is no copy otherwise. What goes wrong, ``copying`` tells."""
+        ...
+
+    def copying(self, server_id: str) -> Copying | None:
+        """The copy that was begun since the guest is on, and is under way or has ended, if that is known."""
+        ...
+
+    def abort_copy(self, server_id: str) -> None:
+        """Stop it (nothing when none is under way)."""
         ...
 
     def undefine(self, server_id: str) -> None:

@@ -97,7 +97,8 @@ class VolumeStore(Protocol):
     """One backend. Calls block, are idempotent and safe from several threads (of one volume: one at a time).
 
     Any of them may raise ``StoreDown``; those that write, ``StoreFull`` and ``StoreRefused``. ``live``: volumes that a
-    guest writes to are snapshotted and extended here; otherwise their guest's host does it. ``encrypts``: what lies in
+    guest writes to are snapshotted and extended here; otherwise their guest's host does it (``ports.volume_copies``),
+    and ``StoreDown`` is raised for one in use. ``encrypts``: what lies in
     volumes of an encrypted type can't be read without its key. Such a volume is a LUKS container on a raw disk: it is
     made with its key (*luks*), and copied, grown, read and removed without one. Its header takes a few MiB of the size.
     """

@@ -7,6 +7,7 @@ from typing import Any
 
 from stackling.core.context import Context
 from stackling.core.errors import Invalid, NotFound
+from stackling.core.ids import new_id
 from stackling.image import facade as images
 from stackling.image.facade import Image, NewImage
 from stackling.store.transaction import Tx
@@ -35,9 +36,6 @@ def extend(tx: Tx, ctx: Context, volume: VolumeRow, size_gib: int, *, attached: 
     quotas.claim(tx, volume["project_id"], {"gigabytes": size_gib - volume["size_gib"]}, type.name if type else None,
                  volume_gib=size_gib)
     backend = services.backend(tx, volume["backend"])
-    if attached and not backend["live"]:
-        raise Invalid(f"Invalid volume: Volume {volume['id']} can't be extended while a guest uses it, since its "
-                      "backend is a directory; detach it first.")
     room = backend["free_gib"]
     if room < size_gib - volume["size_gib"]:
         raise Invalid(f"Invalid input received: the backend has {room:.0f} GiB left.")
@@ -53,7 +51,8 @@ def extend(tx: Tx, ctx: Context, volume: VolumeRow, size_gib: int, *, attached: 
 
 def upload(tx: Tx, ctx: Context, volume: VolumeRow, image_id: str, name: str, *, disk_format: str,
            container_format: str, force: bool, visibility: str, protected: bool) -> Image:
-    """Save it as an image, which is queued until the engine has written it. Raises ``Invalid``, ``TooLarge``."""
+    """Save it as an image, which is queued until the engine has written it: of one that a guest uses, a snapshot that
+    is made for it. Raises ``Invalid``, ``TooLarge``."""
     _must_be(volume, "available", *(["in-use"] if force else []), what="upload to image")
     if volume["encryption"]:
         raise Invalid(f"Invalid volume: Volume {volume['id']} is encrypted; images of encrypted volumes aren't "
@@ -62,15 +61,17 @@ def upload(tx: Tx, ctx: Context, volume: VolumeRow, image_id: str, name: str, *,
         raise Invalid(f"Invalid disk format '{disk_format}'; possible are {', '.join(_FORMATS)}.")
     if container_format != "bare":
         raise Invalid(f"Container format {container_format} isn't offered for volumes; use bare.")
-    if volume["status"] == "in-use":
-        raise Invalid(f"Invalid volume: Volume {volume['id']} is in use; take a snapshot of it, and upload a volume "
-                      "made of that.")
     copied: dict[str, str] = volume["image_metadata"] or {}
     properties = {key: value for key, value in copied.items() if key not in _NOT_COPIED}
     image = images.create_for_volume(tx, ctx, NewImage(
         id=image_id, owner=ctx.project_id, name=name, visibility=visibility, disk_format=disk_format,
         container_format=container_format, protected=protected, min_disk=volume["size_gib"], properties=properties))
-    changes.volume(tx, volume, next_task(volume, Task.UPLOAD, image_id=image_id, disk_format=disk_format), desired=True)
+    of: dict[str, str] = {}
+    if volume["attach_status"] != Attached.DETACHED:
+        of["snapshot_id"] = snapshots.create_snapshot(tx, ctx, new_id(), volume, name=f"upload-{image_id}",
+                                                      internal=True)["id"]
+    task = next_task(volume, Task.UPLOAD, image_id=image_id, disk_format=disk_format, **of)
+    changes.volume(tx, volume, task, desired=True)
     return image
 
 

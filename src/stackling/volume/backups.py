@@ -20,7 +20,7 @@ from stackling.engine.kinds import Fence, Outcome, Retryable, Terminal
 from stackling.ports.volumes import BackupMissing, BackupStore, Kept, StoreDown, StoreFull, StoreRefused
 from stackling.store.tables.volume import volume_backups, volume_services, volume_snapshots
 from stackling.store.transaction import Tx
-from stackling.volume import changes, keys, messages, quotas, rows, rules, services, snapshots, volumes
+from stackling.volume import changes, keys, messages, quotas, rows, rules, services, snapshots, tasks, volumes
 from stackling.volume.model import BackupRow, NewVolume, Task, VolumeRow
 from stackling.volume.plan import Create, Delete, DesiredVolume, Lost, Step, next_task
 
@@ -249,12 +249,8 @@ class BackupKind:
             raise Terminal(str(error)) from None
 
     def _write(self, store: BackupStore, desired: DesiredVolume) -> None:
-        row, state = desired.row, desired.results["snapshot"]
-        if state == "creating":
-            raise Retryable("waiting for its snapshot")
-        if state != "available":
-            raise Terminal("the snapshot that it is taken from is gone or in error")
-        source = row["source"]
+        row, source = desired.row, desired.row["source"]
+        tasks.check_snapshot(source["snapshot_id"], desired.results["snapshot"])
         with self._backends.of(row).read(source["volume_id"], "raw", source["snapshot_id"]) as path:
             store.write(row["id"], path, desired.results["parent"])
 

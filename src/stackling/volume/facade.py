@@ -203,6 +203,16 @@ def snapshot(tx: Tx, ctx: Context, volume_id: str, id: str, name: str) -> None:
     snapshots.create_snapshot(tx, ctx, id, volume, name=name, description=volume["description"], force=True)
 
 
+def snapshot_ended(tx: Tx, id: str, error: str) -> None:
+    """A host that was asked for a snapshot has made it ("") or can't, for the reason *error*."""
+    snapshots.host_ended(tx, id, error)
+
+
+def snapshot_let_go(tx: Tx, id: str) -> None:
+    """A host that was asked for a snapshot won't make it (any more), nor touch it again."""
+    snapshots.host_let_go(tx, id)
+
+
 def lift_quotas(tx: Tx, project_id: str) -> None:
     """No limits for the project (the administrator's own)."""
     _set_limits(tx, project_id, dict.fromkeys(DEFAULTS, -1))

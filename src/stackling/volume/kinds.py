@@ -39,6 +39,7 @@ from stackling.volume.plan import (
     Grow,
     Lost,
     Perform,
+    Refuse,
     Seen,
     Step,
     Wait,
@@ -87,8 +88,9 @@ class VolumeKind:
                 desired.luks = keys.luks(tx, row)
             except Unavailable as error:
                 desired.closed = error.message
-        if row["attach_status"] != "detached" and row["backend"] and not services.backend(tx, row["backend"])["live"]:
-            desired.by_host = any(one["by_compute"] for one in attachments.of(tx, row))
+        if (own := _own_source(row)) is not None:
+            snapshot = rows.get(tx, volume_snapshots, own)
+            desired.results["source"] = None if snapshot is None else snapshot["status"]
         return desired
 
     def generation(self, tx: Any, id: str) -> int | None:
@@ -141,12 +143,16 @@ class VolumeKind:
                 self._backends.stores[backend].delete(row["id"])
             case Lost():
                 raise Terminal(LOST)
+            case Refuse(reason):
+                raise Terminal(reason)
             case Wait(reason):
                 raise Retryable(reason)
 
     def _make(self, desired: DesiredVolume, store: VolumeStore) -> None:
         row = desired.row
         source: Mapping[str, Any] = row["source"] or {}
+        if source.get("own"):
+            tasks.check_snapshot(source["id"], desired.results.get("source"))
         if source.get("kind") == "backup":
             with tasks.backup_file(self._backends, source) as origin:
                 store.create(row["id"], row["size_gib"], origin, desired.luks)
@@ -182,6 +188,7 @@ class VolumeKind:
             values.update(observed_size_gib=observed.size_gib, size_gib=row["size_gib"] or observed.size_gib)
             if not row["observed_generation"] and outcome.converged:
                 values.update(launched_at=tx.now, location=self._backends.of(row).location(row["id"]))
+                volumes.drop_own_source(tx, row)
         if outcome.converged:
             values.update(observed_generation=row["generation"], failed=0, overdue=0, last_error=None)
             values.update(tasks.settle(tx, row, desired))
@@ -201,6 +208,14 @@ class VolumeKind:
                 store.delete(id)
 
 
+def _own_source(row: Mapping[str, Any]) -> str | None:
+    """The snapshot that was made for what is done next: to clone a volume in use, or to save it as an image."""
+    source: Mapping[str, Any] = row["source"] or {}
+    if not row["observed_generation"]:
+        return source["id"] if source.get("own") else None
+    return row["task"].get("snapshot_id") if rules.task_of(row) is Task.UPLOAD else None
+
+
 def _failed(tx: Tx, row: Mapping[str, Any], outcome: Outcome) -> None:
     reason = outcome.error or "it takes longer than it may"
     what = messages.CREATE_FAILED if not row["observed_generation"] else (
@@ -208,6 +223,8 @@ def _failed(tx: Tx, row: Mapping[str, Any], outcome: Outcome) -> None:
     messages.add(tx, row["project_id"], None, "VOLUME", row["id"], what, reason)
     tx.event(None, changes.VOLUME, row["id"], "failed", reason, source="engine", project_id=row["project_id"])
     values = {"failed": 1} if outcome.terminal else {"overdue": 1}
+    if outcome.terminal and not row["observed_generation"]:
+        volumes.drop_own_source(tx, row)
     after = changes.volume(tx, row, {**values, **tasks.given_up(tx, row, outcome.terminal), "last_error": reason})
     _tell_servers(tx, after)
 
@@ -248,7 +265,7 @@ class SnapshotKind:
             raise Retryable(str(error)) from None
 
     def plan(self, desired: DesiredVolume, observed: bool) -> Sequence[Step]:
-        return plan_snapshot(desired.row, observed)
+        return plan_snapshot(desired, observed)
 
     def apply(self, fence: Fence, desired: DesiredVolume, step: Step) -> None:
         row, store = desired.row, self._backends.of(desired.row)
@@ -258,8 +275,11 @@ class SnapshotKind:
                     store.snapshot(row["volume_id"], row["id"])
                 case Delete():
                     store.delete_snapshot(row["volume_id"], row["id"])
+                    desired.done.add(row["generation"])
                 case Lost():
                     raise Terminal("the snapshot's data is missing from its backend")
+                case Refuse(reason):
+                    raise Terminal(reason)
                 case Wait(reason):
                     raise Retryable(reason)
                 case _:
@@ -279,15 +299,18 @@ class SnapshotKind:
                 messages.add(tx, row["project_id"], None, "VOLUME_SNAPSHOT", row["id"], messages.SNAPSHOT_FAILED,
                              reason)
             changes.snapshot(tx, row, {"failed": 1, "last_error": reason})
+            tx.wake_blocked(changes.SNAPSHOT, row["id"])
         elif outcome.converged and row["deleting"]:
             snapshots.finish_deletion(tx, row)
         elif outcome.converged:
             changes.snapshot(tx, row, {"observed_generation": row["generation"], "failed": 0, "last_error": None,
-                                       "progress": "100%", "by_host": 0})
+                                       "progress": "100%"})
             if row["group_snapshot_id"] is not None:
                 from stackling.volume import groups
 
                 groups.recheck_snapshot(tx, row["group_snapshot_id"])
+        elif not row["deleting"] and not row["observed_generation"]:
+            snapshots.ask_host(tx, row)
 
 
 # -- backends

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 VolumeRow = Mapping[str, Any]
@@ -25,6 +25,16 @@ class Task(StrEnum):
     REIMAGE = "reimage"
     RETYPE = "retype"
     BACKUP = "backup"
+
+
+class ByHost(IntEnum):
+    """Who makes a snapshot (``volume_snapshots.by_host``): control, or the host of the server that has the volume,
+    which is asked, has made it, or can't."""
+
+    NO = 0
+    ASKED = 1
+    MADE = 2
+    FAILED = 3
 
 
 class Attached(StrEnum):

@@ -8,8 +8,7 @@ from typing import Any
 
 from stackling.ports.volumes import Luks
 from stackling.volume import rules
-from stackling.volume.model import Task, VolumeRow
-from stackling.volume.rows import AnyRow
+from stackling.volume.model import ByHost, Task, VolumeRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +63,24 @@ class Wait:
     reason: str
 
 
-Step = Create | Grow | Delete | DropLeftover | Lost | Perform | Wait
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """It can't be done; the reason is for the user."""
+
+    reason: str
+
+
+Step = Create | Grow | Delete | DropLeftover | Lost | Perform | Wait | Refuse
 
 
 @dataclass(slots=True)
 class DesiredVolume:
     """A volume as it shall be, and what a turn needs to know beside its row. ``done`` and ``results`` are the turn's
-    own memory. ``by_host``: a guest's host extends it. ``luks``: how an encrypted one is made;
-    ``closed``: why that can't be said now."""
+    own memory. ``luks``: how an encrypted one is made; ``closed``: why that can't be said now."""
 
     generation: int
     row: VolumeRow
     upload: int | None = None
-    by_host: bool = False
     luks: Luks | None = field(default=None, repr=False)
     closed: str | None = None
     done: set[int] = field(default_factory=set[int])
@@ -93,7 +97,7 @@ def plan_volume(desired: DesiredVolume, seen: Seen) -> Sequence[Step]:
     if seen.size_gib is None:
         return [Lost()] if row["observed_generation"] else [Create(), *perform]
     if seen.size_gib < row["size_gib"]:
-        return [Wait("waiting for the server's host to extend it") if desired.by_host else Grow()]
+        return [Grow()]
     if perform and row["task"]["number"] not in seen.tasks:
         return perform
     return [DropLeftover(seen.leftover)] if seen.leftover is not None else []
@@ -107,15 +111,28 @@ def left_backend(row: VolumeRow) -> str | None:
     return task["from"] if task["backend"] == row["backend"] != task["from"] else None
 
 
-def plan_snapshot(row: AnyRow, there: bool) -> Sequence[Step]:
+def plan_snapshot(desired: DesiredVolume, there: bool) -> Sequence[Step]:
     """The next steps; empty: converged."""
+    row = desired.row
+    asked = row["by_host"] == ByHost.ASKED
     if row["deleting"]:
-        return [Delete()] if there else []
+        if asked:
+            return [Wait("waiting for the server's host to let go of it")]
+        half_made = not row["observed_generation"] and row["generation"] not in desired.done
+        return [Delete()] if there or half_made else []
     if there:
         return []
     if row["observed_generation"]:
         return [Lost()]
-    return [Wait("waiting for the server's host to copy the volume") if row["by_host"] else Create()]
+    match row["by_host"]:
+        case ByHost.ASKED:
+            return [Wait("waiting for the server's host to copy the volume")]
+        case ByHost.MADE:
+            return [Refuse("the server's host has made it where its backend doesn't find it")]
+        case ByHost.FAILED:
+            return [Refuse(row["last_error"] or "the server's host couldn't make it")]
+        case _:
+            return [Create()]
 
 
 def next_task(volume: Mapping[str, Any], kind: Task, **facts: Any) -> dict[str, Any]:

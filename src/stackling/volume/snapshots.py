@@ -1,4 +1,11 @@
-"""Snapshots of volumes."""
+"""Snapshots of volumes.
+
+Theory of operation. Where a backend can't make a snapshot of what a guest writes to, the host of that guest's server is
+asked to (``by_host``), and says how it ended; the engine then finds the snapshot in the backend, as any other. Whoever
+else may use the volume by then (another host, after a move; control, after a detach) is asked instead: the engine looks
+again as long as there is no snapshot. Nothing of a snapshot is removed while a host may still be making it: even one
+that is there is called off first, as long as the host hasn't said that it has done with it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +19,8 @@ from stackling.core.errors import Invalid, NotFound
 from stackling.store.tables.volume import volume_snapshots
 from stackling.store.transaction import Tx
 from stackling.volume import changes, quotas, rows, rules, services, types
-from stackling.volume.model import Attached, SnapshotRow, VolumeRow
+from stackling.volume.model import Attached, ByHost, SnapshotRow, VolumeRow
+from stackling.volume.rows import AnyRow
 
 _INSERT = insert(volume_snapshots)
 
@@ -44,28 +52,81 @@ def create_snapshot(tx: Tx, ctx: Context, id: str, volume: VolumeRow, *, name: s
     if not internal and volume["consumes_quota"]:
         quotas.claim(tx, volume["project_id"], {"snapshots": 1, "gigabytes": volume["size_gib"]},
                      type.name if type else None)
-    if _needs_host(tx, volume):
-        raise Invalid(f"Invalid volume: Volume {volume['id']} is used by a guest, and its backend can't keep a "
-                      "snapshot of what is being written; detach it first.")
     row: dict[str, Any] = {
         "id": id, "volume_id": volume["id"], "project_id": volume["project_id"], "user_id": ctx.user_id, "name": name,
         "description": description, "size_gib": volume["size_gib"], "type_id": volume["type_id"],
         "metadata": dict(metadata or {}), "group_snapshot_id": group_snapshot_id, "backend": volume["backend"],
-        "consumes_quota": volume["consumes_quota"], "by_host": 0, "internal": int(internal), "deleting": 0,
-        "generation": 1, "observed_generation": 0, "failed": 0, "last_error": None, "forced_status": None,
-        "progress": None, "created_at": tx.now, "updated_at": None}
+        "consumes_quota": volume["consumes_quota"], "by_host": ByHost.NO.value, "internal": int(internal),
+        "deleting": 0, "generation": 1, "observed_generation": 0, "failed": 0, "last_error": None,
+        "forced_status": None, "progress": None, "created_at": tx.now, "updated_at": None}
     row["status"] = rules.snapshot_status(row)
     tx.execute(_INSERT, row)
     tx.event(ctx, changes.SNAPSHOT, id, "create", f"of volume {volume['id']}", project_id=volume["project_id"])
     tx.nudge(changes.SNAPSHOT, id, deadline=changes.DEADLINE)
-    return row
+    return ask_host(tx, row)
 
 
-def _needs_host(tx: Tx, volume: VolumeRow) -> bool:
-    """Whether a guest may be writing to it, in a backend that can't make a snapshot beneath it."""
-    if volume["attach_status"] == Attached.DETACHED or services.backend(tx, volume["backend"])["live"]:
+# -- those that hosts make
+
+def ask_host(tx: Tx, snapshot: SnapshotRow) -> SnapshotRow:
+    """Have the host make it whose guest may be writing to the volume, in a backend that can't make a snapshot beneath
+    it. Nothing where there is no such host, or it is asked already."""
+    volume = rows.volume(tx, snapshot["volume_id"])
+    if snapshot["by_host"] != ByHost.NO or volume is None or not is_written(tx, volume):
+        return snapshot
+    from stackling.compute import facade as compute
+
+    for one in _with_servers(tx, volume["id"]):
+        if compute.snapshot_volume(tx, one["server_id"], one["id"], snapshot["id"]):
+            return changes.snapshot(tx, snapshot, {"by_host": ByHost.ASKED.value})
+    return snapshot
+
+
+def is_written(tx: Tx, volume: VolumeRow) -> bool:
+    """Whether a guest may be writing to it, in a backend that can't copy it meanwhile."""
+    if volume["attach_status"] == Attached.DETACHED or volume["backend"] is None:
         return False
-    return any(one["by_compute"] for one in rows.attachments(tx, [volume["id"]])[volume["id"]])
+    return not services.backend(tx, volume["backend"])["live"] and bool(_with_servers(tx, volume["id"]))
+
+
+def drop_own(tx: Tx, id: str) -> None:
+    """A snapshot that was made for something else has served (nothing when it is gone)."""
+    row = rows.get(tx, volume_snapshots, id)
+    if row is not None and row["internal"] and not row["deleting"]:
+        remove(tx, None, row)
+
+
+def _with_servers(tx: Tx, volume_id: str) -> list[AnyRow]:
+    return [one for one in rows.attachments(tx, [volume_id])[volume_id] if one["by_compute"] and one["server_id"]]
+
+
+def host_ended(tx: Tx, id: str, error: str) -> None:
+    """The host that was asked has made it ("") or can't, for the reason *error*."""
+    row = rows.get(tx, volume_snapshots, id)
+    if row is None or row["by_host"] != ByHost.ASKED:
+        return
+    found = {"by_host": ByHost.FAILED.value, "last_error": error} if error else {"by_host": ByHost.MADE.value}
+    changes.snapshot(tx, row, found)
+    tx.nudge(changes.SNAPSHOT, id)
+
+
+def host_let_go(tx: Tx, id: str) -> None:
+    """The host that was asked doesn't make it (any more), and won't touch it again."""
+    row = rows.get(tx, volume_snapshots, id)
+    if row is not None and row["by_host"] == ByHost.ASKED:
+        changes.snapshot(tx, row, {"by_host": ByHost.NO.value})
+        tx.nudge(changes.SNAPSHOT, id)
+
+
+def _call_off(tx: Tx, snapshot: SnapshotRow) -> int:
+    """Whether a host still has to let go of it, as ``by_host`` says it."""
+    from stackling.compute import facade as compute
+
+    if snapshot["by_host"] != ByHost.ASKED:
+        return snapshot["by_host"]
+    found = [compute.call_off_volume_snapshot(tx, one["server_id"], snapshot["id"])
+             for one in _with_servers(tx, snapshot["volume_id"])]
+    return ByHost.ASKED.value if any(found) else ByHost.NO.value
 
 
 def delete_snapshot(tx: Tx, ctx: Context, snapshot: SnapshotRow, *, force: bool = False) -> None:
@@ -84,7 +145,8 @@ def delete_snapshot(tx: Tx, ctx: Context, snapshot: SnapshotRow, *, force: bool 
 def remove(tx: Tx, ctx: Context | None, snapshot: SnapshotRow) -> None:
     """Ask for its end, whatever its state is."""
     tx.event(ctx, changes.SNAPSHOT, snapshot["id"], "delete", project_id=snapshot["project_id"])
-    changes.snapshot(tx, snapshot, {"deleting": 1, "failed": 0, "forced_status": None}, desired=True)
+    changes.snapshot(tx, snapshot, {"deleting": 1, "failed": 0, "forced_status": None,
+                                    "by_host": _call_off(tx, snapshot)}, desired=True)
 
 
 def finish_deletion(tx: Tx, snapshot: SnapshotRow) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stackling.core.errors import StacklingError
-from stackling.engine.kinds import Retryable, Terminal
+from stackling.engine.kinds import Blocked, Key, Retryable, Terminal
 from stackling.image import facade as images
 from stackling.ports.images import ImageStore, Inspection, NoSpace, Stored
 from stackling.ports.volumes import BackupMissing, FromFile, FromImage
@@ -41,8 +41,11 @@ def perform(backends: Backends, desired: DesiredVolume, task: Task) -> None:
         case Task.REVERT:
             store.revert(row["id"], facts["snapshot_id"])
         case Task.UPLOAD:
+            snapshot = facts.get("snapshot_id")
+            if snapshot is not None:
+                check_snapshot(snapshot, desired.results.get("source"))
             if desired.upload is not None:
-                with store.read(row["id"], facts["disk_format"]) as path:
+                with store.read(row["id"], facts["disk_format"], snapshot) as path:
                     desired.results["uploaded"] = upload(backends.images, facts, desired.upload, path)
         case Task.RESTORE:
             with backup_file(backends, {"id": facts["data"], "encrypted": facts.get("key_id") is not None}) as origin:
@@ -53,6 +56,15 @@ def perform(backends: Backends, desired: DesiredVolume, task: Task) -> None:
             desired.results["location"] = _move(backends, desired, facts["backend"])
         case Task.BACKUP:
             raise Retryable("a backup of it is being made")
+
+
+def check_snapshot(id: str, status: str | None) -> None:
+    """Of a snapshot that this is to be made from. Raises ``Blocked`` until it is there, ``Terminal`` when it won't
+    be."""
+    if status == "creating":
+        raise Blocked(Key(changes.SNAPSHOT, id), "waiting for its snapshot")
+    if status != "available":
+        raise Terminal("the snapshot that it is to be made from is gone or in error")
 
 
 def from_image(store: ImageStore, facts: Mapping[str, Any]) -> FromImage:
@@ -119,7 +131,10 @@ def settle(tx: Tx, row: VolumeRow, desired: DesiredVolume) -> dict[str, Any]:
     done: dict[str, Any] = {"task_done": row["task"]["number"]}
     facts: Mapping[str, Any] = row["task"]
     if task is Task.UPLOAD:
-        return done if _settle_upload(tx, row, desired, facts) else {}
+        if not _settle_upload(tx, row, desired, facts):
+            return {}
+        drop_own_snapshot(tx, row)
+        return done
     if task is Task.RETYPE and facts["backend"] != row["backend"]:
         done.update(backend=facts["backend"], location=desired.results["location"], migration_status="success")
         tx.nudge(changes.VOLUME, row["id"])         # to remove what is left in the other backend
@@ -141,6 +156,15 @@ def _take_key(tx: Tx, row: VolumeRow, facts: Mapping[str, Any], *, restored: boo
     if restored and key is not None:
         keys.take(tx, key, copy)
     keys.drop(tx, copy)
+
+
+def drop_own_snapshot(tx: Tx, row: VolumeRow) -> None:
+    """The snapshot that was made for an image isn't needed any more."""
+    from stackling.volume import snapshots
+
+    if row["task"] is not None and (id := row["task"].get("snapshot_id")) is not None and (
+            row["task"]["kind"] == Task.UPLOAD):
+        snapshots.drop_own(tx, id)
 
 
 def _settle_upload(tx: Tx, row: VolumeRow, desired: DesiredVolume, facts: Mapping[str, Any]) -> bool:
@@ -167,6 +191,7 @@ def given_up(tx: Tx, row: VolumeRow, terminal: bool) -> dict[str, Any]:
     if task is None or not terminal:
         return {}
     if task is Task.UPLOAD:
+        drop_own_snapshot(tx, row)
         images.drop_empty(tx, row["task"]["image_id"])
         messages.add(tx, row["project_id"], None, "VOLUME", row["id"], messages.UPLOAD_FAILED,
                      "the image could not be written")

@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select
 
 from stackling.core.context import Context
 from stackling.core.errors import Invalid, NotFound
+from stackling.core.ids import new_id
 from stackling.image import facade as images
 from stackling.store.tables.volume import volume_attachments, volume_snapshots, volume_transfers, volumes
 from stackling.store.transaction import Tx
@@ -63,7 +64,8 @@ def create_volume(tx: Tx, ctx: Context, new: NewVolume) -> VolumeRow:
         "metadata": dict(new.metadata), "image_metadata": chosen.image_metadata, "bootable": chosen.bootable,
         "multiattach": type is not None and type.wants("multiattach"),
         "encryption": encryption,
-        "snapshot_id": new.snapshot_id, "source_volid": new.source_volid, "source": chosen.source,
+        "snapshot_id": new.snapshot_id, "source_volid": new.source_volid,
+        "source": _source(tx, ctx, new, chosen),
         "group_id": new.group_id, "backend": backend["host"] if backend else None,
         "consumes_quota": new.consumes_quota, "created_at": tx.now}
     row["status"] = rules.status(row)
@@ -76,6 +78,17 @@ def create_volume(tx: Tx, ctx: Context, new: NewVolume) -> VolumeRow:
     else:
         tx.nudge(changes.VOLUME, new.id, deadline=changes.DEADLINE)
     return row
+
+
+def _source(tx: Tx, ctx: Context, new: NewVolume, chosen: Chosen) -> Mapping[str, Any] | None:
+    """What the row keeps of it. What a guest may be writing to is copied from a snapshot of its own."""
+    from stackling.volume import snapshots
+
+    source = chosen.source
+    if source is None or source["kind"] != "volume" or not snapshots.is_written(tx, chosen.volume or {}):
+        return source
+    made = snapshots.create_snapshot(tx, ctx, new_id(), chosen.volume or {}, name=f"clone-{new.id}", internal=True)
+    return {"kind": "snapshot", "id": made["id"], "volume_id": source["id"], "own": True}
 
 
 EMPTY: dict[str, Any] = {
@@ -188,6 +201,7 @@ def finish_deletion(tx: Tx, volume: VolumeRow) -> None:
     """Nothing of it is left in its backend: the row goes."""
     id = volume["id"]
     rows.drop_metadata(tx, id)
+    drop_own_source(tx, volume)
     if (key := keys.key_id(volume)) is not None:
         keys.drop(tx, key)
     for table, column in ((volume_attachments, volume_attachments.c.volume_id),
@@ -202,6 +216,15 @@ def finish_deletion(tx: Tx, volume: VolumeRow) -> None:
         from stackling.volume import groups
 
         groups.recheck(tx, volume["group_id"])
+
+
+def drop_own_source(tx: Tx, volume: VolumeRow) -> None:
+    """It is made, or won't be: the snapshot that was made for it goes."""
+    from stackling.volume import snapshots
+
+    source: Mapping[str, Any] = volume["source"] or {}
+    if source.get("own"):
+        snapshots.drop_own(tx, source["id"])
 
 
 def clones_of(tx: Tx, volume_id: str) -> list[str]:

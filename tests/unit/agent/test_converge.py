@@ -15,6 +15,7 @@ from stackling.agent.run import inline
 from stackling.core.ids import new_id
 from stackling.drivers.simulated.disks import SimulatedDisks
 from stackling.drivers.simulated.hypervisor import SimulatedHypervisor
+from stackling.drivers.simulated.volume_copies import SimulatedVolumeCopies
 from stackling.ports.document import GuestReport, HostDocument, Power, RootDisk, ServerDesired
 
 T = TypeVar("T")
@@ -40,13 +41,14 @@ class Machine:
     def __init__(self, directory: Path) -> None:
         self.ledger = Ledger(directory / "ledger", "h1", durable=False)
         self.hypervisor, self.disks, self.reports = SimulatedHypervisor(), SimulatedDisks(), Reports()
+        self.copies = SimulatedVolumeCopies()
         self.let_go, self.looked = asyncio.Event(), asyncio.Event()
         self.let_go.set()
         self.converger = self.agent()
 
     def agent(self) -> Converger:
         """An agent that has just started."""
-        return Converger(self.ledger, self.hypervisor, self.disks, self.reports, "boot-1", run=self._run,
+        return Converger(self.ledger, self.hypervisor, self.disks, self.copies, self.reports, "boot-1", run=self._run,
                          hand_over=lambda image_id, path: None)
 
     async def told(self, server: ServerDesired) -> None:

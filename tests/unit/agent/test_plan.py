@@ -13,6 +13,7 @@ from stackling.agent.plan import Asked, Done, Observed, plan
 from stackling.core.ids import new_id
 from stackling.drivers.simulated.disks import SimulatedDisks
 from stackling.drivers.simulated.hypervisor import SimulatedHypervisor
+from stackling.drivers.simulated.volume_copies import SimulatedVolumeCopies
 from stackling.ports.document import Nic, Power, RescueDisk, RootDisk, ServerDesired, VolumeDisk
 
 NICS = tuple(Nic(port_id=f"port-{n}", mac=f"fa:16:3e:00:00:0{n}", network_id="n") for n in range(3))
@@ -28,13 +29,15 @@ class Machine:
 
     def __init__(self, *, twice: bool = False) -> None:
         self.hypervisor, self.disks = SimulatedHypervisor(), SimulatedDisks()
+        self.copies = SimulatedVolumeCopies()
         self.done: Done | None = None
         self.boot, self.twice = "boot-1", twice
         self.steps_left: int | None = None
         self.asked: Asked | None = None
 
     def observe(self, desired: ServerDesired) -> Observed:
-        return Observed(self.hypervisor.guest(desired.id), self.disks.find(desired.id))
+        copying = self.hypervisor.copying(desired.id) if self.done is not None and self.done.copying else None
+        return Observed(self.hypervisor.guest(desired.id), self.disks.find(desired.id), copying=copying)
 
     def converge(self, desired: ServerDesired) -> None:
         """Until nothing is left to do; raises ``Crash``."""
@@ -42,7 +45,7 @@ class Machine:
             self.done = p.first_done(desired)
         for _ in range(12):
             steps = plan(desired, self.observe(desired), self.done, self.boot, self.asked)
-            if not steps:
+            if not steps or isinstance(steps[0], p.Watch):
                 self.asked = None
                 return
             for step in steps:
@@ -89,6 +92,20 @@ class Machine:
                 hypervisor.detach_volume(id, attachment_id)
             case p.ExtendVolume(volume):
                 hypervisor.extend_volume(id, volume)
+            case p.CopyVolume(volume, snapshot):
+                assert self.power(desired) not in (Power.RUNNING, Power.PAUSED)
+                self.copies.copy(volume, snapshot)
+                self.copied(snapshot)
+            case p.BeginCopy(volume, snapshot):
+                hypervisor.begin_copy(desired, volume.id, self.copies.prepare(volume, snapshot))
+            case p.FinishCopy(volume, snapshot):
+                self.copies.finish(volume, snapshot)
+                self.copied(snapshot)
+            case p.DropCopy(volume, snapshot, reason):
+                self.copies.drop(volume, snapshot)
+                self.copied(snapshot, reason)
+            case p.AbortCopy():
+                hypervisor.abort_copy(id)
             case p.Forget():
                 hypervisor.undefine(id)
             case p.Wipe():
@@ -101,6 +118,11 @@ class Machine:
                 self.disks.drop_rescue(desired)
             case p.Refuse(reason):
                 raise AssertionError(reason)
+
+    def copied(self, snapshot: str, why: str = "") -> None:
+        assert self.done is not None
+        known = {**self.done.volume_snapshots, snapshot: why}
+        self.done = msgspec.structs.replace(self.done, copying="", volume_snapshots=known)
 
     def power(self, desired: ServerDesired) -> Power:
         guest = self.hypervisor.guest(desired.id)

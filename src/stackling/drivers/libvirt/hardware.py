@@ -76,6 +76,14 @@ def choose(server: ServerDesired) -> Hardware:
         topology=_topology(wishes, server.vcpus), **_rescue(server, q35))
 
 
+def quiesce(server: ServerDesired) -> str:
+    """Whether the guest's file systems are put to rest for copies of its volumes: ``must``, ``try``, or "" not. As with
+    Nova, whoever demands it (``os_require_quiesce``) gets no copy of a guest whose agent doesn't do so."""
+    if server.hardware.get("os_require_quiesce", "no").lower() in _TRUE:
+        return "must"
+    return "try" if server.hardware.get("hw_qemu_guest_agent", "no").lower() in _TRUE else ""
+
+
 def _rescue(server: ServerDesired, q35: bool) -> dict[str, str]:
     """What the rescue disk is plugged in as. ``ide`` and ``sata`` are the machine's own bus for old disks."""
     if server.rescue is None:

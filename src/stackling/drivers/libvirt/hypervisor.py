@@ -15,13 +15,15 @@ import msgspec
 
 from stackling.drivers.libvirt.client import WorkerClient
 from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml, volume_xml
+from stackling.drivers.libvirt.hardware import quiesce
 from stackling.ports.diagnostics import Diagnostics
 from stackling.ports.document import Inventory, Nic, Power, ServerDesired, VolumeDisk
-from stackling.ports.hypervisor import ConsoleKind, Guest, GuestDisks, GuestRefused, HypervisorError, Migration
+from stackling.ports.hypervisor import ConsoleKind, Copying, Guest, GuestDisks, GuestRefused, HypervisorError, Migration
 
 log = logging.getLogger(__name__)
 START, SAVE = 90.0, 300.0           # deadlines in seconds; saving and loading memory takes its time
 PASSWORD = 35.0                     # the guest's agent is given up long before (worker.AGENT_SECONDS)
+COPY = 60.0                         # to begin one, freezing the guest's file systems for it
 CONNECT = 5.0                       # to a guest's console, in seconds
 GIB = 1 << 30
 CONSOLE_LOG = "console.log"
@@ -119,6 +121,17 @@ class LibvirtHypervisor:
 
     def extend_volume(self, server_id: str, volume: VolumeDisk) -> None:
         self.client.call("extend_volume", id=server_id, volume=volume.id, size=volume.size_gib * GIB)
+
+    def begin_copy(self, server: ServerDesired, attachment_id: str, target: Path) -> None:
+        self.client.call("begin_copy", COPY, id=server.id, volume=attachment_id, target=str(target),
+                         quiesce=quiesce(server))
+
+    def copying(self, server_id: str) -> Copying | None:
+        found = self.client.call("copying", id=server_id)
+        return None if found is None else Copying(Path(found["target"]), found["running"], found["error"])
+
+    def abort_copy(self, server_id: str) -> None:
+        self.client.call("abort_copy", id=server_id)
 
     def undefine(self, server_id: str) -> None:
         self.client.call("undefine", id=server_id)

@@ -99,6 +99,7 @@ class Worker:
                 connection.setKeepAlive(*KEEPALIVE)
                 connection.registerCloseCallback(self._closed, None)
                 connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None)
+                connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, self._job, None)
                 self.connection = connection
                 self.say({"event": "connected"})
             return self.connection
@@ -122,6 +123,9 @@ class Worker:
             libvirt.virEventRunDefaultImpl()
 
     def _lifecycle(self, connection: Any, domain: Any, event: int, detail: int, opaque: Any) -> None:
+        self.say({"event": "guest", "guest": domain.UUIDString()})
+
+    def _job(self, connection: Any, domain: Any, parameters: Any, opaque: Any) -> None:
         self.say({"event": "guest", "guest": domain.UUIDString()})
 
 
@@ -590,7 +594,129 @@ def hurry_migration(connection: Any, id: str) -> None:
         domain.suspend()
 
 
+COPIES: dict[str, tuple[int, str, str | None]] = {}
+"""Copies of guests' volumes that this process has begun or seen, by guest: the number of the guest's run, the file, and
+None while it is under way, "" when it is whole, or what went wrong."""
+BACKUP, COMPLETED = libvirt.VIR_DOMAIN_JOB_OPERATION_BACKUP, 3         # VIR_DOMAIN_JOB_COMPLETED
+
+
+def begin_copy(connection: Any, id: str, volume: str, target: str, quiesce: str) -> None:
+    """QEMU copies the disk as it is at this moment (a push backup), keeping what is overwritten meanwhile for it."""
+    domain = connection.lookupByUUIDString(id)
+    under_way = copied_to(domain) if domain.isActive() else None
+    if under_way == target:
+        return
+    element = disk(domain, volume, 0) if domain.isActive() else None
+    if element is None or under_way is not None:
+        raise Failure("failed", "another copy is being made" if under_way else "the guest doesn't have the volume")
+    root = ElementTree.Element("domainbackup", mode="push")
+    part = ElementTree.SubElement(ElementTree.SubElement(root, "disks"), "disk", backup="yes", type="file",
+                                  name=element.find("target").get("dev"))
+    file = ElementTree.SubElement(part, "target", file=target)
+    if (encryption := element.find("source/encryption")) is not None:
+        file.append(encryption)
+    ElementTree.SubElement(part, "driver", type=element.find("driver").get("type"))
+    error = None
+    try:
+        with quieted(domain, quiesce):
+            domain.backupBegin(ElementTree.tostring(root, encoding="unicode"), None,
+                               libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL)
+    except libvirt.libvirtError as failed:
+        kind, error = explain(failed)
+        if kind == "down":
+            raise
+    COPIES[id] = domain.ID(), target, error
+
+
+@contextlib.contextmanager
+def quieted(domain: Any, how: str) -> Any:
+    """With the guest's file systems at rest (*how* ``must``), or without where that doesn't work (``try``)."""
+    if not how:
+        yield
+        return
+    domain.agentSetResponseTimeout(AGENT_SECONDS)
+    thaw(domain)        # whoever froze them before has died
+    try:
+        try:
+            domain.fsFreeze()
+        except libvirt.libvirtError:
+            if how == "must":
+                raise
+        yield
+    finally:
+        thaw(domain)
+
+
+def thaw(domain: Any) -> None:
+    for _ in range(2):
+        with contextlib.suppress(libvirt.libvirtError):
+            domain.fsThaw()
+            return
+
+
+def copied_to(domain: Any) -> str | None:
+    """The file that a copy under way is written to."""
+    try:
+        tree = ElementTree.fromstring(domain.backupGetXMLDesc())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_BACKUP, libvirt.VIR_ERR_OPERATION_INVALID):
+            return None
+        raise
+    return next((target.get("file") or "" for target in tree.findall("disks/disk/target")), "")
+
+
+def copying(connection: Any, id: str) -> dict[str, Any] | None:
+    """What became of a copy is known to whoever saw it under way; a process that comes later makes it anew."""
+    try:
+        domain = connection.lookupByUUIDString(id)
+        target = copied_to(domain) if domain.isActive() else None
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        COPIES.pop(id, None)
+        return None
+    known = COPIES.get(id)
+    if target is not None:
+        if known is None or known[1] != target:
+            thaw(domain)        # the one that has begun it may not have lived to do so
+        COPIES[id] = domain.ID(), target, None
+        return {"target": target, "running": True, "error": None}
+    if known is None or known[0] != domain.ID():
+        COPIES.pop(id, None)
+        return None
+    if known[2] is None and (ended := how_it_ended(domain)) is None:
+        del COPIES[id]
+        return None
+    elif known[2] is None:
+        known = COPIES[id] = known[0], known[1], ended
+    return {"target": known[1], "running": False, "error": known[2] or None}
+
+
+def how_it_ended(domain: Any) -> str | None:
+    """"" for a copy that is whole; None where it isn't known."""
+    stats = domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED)
+    if stats.get("operation") != BACKUP:
+        return None
+    return "" if stats.get("type") == COMPLETED and not stats.get("errmsg") else stats.get("errmsg") or "it broke off"
+
+
+def abort_copy(connection: Any, id: str) -> None:
+    domain = connection.lookupByUUIDString(id)
+    COPIES.pop(id, None)
+    if domain.isActive() and copied_to(domain) is not None:
+        domain.abortJob()
+        for _ in range(100):
+            if not domain.isActive() or copied_to(domain) is None:
+                break
+            time.sleep(0.05)
+        else:
+            raise Failure("failed", "the copy that was called off hasn't ended yet")
+    if domain.isActive():
+        thaw(domain)
+
+
 CALLS = {call.__name__: call for call in (
+    begin_copy, copying, abort_copy,
     attach_volume, detach_volume, extend_volume, volume_secret, set_password, diagnostics,
     guests, guest, inventory, define, secret, start, shutdown, destroy, pause, unpause, suspend, attach, detach,
     undefine, migrate, migration, abort_migration,

@@ -6,7 +6,7 @@ chains), so that whatever may be deleted can be; where the file system can share
 made under another name, flushed, and renamed: what has its name is whole. Formats are said and never probed.
 
 ``qemu-img`` runs with limits on memory and time. A volume that a guest uses is never touched here: QEMU's own lock on
-the file would refuse it, and its host does what has to be done.
+the file would refuse it. Its host makes snapshots of it (``local.volume_copies``) and extends it.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ _STRAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,200}\Z")
 _SUFFIXES = ("qcow2", "luks")
 FULL = "the volume directory is full"
 FORMATS = {"vhd": "vpc", "raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhdx": "vhdx"}
+PART = ".part"
+"""The end of the name of a file that a host is copying a snapshot into (``drivers.local.volume_copies``)."""
 _REFLINK = 0x40049409       # FICLONE
 
 
@@ -93,6 +95,8 @@ class LocalVolumes:
         for suffix in _SUFFIXES:
             for path in self._directory.glob(f"{volume_id}.{suffix}*"):
                 path.unlink(missing_ok=True)
+            for path in self._directory.glob(f".{volume_id}.{suffix}.*{PART}"):
+                path.unlink(missing_ok=True)
         sync_directory(self._directory)
 
     def location(self, volume_id: str) -> str:
@@ -109,10 +113,12 @@ class LocalVolumes:
             raise StoreRefused("the volume isn't there")
         if not target.exists():
             with self._new(target) as new:
-                _copy(source, new)
+                copy_disk(source, new)
 
     def delete_snapshot(self, volume_id: str, snapshot_id: str) -> None:
-        self._snapshot(volume_id, snapshot_id).unlink(missing_ok=True)
+        path = self._snapshot(volume_id, snapshot_id)
+        path.unlink(missing_ok=True)
+        part_of(path).unlink(missing_ok=True)
         sync_directory(self._directory)
 
     def revert(self, volume_id: str, snapshot_id: str) -> None:
@@ -121,7 +127,7 @@ class LocalVolumes:
             raise StoreRefused("the snapshot isn't there")
         size = _gib(target)
         with self._new(target) as new:
-            _copy(source, new)
+            copy_disk(source, new)
             if _gib(new) < size:
                 _resize(new, size)
 
@@ -132,7 +138,7 @@ class LocalVolumes:
             raise StoreRefused(f"volumes can't be written as {format}")
         with TemporaryDirectory(prefix=scratch.PREFIX, dir=self._directory) as directory:
             path = Path(directory) / "disk"
-            _tool("qemu-img", "convert", "-f", _format(source), "-O", FORMATS[format], str(source), str(path),
+            tool("qemu-img", "convert", "-f", _format(source), "-O", FORMATS[format], str(source), str(path),
                   timeout=COPY_TIMEOUT)
             yield path
 
@@ -193,12 +199,12 @@ class LocalVolumes:
         with self._new(target) as new:
             match origin:
                 case None:
-                    _tool("qemu-img", "create", "-q", "-f", "qcow2", str(new), f"{size_gib}G")
+                    tool("qemu-img", "create", "-q", "-f", "qcow2", str(new), f"{size_gib}G")
                     return
                 case FromVolume(volume_id):
-                    _copy(self._path(volume_id), new)
+                    copy_disk(self._path(volume_id), new)
                 case FromSnapshot(volume_id, snapshot_id):
-                    _copy(self._snapshot(volume_id, snapshot_id), new)
+                    copy_disk(self._snapshot(volume_id, snapshot_id), new)
                 case FromFile(file, format):
                     _convert(file, format, new)
                 case FromImage(location, format, file):
@@ -213,11 +219,11 @@ class LocalVolumes:
         with self._new(target) as new:
             match origin:
                 case FromVolume(volume_id):
-                    _copy(self._path(volume_id), new)
+                    copy_disk(self._path(volume_id), new)
                 case FromSnapshot(volume_id, snapshot_id):
-                    _copy(self._snapshot(volume_id, snapshot_id), new)
+                    copy_disk(self._snapshot(volume_id, snapshot_id), new)
                 case FromFile(file, "luks"):
-                    _copy(file, new)
+                    copy_disk(file, new)
                 case _:
                     _fill(new, size_gib * GIB, origin, luks)
             if not containers.is_container(new):
@@ -247,6 +253,11 @@ class LocalVolumes:
             new.unlink(missing_ok=True)
 
 
+def part_of(snapshot: Path) -> Path:
+    """Where a host puts a snapshot before it is whole."""
+    return snapshot.with_name(f".{snapshot.name}{PART}")
+
+
 def _statvfs(path: Path) -> os.statvfs_result:
     try:
         return os.statvfs(path)
@@ -260,7 +271,7 @@ def _format(path: Path) -> str:
 
 
 def _resize(path: Path, size_gib: int) -> None:
-    _tool("qemu-img", "resize", "-q", "-f", _format(path), str(path), f"{size_gib}G")
+    tool("qemu-img", "resize", "-q", "-f", _format(path), str(path), f"{size_gib}G")
 
 
 def _fill(new: Path, size: int, origin: Origin | None, luks: Luks) -> None:
@@ -276,7 +287,7 @@ def _fill(new: Path, size: int, origin: Origin | None, luks: Luks) -> None:
         if (least := virtual_size(origin.file, origin.format)) > room:
             raise StoreRefused(f"the source's disk of {least} bytes doesn't fit into the {room} bytes that a volume of "
                                f"{size // GIB} GiB has beside its LUKS header")
-        _tool("qemu-img", "convert", "-n", *secret.words, "--image-opts", "--target-image-opts",
+        tool("qemu-img", "convert", "-n", *secret.words, "--image-opts", "--target-image-opts",
               f"driver={origin.format},file.driver=file,file.filename={origin.file}",
               f"driver=luks,key-secret=key,file.driver=file,file.filename={new}", timeout=COPY_TIMEOUT, fd=secret.fd)
 
@@ -297,7 +308,7 @@ def virtual_size(file: Path, format: str) -> int:
     return size
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_disk(source: Path, target: Path) -> None:
     """Share blocks where the file system can, else copy what isn't empty."""
     if not source.exists():
         raise StoreRefused("what it is to be made from isn't there")
@@ -307,18 +318,18 @@ def _copy(source: Path, target: Path) -> None:
     if source.suffix == ".qcow2" or ".qcow2." in source.name:
         _convert(source, "qcow2", target)
     else:
-        _tool("cp", "--sparse=always", str(source), str(target), timeout=COPY_TIMEOUT)
+        tool("cp", "--sparse=always", str(source), str(target), timeout=COPY_TIMEOUT)
 
 
 def _convert(source: Path, format: str, target: Path) -> None:
     if format not in ("raw", "qcow2"):
         raise StoreRefused(f"a disk of format {format} can't be read")
-    _tool("qemu-img", "convert", "-f", format, "-O", "qcow2", str(source), str(target), timeout=COPY_TIMEOUT)
+    tool("qemu-img", "convert", "-f", format, "-O", "qcow2", str(source), str(target), timeout=COPY_TIMEOUT)
 
 
 def _info(path: Path) -> dict[str, object]:
     try:
-        return json.loads(_tool("qemu-img", "info", "-U", "--output=json", "-f", "qcow2", str(path)))
+        return json.loads(tool("qemu-img", "info", "-U", "--output=json", "-f", "qcow2", str(path)))
     except ValueError:
         raise StoreDown(f"{path.name} can't be read") from None
 
@@ -337,7 +348,7 @@ def _gib(path: Path) -> int:
     return -(-int.from_bytes(header[24:32], "big") // GIB)
 
 
-def _tool(*command: str, timeout: float = TIMEOUT, fd: int | None = None) -> str:
+def tool(*command: str, timeout: float = TIMEOUT, fd: int | None = None) -> str:
     """Run a tool with limits on memory and processor time, and with the open file *fd*."""
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (int(timeout), int(timeout)))

@@ -20,6 +20,7 @@ from stackling.ports.diagnostics import Diagnostics
 from stackling.ports.document import Inventory, Nic, Power, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import (
     ConsoleKind,
+    Copying,
     Guest,
     GuestDisks,
     GuestRefused,
@@ -68,7 +69,7 @@ class SimulatedHypervisor:
     ``power_off`` do what a guest does by itself; ``stubborn`` guests ignore a request to shut down or for a password;
     ``reboot_machine`` is a power cut; ``started`` counts cold starts of each guest. *peers* are the hypervisors to
     which guests can migrate, itself among them, by the name that ``migration_peer`` gives; ``hold_migrations`` lets
-    them stay under way until ``end_migration``.
+    them stay under way until ``end_migration``; ``hold_copies`` does so with copies until ``end_copy``.
     """
 
     def __init__(self, state_dir: Path | None = None, inventory: Inventory = DEFAULT, *, name: str = "",
@@ -77,7 +78,8 @@ class SimulatedHypervisor:
         if name:
             self._peers[name] = self
         self._migrations: dict[str, tuple[str, Migration]] = {}
-        self.hold_migrations = False
+        self._copies: dict[str, Copying] = {}
+        self.hold_migrations = self.hold_copies = False
         self.reachable = True
         self._inventory = inventory
         self._guests: dict[str, State] = {}
@@ -213,9 +215,31 @@ class SimulatedHypervisor:
         if volume.id in state.volumes:
             self._put(msgspec.structs.replace(state, volume_gib={**state.volume_gib, volume.id: volume.size_gib}))
 
+    def begin_copy(self, server: ServerDesired, attachment_id: str, target: Path) -> None:
+        self._may_fail("begin_copy")
+        state, known = self._state(server.id), self._copies.get(server.id)
+        if state.power not in ON or attachment_id not in state.volumes:
+            raise HypervisorError("the guest doesn't have the volume")
+        if known is not None and known.running:
+            if known.target != target:
+                raise HypervisorError("another copy is being made")
+            return
+        self._copies[server.id] = Copying(target, True)
+        if not self.hold_copies:
+            self.end_copy(server.id)
+
+    def copying(self, server_id: str) -> Copying | None:
+        self._may_fail("copying")
+        return self._copies.get(server_id)
+
+    def abort_copy(self, server_id: str) -> None:
+        self._may_fail("abort_copy")
+        self._copies.pop(server_id, None)
+
     def undefine(self, server_id: str) -> None:
         self._may_fail("undefine")
         self._migrations.pop(server_id, None)
+        self._copies.pop(server_id, None)
         if state := self._guests.get(server_id):
             self._put(msgspec.structs.replace(state, gone=True, log=()))
             self.started.pop(server_id, None)
@@ -351,6 +375,11 @@ class SimulatedHypervisor:
             target._tell(server_id)
         self._tell(server_id)
 
+    def end_copy(self, server_id: str, error: str | None = None) -> None:
+        """A copy under way ends: whole, or with *error*."""
+        self._copies[server_id] = Copying(self._copies[server_id].target, False, error)
+        self._tell(server_id)
+
     def crash(self, server_id: str) -> None:
         """The guest's process dies."""
         self._set_power(server_id, Power.CRASHED)
@@ -389,6 +418,8 @@ class SimulatedHypervisor:
             self._held.append((server_id, power))
 
     def _set_power(self, server_id: str, power: Power) -> None:
+        if power not in ON:
+            self._copies.pop(server_id, None)
         self._put(msgspec.structs.replace(self._state(server_id), power=power))
 
     def _put(self, state: State) -> None:
