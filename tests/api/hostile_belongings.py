@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
 
+from stackling.network.flavors import DRIVER
 from stackling.store.tables.loadbalancer import (
     lb_health_monitors,
     lb_listeners,
@@ -25,7 +26,6 @@ TAGGED = ("networks", "subnets", "ports", "routers", "floatingips", "security-gr
 WITHOUT_BACKEND = "it wants a volume that is there, and this cloud has no backend"
 UNNAMED = {
     "network /v2.0/agents": "there are no agents of networks unless hosts report them",
-    "network /v2.0/flavors": "there are no flavors of routers",
     **{f"load-balancer /{root}/{path}": "the provider has none" for root in (
         "v2.0/lbaas", "v2/lbaas") for path in (
         "flavors", "flavorprofiles", "availabilityzones", "availabilityzoneprofiles", "l7policies")},
@@ -154,7 +154,11 @@ def _trunk(world: HostileWorld, make: Make) -> dict[str, str]:
     rule = _done(world.admin.get(f"{N}/default-security-group-rules")).json()["default_security_group_rules"][0]
     stateful = make(world.admin, f"{N}/security-groups-default-statefulness", {"security_groups_default_statefulness": {
         "project_id": world.victim.project_id, "stateful": True}})
-    return {"network:security-groups-default-statefulness": stateful["id"],
+    flavor = make(world.admin, f"{N}/flavors", {"flavor": {"name": "hostile", "service_type": "L3_ROUTER_NAT"}})
+    profile = make(world.admin, f"{N}/service_profiles", {"service_profile": {"driver": DRIVER}})
+    _done(world.admin.post(f"{N}/flavors/{flavor['id']}/service_profiles", {"service_profile": {"id": profile["id"]}}))
+    return {"network:flavors": flavor["id"], "network:service_profiles": profile["id"],
+            "network:security-groups-default-statefulness": stateful["id"],
             "network:trunks": trunk["id"], "network:default-security-group-rules": rule["id"]}
 
 

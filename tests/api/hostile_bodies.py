@@ -428,6 +428,13 @@ def _network(ids: Mapping[str, str], project: str) -> dict[str, list[Any]]:
             {"security_groups_default_statefulness": {"project_id": None, "stateful": True}}],
         "network PUT /v2.0/security-groups-default-statefulness/{id}": [
             {"security_groups_default_statefulness": {"stateful": False}}],
+        "network POST /v2.0/flavors": [{"flavor": {
+            "name": "f", "description": "x", "service_type": "QOS", "service_profiles": [], "enabled": True}}],
+        "network PUT /v2.0/flavors/{id}": [{"flavor": {"name": "f", "description": "x", "enabled": True}}],
+        "network POST /v2.0/flavors/{id}/service_profiles": [{"service_profile": {"id": NOBODY}}],
+        "network POST /v2.0/service_profiles": [{"service_profile": {
+            "description": "x", "driver": "", "metainfo": "{}", "enabled": True}}],
+        "network PUT /v2.0/service_profiles/{id}": [{"service_profile": {"description": "x", "enabled": False}}],
         "network PUT /v2.0/quotas/{project}": [{"quota": {"network": 5, "port": -1, "floatingip": 7}}],
         "network PUT /v2.0/agents/{id}": [{"agent": {"admin_state_up": False, "description": "x"}}],
     }

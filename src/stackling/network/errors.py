@@ -25,6 +25,8 @@ _NOT_FOUND = {
                                     "Default Security Group rule {} does not exist"),
     "security_groups_default_statefulness": ("SecurityGroupDefaultStatefulnessNotFound",
                                              "Security group default statefulness {} could not be found."),
+    "flavor": ("FlavorNotFound", "Flavor {} could not be found."),
+    "service_profile": ("ServiceProfileNotFound", "Service Profile {} could not be found."),
     "policy": ("QosPolicyNotFound", "QoS policy {} could not be found."),
     "qos_rule_type": ("QosRuleTypeNotFound", "QoS rule type {} could not be found."),
     "qos_rule": ("QosRuleNotFound", "QoS rule {} could not be found."),

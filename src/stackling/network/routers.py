@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.core.ids import new_id
-from stackling.network import addresses, balanced, networks, port_forwardings, ports, qos, quotas, rules
+from stackling.network import addresses, balanced, flavors, networks, port_forwardings, ports, qos, quotas, rules
 from stackling.network.errors import bad_request, conflict, not_found
 from stackling.network.resources import FLOATING_IPS, NETWORKS, PORTS, ROUTERS, SUBNETS
 from stackling.network.rows import Record, desired, many, moved, standard, touch
@@ -33,6 +33,8 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
         quotas.reserve(tx, project_id, "router", sum(spec["project_id"] == project_id for spec in specs))
     records: list[Record] = []
     for spec in specs:
+        if spec.get("flavor_id"):
+            flavors.check_for_router(tx, spec["flavor_id"])
         record: Record = {
             **standard(tx, spec["id"], spec["project_id"], spec), **desired(), "name": spec.get("name", ""),
             "admin_state_up": spec.get("admin_state_up", True), "status": "ACTIVE", "gateway_network_id": None,

@@ -186,6 +186,23 @@ QOS_POLICY: Table = {
     "rules": Attribute(),
 }
 
+FLAVOR: Table = {
+    "id": STANDARD["id"],
+    "name": settable(v.NAME, "", filter=True, sort=True),
+    "description": settable(v.nullable(v.text(1024)), "", filter=True, sort=True),
+    "service_type": once(v.text(64), REQUIRED, filter=True, sort=True),
+    "service_profiles": settable(v.uuids, []),      # as upstream: taken, and not what binds them
+    "enabled": settable(v.boolean, True, filter=True, sort=True),
+}
+
+SERVICE_PROFILE: Table = {
+    "id": STANDARD["id"],
+    "description": settable(v.nullable(v.text(1024)), "", filter=True, sort=True),
+    "driver": settable(v.text(1024), "", filter=True, sort=True),
+    "metainfo": settable(v.text(4096), "", sort=True),
+    "enabled": settable(v.boolean, True, filter=True, sort=True),
+}
+
 TRUNK: Table = {
     **STANDARD,
     "name": _NAME,

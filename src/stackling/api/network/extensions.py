@@ -133,6 +133,10 @@ _NAMES: dict[str, tuple[str, str]] = {
         "L2 Adjacency",
         "Display L2 Adjacency for Neutron Networks.",
     ),
+    "l3-flavors": (
+        "Router Flavor Extension",
+        "Flavor support for routers.",
+    ),
     "net-mtu": (
         "Network MTU",
         "Provides MTU attribute for a network resource.",

@@ -1,4 +1,4 @@
-"""What doesn't fit the pipeline: agents, zones, topology, availability, providers and flavors."""
+"""What doesn't fit the pipeline: agents, zones, topology, availability and providers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stackling.api.call import Call, Reply
 from stackling.api.network import values
 from stackling.api.route import Route
 from stackling.core.errors import Invalid
-from stackling.network import agents, ip_availability, topology
+from stackling.network import agents, flavors, ip_availability, topology
 from stackling.network.errors import conflict, forbidden, not_found
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ def routes() -> list[Route]:
         Route("GET", "/v2.0/network-ip-availabilities", _availabilities, "list"),
         Route("GET", "/v2.0/network-ip-availabilities/{id}", _availability, "authenticated"),
         Route("GET", "/v2.0/service-providers", _providers, "get_service_provider"),
-        Route("GET", "/v2.0/flavors", lambda tx, call: {"flavors": []}, "get_flavor"),
-        Route("GET", "/v2.0/flavors/{id}", _no_flavor, "get_flavor"),
     ]
 
 
@@ -129,11 +127,6 @@ def _availability(tx: Tx, call: Call) -> Any:
 
 
 def _providers(tx: Tx, call: Call) -> Any:
-    rows = [{"service_type": "L3_ROUTER_NAT", "name": "ovn", "default": True}]
+    rows = [dict(flavors.PROVIDER)]
     return {"service_providers": select(call, rows, ("service_type", "name", "default"))}
 
-
-def _no_flavor(tx: Tx, call: Call) -> Any:
-    error = not_found("flavor", call.params["id"])
-    error.type, error.message = "FlavorNotFound", f"Flavor {call.params['id']} could not be found."
-    raise error

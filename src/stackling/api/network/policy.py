@@ -86,7 +86,10 @@ RULES |= {
     "add_extraroutes": _MEMBER, "remove_extraroutes": _MEMBER,
     "get_quota": _READER, "update_quota": _ADMIN, "delete_quota": _ADMIN, "list_quotas": _ADMIN,
     "get_agent": _ADMIN, "update_agent": _ADMIN, "delete_agent": _ADMIN,
-    "get_availability_zone": "rule:list", "get_service_provider": "rule:list", "get_flavor": "rule:list",
+    "get_availability_zone": "rule:list", "get_service_provider": "rule:list",
+    **_resource("flavor", get="rule:list", write=_ADMIN), **_resource("service_profile", get=_ADMIN, write=_ADMIN),
+    "get_flavor_service_profile": _READER, "create_flavor_service_profile": _ADMIN,
+    "delete_flavor_service_profile": _ADMIN,
     "get_network_ip_availability": _ADMIN,
     "get_auto_allocated_topology": _READER, "delete_auto_allocated_topology": _MEMBER,
 }

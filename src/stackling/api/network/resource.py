@@ -48,6 +48,7 @@ class Resource:
     page: Callable[[Sequence[Sequence[Any]]], list[dict[str, Any]]] | None = None
     fixed: bool = False                         # nothing of it can be changed: there is no PUT
     nobodys: bool = False                       # it may be of no project, when an administrator says so
+    unowned: bool = False                       # it is never a project's
     object_type: str | None = None              # its name in RBAC policies, where that is another
 
     @property
@@ -328,7 +329,7 @@ def _body_of(resource: Resource, item: Any) -> dict[str, Any]:
 
 def _spec(call: Call, resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
     alone = resource.nobodys and call.ctx.is_admin and "project_id" in body and body["project_id"] is None
-    project_id = "" if alone else _project(call, body)
+    project_id = "" if alone or resource.unowned else _project(call, body)
     spec = for_create(resource.table, body)
     spec["project_id"], spec["id"] = project_id, new_id()
     spec.pop("tenant_id", None)

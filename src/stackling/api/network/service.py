@@ -9,6 +9,7 @@ from stackling.api.call import Call
 from stackling.api.network import (
     address_group_actions,
     extensions,
+    flavors,
     others,
     port_forwardings,
     qos,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 PREFIX = "/network"
 _MORE = (("extension", "extensions"), ("quota", "quotas"), ("agent", "agents"),
          ("availability_zone", "availability_zones"), ("service_provider", "service-providers"),
-         ("network_ip_availability", "network-ip-availabilities"), ("flavor", "flavors"),
+         ("network_ip_availability", "network-ip-availabilities"),
          ("auto_allocated_topology", "auto-allocated-topology"))
 
 
@@ -41,7 +42,7 @@ def service(policy: Mapping[str, str] | None = None) -> Service:
         Route("GET", "", _versions, None), Route("GET", "/v2.0", _resources, None),
         *quotas.routes(), *extensions.routes(), *others.routes(), *router_actions.routes(),
         *address_group_actions.routes(), *qos.routes(), *port_forwardings.routes(),
-        *trunk_actions.routes(), *subnet_pool_actions.routes(),
+        *flavors.routes(), *trunk_actions.routes(), *subnet_pool_actions.routes(),
     ]
     for one in RESOURCES:
         routes += resource.routes(one)

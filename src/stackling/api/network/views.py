@@ -11,6 +11,7 @@ import msgspec
 from stackling.core.clock import seconds_z
 from stackling.core.context import Context
 from stackling.network import access, external_gateways, port_forwardings, qos, related
+from stackling.network import flavors as flavors_
 from stackling.network import trunks as trunking
 from stackling.network.rows import Record
 
@@ -264,6 +265,20 @@ def trunks(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, An
         "status": statuses.get(one["port_id"], "DOWN"),
         "sub_ports": [trunking.detail(port) for port in subports[one["id"]]],
     } for one in records]
+
+
+def flavors(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Flavors of services with their profiles."""
+    profiles = flavors_.bound(tx, [one["id"] for one in records])
+    return [{**{name: one[name] for name in ("id", "name", "description", "service_type", "enabled")},
+             "service_profiles": profiles[one["id"]]} for one in records]
+
+
+def service_profiles(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Service profiles with their flavors."""
+    there = flavors_.bound(tx, [one["id"] for one in records])
+    return [{**{name: one[name] for name in ("id", "description", "driver", "metainfo", "enabled")},
+             "flavors": there[one["id"]]} for one in records]
 
 
 def default_statefulness(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:

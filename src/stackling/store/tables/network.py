@@ -317,6 +317,36 @@ security_groups_default_statefulness = Table(
     Column("created_at", Instant, nullable=False),
 )
 
+network_flavors = Table(
+    "network_flavors", metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", Id, nullable=False, default="", server_default=""),    # nobody's: always empty
+    Column("name", Name, nullable=False, default="", server_default=""),
+    Column("description", Long),
+    Column("service_type", Short, nullable=False),
+    Column("enabled", Boolean, nullable=False, default=True, server_default=true()),
+    Column("created_at", Instant, nullable=False),
+)
+
+network_service_profiles = Table(
+    "network_service_profiles", metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", Id, nullable=False, default="", server_default=""),    # nobody's: always empty
+    Column("description", Long),
+    Column("driver", Long),
+    Column("metainfo", Long),
+    Column("enabled", Boolean, nullable=False, default=True, server_default=true()),
+    Column("created_at", Instant, nullable=False),
+)
+
+network_flavor_profiles = Table(
+    "network_flavor_profiles", metadata,
+    Column("flavor_id", Id, primary_key=True),
+    Column("profile_id", Id, primary_key=True),
+    Column("created_at", Instant, nullable=False),
+    Index("ix_network_flavor_profiles_profile_id", "profile_id"),
+)
+
 qos_policies = Table(
     "qos_policies", metadata,
     *_standard(),

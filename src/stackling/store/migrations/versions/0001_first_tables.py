@@ -1140,11 +1140,43 @@ def upgrade() -> None:
         batch_op.create_index("ix_migrations_server_id", ["server_id"], unique=False)
 
     op.create_table(
+        "network_flavor_profiles",
+        sa.Column("flavor_id", types.Id, nullable=False),
+        sa.Column("profile_id", types.Id, nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("flavor_id", "profile_id", name=op.f("pk_network_flavor_profiles")),
+    )
+    with op.batch_alter_table("network_flavor_profiles", schema=None) as batch_op:
+        batch_op.create_index("ix_network_flavor_profiles_profile_id", ["profile_id"], unique=False)
+
+    op.create_table(
+        "network_flavors",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, server_default="", nullable=False),
+        sa.Column("name", types.Name, server_default="", nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("service_type", sa.String(length=64), nullable=False),
+        sa.Column("enabled", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_network_flavors")),
+    )
+    op.create_table(
         "network_quotas",
         sa.Column("project_id", types.Id, nullable=False),
         sa.Column("resource", sa.String(length=64), nullable=False),
         sa.Column("quota", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("project_id", "resource", name=op.f("pk_network_quotas")),
+    )
+    op.create_table(
+        "network_service_profiles",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, server_default="", nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("driver", types.Long, nullable=True),
+        sa.Column("metainfo", types.Long, nullable=True),
+        sa.Column("enabled", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_network_service_profiles")),
     )
     op.create_table(
         "network_tags",
@@ -2257,7 +2289,13 @@ def downgrade() -> None:
         batch_op.drop_index("ix_network_tags_tag")
 
     op.drop_table("network_tags")
+    op.drop_table("network_service_profiles")
     op.drop_table("network_quotas")
+    op.drop_table("network_flavors")
+    with op.batch_alter_table("network_flavor_profiles", schema=None) as batch_op:
+        batch_op.drop_index("ix_network_flavor_profiles_profile_id")
+
+    op.drop_table("network_flavor_profiles")
     with op.batch_alter_table("migrations", schema=None) as batch_op:
         batch_op.drop_index("ix_migrations_server_id")
         batch_op.drop_index("ix_migrations_dest_id")
