@@ -12,7 +12,7 @@ import pytest
 
 from stackling.api.stackling.service import service as stackling_service
 from stackling.deploy import federation
-from stackling.deploy.cluster.description import Cluster, Fencing, Machine
+from stackling.deploy.cluster.description import Cluster, Fencing, Machine, Storage
 from stackling.deploy.embedded.configuration import Configuration
 from stackling.main import shown_settings
 from stackling.store import audit, timeline
@@ -109,6 +109,7 @@ def test_a_cluster_shows_no_parameters_of_fencing() -> None:
     assert "fence_ipmilan" in text
     assert "hunter2" not in text
     assert "secret" not in text.replace("secrets are", "")
+    assert {one.name for one in shown} >= set(Storage.__struct_fields__) - {"disk_directory_id"}
 
 
 def test_identity_writes_down_who_changed_what(told: World, member: Client) -> None:

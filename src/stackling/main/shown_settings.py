@@ -32,7 +32,9 @@ _EXTERNAL = {"range": HELP["floating_range"], "gateway": HELP["floating_gateway"
              "device": "the interface of each machine that is handed over to the external network; empty: none"}
 _STORAGE = {"disks": 'where servers\' disks lie: "local", "rbd" (in Ceph) or "directory" (one of all machines)',
             "disk_directory": "the directory of all machines", "disk_pool": HELP["disk_pool"], "images": HELP["images"],
-            "image_pool": HELP["image_pool"], "volumes": HELP["volumes"], "volume_pool": HELP["volume_pool"]}
+            "image_pool": HELP["image_pool"], "volumes": HELP["volumes"], "volume_pool": HELP["volume_pool"],
+            "backup_pool": "the pool of volumes' backups, without a directory for them",
+            "backup_directory": "the directory of all control machines that backups lie in; empty: they lie in Ceph"}
 _FENCING = {"agent": "the fence agent that switches machines off; empty: nothing is ever evacuated by itself",
             "return_after": "seconds after its loss when a machine that was fenced is switched on again; 0: somebody "
                             "does that"}
