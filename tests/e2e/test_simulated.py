@@ -45,6 +45,24 @@ def test_the_client_gets_a_token_and_a_server(simulated: TestCloud) -> None:
     assert server["OS-EXT-STS:power_state"] == 1
 
 
+def test_every_host_gets_the_keys_of_its_servers_volumes(simulated: TestCloud) -> None:
+    run = simulated.openstack
+    run("volume", "type", "create", "--encryption-provider", "luks", "--encryption-control-location", "front-end",
+        "secret")
+    for host in ("host-1", "host-2"):
+        run("volume", "create", "--type", "secret", "--size", "1", f"on-{host}")
+        run("server", "create", "--image", "small", "--flavor", "m1.tiny", "--network", "net", "--availability-zone",
+            f"nova:{host}", host)
+    for host in ("host-1", "host-2"):
+        active(simulated, host)
+        simulated.eventually(lambda host=host: run("volume", "show", f"on-{host}")["status"],
+                             lambda status: status == "available")
+        run("server", "add", "volume", host, f"on-{host}")
+        simulated.eventually(lambda host=host: run("volume", "show", f"on-{host}")["status"],
+                             lambda status: status == "in-use")
+        run("server", "delete", "--wait", host)
+
+
 def test_the_state_directory_is_complete_and_secret(simulated: TestCloud) -> None:
     root = simulated.directory.root
     for name in ("clouds.yaml", "cluster.key", "machine.credential", "stackling.db"):

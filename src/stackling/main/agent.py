@@ -135,9 +135,10 @@ class Wiring:
         """How copies of disks become images."""
         return ImageSend(self.endpoints, self._headers, self.tls)
 
-    def keys(self) -> KeyFetch:
-        """How the keys of encrypted volumes are had."""
-        return KeyFetch(self.endpoints, self._headers, self.tls)
+    def keys(self, machine: str = "") -> KeyFetch:
+        """How the keys of encrypted volumes are had; *machine* says who asks where several have the same credential."""
+        named = {"X-Machine": machine} if machine else {}
+        return KeyFetch(self.endpoints, {**self._headers, **named}, self.tls)
 
     def _lane(self) -> Lane:
         return Lane(self.endpoints, self._headers, self.tls)
