@@ -99,9 +99,7 @@ def test_an_image_is_encrypted_on_its_way_into_a_volume(real: Any, opened: Opene
     opened(id, key, "read -P 7 1M 64k", f"read -P 0 0 {MIB}")
 
 
-def test_copies_are_opened_by_the_same_key(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    real: Any = LocalVolumes(tmp_path / "volumes")
-    opened = Opened(real, request)
+def test_copies_are_opened_by_the_same_key(real: Any, opened: Opened) -> None:
     id, snapshot, clone, copy, key = new_id(), new_id(), new_id(), new_id(), luks()
     real.create(id, 1, None, key)
     opened(id, key, "write -P 1 0 64k")
@@ -125,9 +123,7 @@ def test_copies_are_opened_by_the_same_key(tmp_path: Path, request: pytest.Fixtu
         real.delete(each)
 
 
-def test_a_container_goes_elsewhere_as_it_is(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    real: Any = LocalVolumes(tmp_path / "volumes")
-    opened = Opened(real, request)
+def test_a_container_goes_elsewhere_as_it_is(real: Any, opened: Opened, tmp_path: Path) -> None:
     id, other, key = new_id(), new_id(), luks()
     real.create(id, 1, None, key)
     opened(id, key, "write -P 5 0 64k")
