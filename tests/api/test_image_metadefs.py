@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import Client
+from stackling.api.image.metadef_schemas import check
+from stackling.drivers.libvirt.hardware import choose
+from stackling.image import facade as images
+from stackling.image.metadef_defaults import DEFAULTS
+from stackling.ports.document import ServerDesired
+from tests.api.conftest import Client, CloudUnderTest
 
 NS = "/image/v2/metadefs/namespaces"
 SIZE = {"title": "Size", "type": "integer", "minimum": 1}
@@ -156,3 +161,51 @@ def test_no_cache(admin: Client) -> None:
     assert admin.get("/image/v2/cache").status_code == 404
     assert admin.delete("/image/v2/cache").status_code == 404
     assert admin.put(f"/image/v2/cache/{'0' * 8}-0000-0000-0000-{'0' * 12}").status_code == 404
+
+
+def test_what_a_cloud_starts_with(cloud: CloudUnderTest, admin: Client, member: Client) -> None:
+    _create(admin, "OS::OperatingSystem", visibility="private")
+    cloud.database.write(images.bootstrap)
+    cloud.database.write(images.bootstrap)
+    shown = {one["namespace"]: one for one in member.get(f"{NS}?limit=100").json()["namespaces"]}
+    assert set(shown) == {one.namespace for one in DEFAULTS} - {"OS::OperatingSystem"}
+    for kind in ("Glance::Image", "Nova::Flavor", "Nova::Server", "Nova::Aggregate", "Cinder::Volume",
+                 "Cinder::VolumeType"):
+        assert member.get(f"{NS}?resource_types=OS::{kind}").json()["namespaces"], kind
+    assert {"name": "OS::Nova::Server", "properties_target": "scheduler_hints"}.items() <= shown[
+        "OS::Compute::SchedulerHints"]["resource_type_associations"][0].items()
+    flavors = member.get(f"{NS}/OS::Compute::Watchdog?resource_type=OS::Nova::Flavor").json()["properties"]
+    assert flavors["hw:watchdog_action"]["enum"] == ["reset", "poweroff", "pause", "none"]
+    assert member.delete(f"{NS}/OS::Compute::Watchdog").status_code == 403
+    assert admin.delete(f"{NS}/OS::Compute::Watchdog").status_code == 204
+
+
+@pytest.mark.parametrize("one", DEFAULTS, ids=lambda one: one.namespace)
+def test_the_first_definitions_fit_the_schemas(one: Any) -> None:
+    check("namespace", {"namespace": one.namespace, "display_name": one.display_name, "description": one.description})
+    for name, property in one.properties.items():
+        check("property", {"name": name, **property})
+        assert "enum" not in property or property["default"] in property["enum"]
+
+
+def _offered() -> dict[str, list[str]]:
+    """The values that are offered for what ``hardware`` reads; integers have some of many."""
+    found: dict[str, list[str]] = {}
+    for one in DEFAULTS:
+        for kind, prefix, _ in one.applies:
+            if one.namespace.startswith("OS::Compute::") and kind in ("OS::Glance::Image", "OS::Nova::Flavor"):
+                for name, about in one.properties.items():
+                    found[prefix + name] = about.get("enum") or {
+                        "boolean": ["true", "false"], "integer": ["1", "2", "4"]}[about["type"]]
+    return {name: values for name, values in found.items() if not name.startswith("hw_rescue_")}
+
+
+@pytest.mark.parametrize(("name", "values"), _offered().items())
+def test_the_driver_takes_what_is_offered_and_each_makes_a_difference(name: str, values: list[str]) -> None:
+    made: list[Any] = []
+    for value in values:
+        machine = {"sata": "q35", "ide": "pc"}.get(value)
+        usual = {"hw_machine_type": machine} if machine else {}
+        made.append(choose(ServerDesired(id="s", generation=1, name="s", project_id="p", vcpus=4,
+                                         hardware={**usual, name: value})))
+    assert all(one != other for at, one in enumerate(made) for other in made[:at])

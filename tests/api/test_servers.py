@@ -22,6 +22,13 @@ def test_a_server_becomes_active_when_its_agent_says_so(world: World, member: Cl
     assert shown["OS-SRV-USG:launched_at"]
 
 
+def test_what_a_flavor_says_of_the_machine_reaches_its_host(world: World, member: Client) -> None:
+    specs = {"hw:boot_menu": "true", "hw_rng:allowed": "false", "ha:priority": "3"}
+    assert world.admin.post(f"{V}/flavors/42/os-extra_specs", {"extra_specs": specs}).status_code == 200
+    world.create(member, flavorRef="42")
+    assert world.agents[0].fetch()[0].hardware == {"hw:boot_menu": "true", "hw_rng:allowed": "false"}
+
+
 def test_delete_takes_the_server_away_when_the_guest_is_gone(world: World, member: Client) -> None:
     server = world.active(member)
     assert member.delete(f"{V}/servers/{server['id']}").status_code == 204

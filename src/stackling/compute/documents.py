@@ -210,7 +210,7 @@ def _of_image(id: str, image: dict[str, Any], **values: Any) -> RootDisk:
 
 def _hardware(properties: dict[str, str], extra_specs: dict[str, str]) -> dict[str, str]:
     found = {name: str(value) for name, value in properties.items() if name.startswith(("hw_", "os_"))}
-    return found | {name: str(value) for name, value in extra_specs.items() if name.startswith("hw:")}
+    return found | {name: str(value) for name, value in extra_specs.items() if name.startswith(("hw:", "hw_rng:"))}
 
 
 def host_id(tx: Tx, host: str) -> str:

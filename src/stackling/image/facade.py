@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from stackling.core.context import Context, system_context
 from stackling.core.errors import Invalid, NotFound
-from stackling.image import images, rows, uploads
+from stackling.image import images, metadefs, rows, uploads
 from stackling.image.kinds import LOST
 from stackling.image.model import Image, NewImage, Place
 from stackling.image.rules import BOOTABLE, OPAQUE_CONTAINERS, UNKNOWN
@@ -50,6 +50,11 @@ class Snapshot:
     min_disk_gib: int
     min_ram_mib: int
     properties: Mapping[str, str]
+
+
+def bootstrap(tx: Tx) -> None:
+    """First start: the definitions of metadata that user interfaces offer. Idempotent."""
+    metadefs.bootstrap(tx)
 
 
 def image_for_boot(tx: Tx, ctx: Context, image_id: str) -> BootImage:

@@ -6,7 +6,7 @@ What a namespace defines lies in one table, told apart by its kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, updat
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound
 from stackling.core.ids import new_id
+from stackling.image.metadef_defaults import DEFAULTS, Definition
 from stackling.store.tables.image import metadef_items, metadef_namespaces
 from stackling.store.transaction import Tx
 
@@ -77,6 +78,29 @@ class Listing:
     sort_dir: str = "desc"
     equal: Mapping[str, str] | None = None
     resource_types: tuple[str, ...] = ()
+
+
+def bootstrap(tx: Tx, wanted: Sequence[Definition] = DEFAULTS) -> None:
+    """First start: what user interfaces offer, where no namespace has its name yet."""
+    taken = {row.namespace for row in tx.all(select(_n.namespace))}
+    made = {new_id(): one for one in wanted if one.namespace not in taken}
+    dates = {"created_at": tx.now, "updated_at": tx.now}
+    if not made:
+        return
+    tx.execute(insert(metadef_namespaces), [
+        {"id": id, "namespace": one.namespace, "display_name": one.display_name, "description": one.description,
+         "visibility": "public", "protected": False, "owner": None, **dates} for id, one in made.items()])
+    tx.execute(insert(metadef_items), [
+        {"namespace_id": id, "kind": kind, "name": name, "content": content, **dates}
+        for id, one in made.items() for kind, name, content in _items_of(one)])
+
+
+def _items_of(one: Definition) -> Iterator[tuple[Kind, str, Mapping[str, Any]]]:
+    for name, prefix, target in one.applies:
+        given = {"prefix": prefix, "properties_target": target}
+        yield "resource_type", name, {key: value for key, value in given.items() if value}
+    for name, content in one.properties.items():
+        yield "property", name, content
 
 
 # -- namespaces

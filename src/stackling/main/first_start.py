@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stackling.compute import facade as compute
 from stackling.identity import facade as identity
+from stackling.image import facade as image
 from stackling.main.deployment import Registered
 from stackling.network import facade as network
 from stackling.store import schema
@@ -26,7 +27,8 @@ DONE, FLEET = "first_start", "fleet"
 
 
 def first_start(plant: Plant) -> None:
-    """Make the tables, the administrator, the catalog, the external network, flavors, and the machines with hosts."""
+    """Make the tables, the administrator, the catalog, the external network, definitions of metadata, flavors, and the
+    machines with hosts."""
     schema.prepare(plant.database)
     fleet = _fleet(plant.deployment.machines)
     done, known, offload = plant.database.read(
@@ -49,6 +51,7 @@ def _make(tx: Tx, plant: Plant, password: str) -> bool:
     project = identity.project_named(tx, "admin")
     assert project is not None
     network.bootstrap(tx, project, external=plant.deployment.external)
+    image.bootstrap(tx)
     compute.bootstrap(tx)
     volume.bootstrap(tx)
     network.lift_quotas(tx, project)
