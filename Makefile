@@ -8,7 +8,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 DASHBOARD := cd dashboard && npm
 
-.PHONY: dashboard test-dashboard help cloud down purge setup-run setup-test compatibility setup-tempest tempest tempest-full tempest-scenario setup-clients test-clients lint format unit test test-ha test-storage test-all bench
+.PHONY: dashboard test-dashboard help cloud down purge setup-run setup-test compatibility setup-tempest tempest tempest-full tempest-scenario setup-clients test-clients setup-horizon test-horizon lint format unit test test-ha test-storage test-all bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,13 +52,20 @@ test-ha: setup-test ## everything that a cluster has to survive, in a lab of thr
 test-storage: setup-test ## what volumes have to survive, on a real Ceph with a real guest
 	$(PYTEST) -m storage -rP $(PYTEST_ARGS)
 
-test-all: test test-ha test-storage test-clients bench ## all tests and the benchmarks
+test-all: test test-ha test-storage test-clients test-horizon bench ## all tests and the benchmarks
 
 setup-clients: setup-test
 	@./setup clients
 
 test-clients: setup-clients ## other people's clients, unmodified, against a simulated cloud
 	$(BIN)/python -m tests.clients
+
+setup-horizon: setup-test
+	@./setup horizon
+
+test-horizon: setup-horizon ## upstream's dashboard, Horizon, in Chromium against a simulated cloud
+	command -v chromium >/dev/null || apt-get install -y -q --no-install-recommends chromium
+	$(BIN)/python -m tests.horizon
 
 dashboard: ## build the dashboard's files again (needs Node 20.19 or newer)
 	$(DASHBOARD) ci --no-audit --no-fund

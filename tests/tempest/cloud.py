@@ -42,14 +42,14 @@ def running(state: Path, hosts: int) -> Iterator[Client]:
     """A simulated cloud in *state*, stopped at the end."""
     try:
         if not (state / "stackling.toml").exists():
-            _stackling("up", state, "--simulated", "--hosts", str(hosts), "--port", _free_port())
+            _stackling("up", state, "--simulated", "--hosts", str(hosts), "--port", free_port())
             _stackling("down", state)
             (second := state.resolve() / "images-second").mkdir(exist_ok=True)
             # of falling weight in the order of their names: one of tempest's waiters expects them sorted
             stores = {"local": {"weight": 20}, "second": {"type": "file", "path": str(second), "weight": 10}}
             configured = read(state / "stackling.toml").changed(**SECURITY, **UNLIKE_USUAL, image_stores=stores)
             write(state / "stackling.toml", configured)
-        _stackling("up", state, "--port", _free_port())
+        _stackling("up", state, "--port", free_port())
         yield Client(state / "clouds.yaml")
     finally:
         _stackling("down", state)
@@ -59,7 +59,7 @@ def _stackling(command: str, state: Path, *options: str) -> None:
     subprocess.run([*STACKLING, command, "--state-dir", str(state), *options], check=True, stdout=subprocess.DEVNULL)
 
 
-def _free_port() -> str:
+def free_port() -> str:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return str(taken.getsockname()[1])
 

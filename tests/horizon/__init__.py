@@ -1,0 +1,1 @@
+"""Upstream's dashboard, Horizon, unmodified in a browser (``make test-horizon``)."""

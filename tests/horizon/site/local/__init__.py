@@ -1,0 +1,1 @@
+"""What Horizon imports its settings from."""
