@@ -50,6 +50,7 @@ PRESENT: dict[str, dict[str, Any]] = {
         "serial_console": False,  # the one test of it can't pass: it sends text where bytes are wanted
         "hostname_fqdn_sanitization": True,
         "attach_encrypted_volume": True,
+        "volume_multiattach": True,
         "scheduler_enabled_filters": "all",
     },
     "enforce_scope": {"nova": True},
@@ -111,13 +112,10 @@ REAL: dict[str, dict[str, Any]] = {
         "block_migration_for_live_migration": False,
         "volume_backed_live_migration": False,
         "change_password": False,  # the guest lets nobody in by password
+        "volume_multiattach": False,  # files in qcow2 have one writer
     },
     "volume": {"build_interval": 2, "build_timeout": 900, "backend_names": "local"},
-    "volume-feature-enabled": {
-        "multi_backend": False,
-        "extend_attached_volume": False,  # not in a directory
-        "extend_attached_encrypted_volume": False,
-    },
+    "volume-feature-enabled": {"multi_backend": False},
 }
 SERVICES = {"cinder": "volumev3", "neutron": "network", "glance": "image", "nova": "compute", "swift": "object-store"}
 

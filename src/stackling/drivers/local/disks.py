@@ -24,6 +24,7 @@ from typing import Any
 from stackling.core.journal import sync_directory
 from stackling.drivers.local import config_drive
 from stackling.drivers.local.image_cache import ImageCache
+from stackling.drivers.local.volumes import ONE_ARENA
 from stackling.ports.document import RootDisk, ServerDesired
 from stackling.ports.hypervisor import GuestDisks, GuestRefused, HypervisorError
 
@@ -344,7 +345,7 @@ def _tool(*command: str, account: str | None = None, timeout: float = TIMEOUT) -
     try:
         done = subprocess.run(command, capture_output=True, timeout=timeout, check=False, user=account,
                               extra_groups=["kvm"] if account else None, preexec_fn=limit,
-                              env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"})
+                              env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", **ONE_ARENA})
     except subprocess.TimeoutExpired:
         raise HypervisorError(f"{command[0]} took longer than {timeout:g} s") from None
     except FileNotFoundError:

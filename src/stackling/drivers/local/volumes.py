@@ -43,6 +43,9 @@ from stackling.ports.volumes import (
 
 LEAST_FREE = 64 << 20       # bytes below which nothing is begun
 TIMEOUT, COPY_TIMEOUT = 60.0, 3600.0
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+"""The environment in which a limit on a tool's address space is one on its memory: by itself the C library sets 64 MiB
+of it aside for each thread, and QEMU's tools start up to 64 where the disk is slow."""
 _ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _VOLUME = re.compile(rf"({_ID})\.(?:qcow2|luks)\Z")
 _SNAPSHOT = re.compile(rf"({_ID})\.(?:qcow2|luks)\.({_ID})\Z")
@@ -358,7 +361,8 @@ def tool(*command: str, timeout: float = TIMEOUT, fd: int | None = None) -> str:
         raise StoreDown(f"{command[0]} isn't installed on this machine: run ./setup")
     try:
         done = subprocess.run(command, capture_output=True, timeout=timeout, check=False, preexec_fn=limit,
-                              pass_fds=() if fd is None else (fd,), env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"})
+                              pass_fds=() if fd is None else (fd,),
+                              env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", **ONE_ARENA})
     except subprocess.TimeoutExpired:
         raise StoreDown(f"{command[0]} took longer than {timeout:g} s") from None
     if done.returncode:
@@ -367,5 +371,7 @@ def tool(*command: str, timeout: float = TIMEOUT, fd: int | None = None) -> str:
             raise StoreFull(FULL)
         if 'Failed to get "write" lock' in words or "Failed to get shared" in words:
             raise StoreDown("the volume is in use")
+        if "Resource temporarily unavailable" in words:
+            raise StoreDown(f"{command[0]} found no room for its threads")
         raise StoreRefused(words.splitlines()[-1] if words else f"{command[0]} failed with status {done.returncode}")
     return done.stdout.decode(errors="replace")
