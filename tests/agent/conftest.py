@@ -19,7 +19,7 @@ from tests.fake_control import CREDENTIAL, FakeControl
 class AgentProcess:
     """``python -m stackling.main.agent`` with its own state directory, in the network namespace *netns*."""
 
-    def __init__(self, directory: Path, control: FakeControl, netns: str | None = None, **settings: Any) -> None:
+    def __init__(self, directory: Path, control: FakeControl, /, netns: str | None = None, **settings: Any) -> None:
         self.directory = directory
         self._enter = ("nsenter", f"--net=/run/netns/{netns}", "--") if netns else ()
         self.boot_id = directory / "boot-id"

@@ -23,7 +23,11 @@ from stackling.drivers.directory.mounts import mount_of
 from stackling.drivers.directory.owner import Owner, OwnerFile, Stale
 from stackling.drivers.directory.patience import Patience
 from stackling.drivers.directory.trial import Trial
+from stackling.drivers.simulated.disks import SimulatedDisks
+from stackling.main import agent_directory
+from stackling.main.agent_settings import DirectorySettings
 from stackling.ports.disks import TrialFailed
+from stackling.ports.document import Inventory
 from stackling.ports.hypervisor import HypervisorError
 from tests.contract.test_disks import IMAGE, Directory, change, make, server
 
@@ -51,6 +55,20 @@ def test_an_older_order_neither_starts_nor_deletes(pair: Pair) -> None:
     one.disks.guard(msgspec.structs.replace(made, generation=2), 2)      # of a later era: the database was restored
     one.disks.remove(made.id, 2, 2)
     assert one.left() == []
+
+
+def test_the_simulated_ones_refuse_an_older_order_as_well() -> None:
+    disks = SimulatedDisks(storage="shared:simulated")
+    made = server(generation=5)
+    disks.make(made, lambda words: None)
+    disks.guard(msgspec.structs.replace(made, generation=7))
+    for stale in (lambda: disks.guard(made), lambda: disks.remove(made.id, 1, 5),
+                  lambda: disks.make(msgspec.structs.replace(made, rebuilds=1, generation=6), lambda words: None)):
+        with pytest.raises(HypervisorError, match="newer"):
+            stale()
+    assert disks.find(made.id) == 0
+    disks.remove(made.id, 2, 2)
+    assert disks.find(made.id) is None
 
 
 def test_who_slept_between_looking_and_deleting_deletes_only_what_is_old(
@@ -199,6 +217,16 @@ def test_nothing_happens_where_the_directory_isnt_mounted(pair: Pair) -> None:
     (one.shared / "proven" / "m3.json").write_text('{"kind": "nfs4 local_lock=none vers=4.2"}')
     with pytest.raises(HypervisorError, match="was proven as nfs4"):
         third.disks.guard(change(made))
+
+
+def test_a_machine_offers_room_only_while_it_can_use_the_directory(pair: Pair) -> None:
+    one, _ = pair
+    directory, bare = DirectorySettings(one.shared, "d1"), Inventory(vcpus=1, memory_mib=64, disk_gib=7)
+    found = agent_directory.measured(bare, directory, one.disks)
+    assert (found.storage, found.disk_gib > 0) == ("shared:d1", True)
+    (one.shared / "stackling.json").unlink()
+    found = agent_directory.measured(bare, directory, one.disks)
+    assert (found.storage, found.disk_gib, found.facts["disk_free_gib"]) == ("shared:d1", 0, 0)
 
 
 def test_what_hangs_is_given_up_and_asked_once(tmp_path: Path) -> None:

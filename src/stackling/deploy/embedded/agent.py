@@ -12,6 +12,7 @@ from stackling.deploy.embedded.directory import StateDirectory
 from stackling.deploy.embedded.process import ProcessSpec
 
 AGENT = "agent"
+SIMULATED_STORAGE = {"shared": "rbd:simulated", "directory": "shared:simulated", "local": "local:simulated"}
 PYTHON = (sys.executable, "-I", "-m")
 
 
@@ -39,8 +40,7 @@ def write(directory: StateDirectory, configuration: Configuration) -> None:
         settings.update(heartbeat=2.0, leases=True)
     lines += [f"{name} = {toml(value)}" for name, value in settings.items()]
     if configuration.simulated:
-        storage = "rbd:simulated" if configuration.simulated_disks == "shared" else "local:simulated"
-        lines += ["", "[simulated]", f"storage = {toml(storage)}"]
+        lines += ["", "[simulated]", f"storage = {toml(SIMULATED_STORAGE[configuration.simulated_disks])}"]
     if configuration.fails_over:
         lines.append(f"cluster = {toml(directory.simulated_cluster)}")
     if not configuration.simulated:

@@ -49,7 +49,8 @@ HELP = {
     "shelved_offload_time": "for how many seconds a shelved server stays on its host; 0: not at all, -1: until it is "
                             "asked to leave",
     "disks": 'where servers\' disks lie: "local", or "rbd" (in Ceph; see `stackling storage add ceph`)',
-    "simulated_disks": 'where simulated servers\' disks lie: "shared" (all hosts reach them) or "local"',
+    "simulated_disks": 'where simulated servers\' disks lie: "shared" (all hosts reach them, as in Ceph), "directory" '
+                       '(in a shared directory: moved only when the power reads off) or "local"',
     "images": 'where images lie: "local" or "rbd"',
     "volumes": 'where new volumes lie: "local" or "rbd"; those in the other place stay usable',
     "volume_pool": 'the pool of volumes, with volumes = "rbd"',
@@ -96,7 +97,7 @@ class Configuration:
     require_image_format_match: bool = True
     shelved_offload_time: int = 0
     disks: Place = "local"
-    simulated_disks: Literal["shared", "local"] = "shared"
+    simulated_disks: Literal["shared", "directory", "local"] = "shared"
     images: Place = "local"
     disk_pool: str = "stackling-disks"
     image_pool: str = "stackling-images"
@@ -156,7 +157,7 @@ _CHOICES = {
     "access": ("isolated", "host", "nat", "uplink"),
     "disks": ("local", "rbd"),
     "volumes": ("local", "rbd"),
-    "simulated_disks": ("shared", "local"),
+    "simulated_disks": ("shared", "directory", "local"),
     "images": ("local", "rbd"),
     "log_level": ("debug", "info", "warning", "error"),
 }

@@ -20,7 +20,8 @@ COMPACT = 256           # records in the journal beyond the number of disks befo
 class SimulatedDisks:
     """``InstanceDisks`` in memory, surviving the process when there is a *state directory*.
 
-    *storage* is where they pretend to lie; of shared ones, all hosts have the same object.
+    *storage* is where they pretend to lie; of shared ones, all hosts have the same object, and an order that is older
+    than the latest one that made, started or removed a server's disks is refused, as real ones do it.
     ``fail`` makes the next ``make`` or ``resize`` raise, as a full disk does.
     """
 
@@ -28,6 +29,7 @@ class SimulatedDisks:
         self.storage = storage
         self._made: dict[str, int] = {}
         self.rescues: dict[str, int] = {}
+        self._orders: dict[str, tuple[int, int]] = {}
         self._failing: list[Exception] = []
         self._journal: Journal | None = None
         self._records = 0
@@ -44,6 +46,7 @@ class SimulatedDisks:
         if self._failing:
             raise self._failing.pop(0)
         if self._made.get(server.id) != server.rebuilds:
+            self._take_order(server.id, era, server.generation)
             self._put(f'"{server.id} {server.rebuilds}"')
 
     def fetch(self, server: ServerDesired, source: str, progress: Callable[[str], None]) -> None:
@@ -90,12 +93,11 @@ class SimulatedDisks:
                           rescue=where / "rescue" if server.rescue else None)
 
     def guard(self, server: ServerDesired, era: int = 1) -> None:
-        """Nobody else has them."""
+        self._take_order(server.id, era, server.generation)
 
     def remove(self, server_id: str, era: int = 1, generation: int = 0) -> None:
-        self.rescues.pop(server_id, None)
-        if server_id in self._made:
-            self._put(f'"{server_id} -"')
+        self._take_order(server_id, era, generation)
+        self._forget(server_id)
 
     def tidy(self, images: Collection[str]) -> None:
         pass
@@ -106,7 +108,22 @@ class SimulatedDisks:
 
     def lose(self, server_id: str) -> None:
         """The disk is gone, as after a hardware failure."""
-        self.remove(server_id)
+        self._forget(server_id)
+
+    def _forget(self, server_id: str) -> None:
+        self.rescues.pop(server_id, None)
+        self._orders.pop(server_id, None)
+        if server_id in self._made:
+            self._put(f'"{server_id} -"')
+
+    def _take_order(self, server_id: str, era: int, generation: int) -> None:
+        if self.storage.startswith("local"):
+            return
+        known = self._orders.get(server_id, (0, 0))
+        if known > (era, generation):
+            raise HypervisorError(f"another machine has this server's disks by a newer order (generation {known[1]}) "
+                                  f"than this machine's ({generation}); nothing is done here")
+        self._orders[server_id] = era, generation
 
     def _put(self, record: str) -> None:
         self._keep(record)
