@@ -112,6 +112,7 @@ def test_two_control_machines_dont_shoot_each_other_at_once() -> None:
     two = cluster(machines=cluster().machines[:2])
     assert configuration(two).properties["priority-fencing-delay"] == "5s"
     assert by_id(two)["stackling-vip"].meta == {"priority": "1"}
+    assert by_id(cluster())["stackling-vip"].meta == {"requires": "quorum"}
     assert "priority-fencing-delay" not in configuration(cluster()).properties
 
 
@@ -128,9 +129,8 @@ def test_what_is_written_into_the_cib_is_read_out_again(take_over: str) -> None:
 
 def test_only_what_differs_is_touched_and_what_was_set_by_hand_stays() -> None:
     before = cib.merged(ET.fromstring(EMPTY), configuration(cluster()))
-    vip = before.find(".//primitive[@id='stackling-vip']")
-    assert vip is not None
-    meta = ET.SubElement(vip, "meta_attributes", {"id": "stackling-vip-meta_attributes"})
+    meta = before.find(".//primitive[@id='stackling-vip']/meta_attributes")
+    assert meta is not None
     ET.SubElement(meta, "nvpair", {"id": "x", "name": "target-role", "value": "Stopped"})
     assert cib.read(before).by_hand == ("stackling-vip: target-role=Stopped",)
     wanted = configuration(cluster(virtual_ip="10.0.0.200/24"))

@@ -16,7 +16,7 @@ from stackling.deploy.cluster.secrets import Secrets
 from stackling.deploy.cluster.unit import unit
 from stackling.deploy.pacemaker.files import LIBRARY
 
-TOKEN = 2000                # milliseconds of silence, after which a machine counts as lost
+TOKEN = 1300                # milliseconds of silence, after which a machine counts as lost
 UNITS = ("corosync.service", "pacemaker.service")
 REMOTE_UNITS = ("pacemaker_remote.service", "stackling-connection.service")
 REMOTE_PORT = 3121

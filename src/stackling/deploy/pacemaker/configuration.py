@@ -138,7 +138,7 @@ def _clone(member: str) -> Clone:
 def _control() -> Iterator[Resource]:
     """What runs on control machines."""
     # Only watched: to start it again helps nothing, and what needs it is better elsewhere at once.
-    yield _service(DATABASE, "database", {}, start="30s", stop="10s", interval="5s", monitor="15s", again="15s",
+    yield _service(DATABASE, "database", {}, start="30s", stop="10s", interval="3s", monitor="15s", again="15s",
                    failures=1)
     yield _clone(DATABASE)
     yield _service(BROKER, "rabbitmq", {}, start="120s", stop="40s", interval="10s", monitor="20s")
@@ -164,10 +164,12 @@ def _watched() -> Iterator[Resource]:
 
 
 def _virtual_ip(cluster: Cluster) -> Primitive:
+    """With a majority it doesn't wait for the fencing of who had it: every control machine's API may answer for it. Of
+    two control machines each is a majority."""
     address, _, length = cluster.virtual_ip.partition("/")
     return Primitive(
         VIRTUAL_IP, "ocf:heartbeat:IPaddr2", {"ip": address, "cidr_netmask": length or "32"},
-        {"priority": "1"} if len(cluster.control) == 2 else {},
+        {"priority": "1"} if len(cluster.control) == 2 else {"requires": "quorum"},
         (_op("start", "20s"), _op("stop", "20s", on_fail="block"), _op("monitor", "20s", interval="5s")))
 
 

@@ -35,7 +35,7 @@ def _units(call: Call) -> tuple[str, ...]:
     return (call["unit"] or f"stackling-{call['service']}.service",)
 
 
-SERVICE = services.Service(_units, check, limit=3.0, patience=8.0)
+SERVICE = services.Service(_units, check, limit=2.0, patience=8.0)
 
 AGENT = Agent(
     "control", "A control process: the APIs, or the engine",

@@ -24,7 +24,7 @@ def check(call: Call, limit: float) -> None:
         raise Failed("; ".join(map(str, missing)) or "the API can't use the database")
 
 
-SERVICE = services.Service(lambda call: (call["unit"],), check, limit=3.0, patience=4.0)
+SERVICE = services.Service(lambda call: (call["unit"],), check, limit=2.0, patience=4.0)
 
 
 def _start(call: Call) -> Code:
@@ -42,4 +42,4 @@ AGENT = Agent(
                str(machine.RUN / "database.sock")),
      Parameter("url", "health check", "Where the API of this machine says whether it can use the database.",
                control.HEALTH)),
-    seconds=(30, 10, 15), interval=5)
+    seconds=(30, 10, 15), interval=3)
