@@ -45,6 +45,24 @@ test("the serial port shows what the server says and takes what is typed; the sc
   await page.context().close();
 });
 
+test("the screen opens in a window of its own, beside the page's", async () => {
+  const { page, problems } = await visit(browser, cloud.url);
+  await logIn(page, "maria", PASSWORD, "/dashboard/servers");
+  await page.getByRole("link", { name: "web" }).click();
+  await page.getByRole("tab", { name: "Console" }).click();
+  await page.locator(".st-console[data-state=open] canvas").waitFor();
+  const opening = page.waitForEvent("popup");
+  await page.getByRole("button", { name: "In a window of its own" }).click();
+  const own = await opening;
+  await own.locator("canvas").waitFor();
+  await own.locator("#words").waitFor({ state: "hidden" });
+  await page.locator(".st-console[data-state=open] canvas").waitFor();
+  await own.reload();
+  await own.getByText("The console can't be reached: its address was used before").waitFor();
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
+
 test("the address that `openstack console url show --novnc` gives opens in a browser, and a false one says so", async () => {
   const { servers } = await member.get("/compute/v2.1/servers");
   const ask = () => member.post(`/compute/v2.1/servers/${servers[0].id}/remote-consoles`, { remote_console: { protocol: "vnc", type: "novnc" } });
@@ -54,6 +72,9 @@ test("the address that `openstack console url show --novnc` gives opens in a bro
   await page.locator("canvas").waitFor();
   await page.locator("#words").waitFor({ state: "hidden" });
   expect(problems).toEqual([]);
+  await page.reload();
+  await page.locator("canvas").waitFor();
+  await page.locator("#words").waitFor({ state: "hidden" });
   await page.goto(found.url.replace(/token%3D.*/, "token%3Dwrong"));
   await page.getByText("The console can't be reached").waitFor();
   await page.context().close();

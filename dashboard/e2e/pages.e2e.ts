@@ -16,7 +16,7 @@ const PAGES: [string, string, string][] = [
   ["routers", "/routers", "Routers"], ["floating-ips", "/floating-ips", "Floating IPs"], ["security-groups", "/security-groups", "Security groups"],
   ["security-group", "/security-groups/GROUP", "default"], ["load-balancers", "/load-balancers", "Load balancers"], ["load-balancer", "/load-balancers/BALANCER", "front"], ["access", "/access", "API access"], ["hosts", "/admin/hosts", "Hosts and services"],
   ["machines", "/admin/machines", "Machines"], ["host", "/admin/hosts/host-1", "host-1"], ["machine", "/admin/machines/host-1", "host-1"],
-  ["storage", "/admin/storage", "Storage"], ["aggregates", "/admin/aggregates", "Aggregates"], ["refusals", "/admin/refusals", "Refusals"], ["flavors", "/admin/flavors", "Flavors"], ["projects", "/admin/projects", "Projects"], ["users", "/admin/users", "Users"],
+  ["storage", "/admin/storage", "Storage"], ["aggregates", "/admin/aggregates", "Aggregates"], ["refusals", "/admin/refusals", "Refusals"], ["audit", "/admin/audit", "Audit"], ["settings", "/admin/settings", "Settings"], ["flavors", "/admin/flavors", "Flavors"], ["projects", "/admin/projects", "Projects"], ["users", "/admin/users", "Users"],
 ];
 const pictures = join(dirname(fileURLToPath(import.meta.url)), "../../docs/screenshots");
 

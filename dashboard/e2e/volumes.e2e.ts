@@ -125,7 +125,7 @@ test("a reader sees volumes and nothing to do with them", async () => {
   const { page, problems } = await visit(browser, cloud.url);
   await logIn(page, "rosa", PASSWORD, "/dashboard/volumes");
   await page.getByRole("link", { name: "root" }).waitFor();
-  expect(await page.getByRole("main").getByRole("button", { name: /Create a|Kebab|chosen/ }).count()).toBe(0);
+  expect(await page.getByRole("main").getByRole("button", { name: /Create a|Menu of|chosen/ }).count()).toBe(0);
   expect(await page.getByRole("checkbox").count()).toBe(0);
   await page.getByRole("link", { name: "root" }).click();
   await page.getByRole("heading", { name: "root", level: 1 }).waitFor();

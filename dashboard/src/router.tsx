@@ -34,6 +34,8 @@ const Aggregates = page(() => import("./admin/AggregatesPage"), "AggregatesPage"
 const Refusals = page(() => import("./admin/RefusalsPage"), "RefusalsPage");
 const Flavors = page(() => import("./admin/FlavorsPage"), "FlavorsPage");
 const Projects = page(() => import("./admin/ProjectsPage"), "ProjectsPage");
+const Audit = page(() => import("./admin/AuditPage"), "AuditPage");
+const Settings = page(() => import("./admin/SettingsPage"), "SettingsPage");
 const Users = page(() => import("./admin/UsersPage"), "UsersPage");
 
 export const router = createBrowserRouter([
@@ -72,6 +74,8 @@ export const router = createBrowserRouter([
           { path: "/admin/flavors", element: <Flavors /> },
           { path: "/admin/projects", element: <Projects /> },
           { path: "/admin/users", element: <Users /> },
+          { path: "/admin/audit", element: <Audit /> },
+          { path: "/admin/settings", element: <Settings /> },
           { path: "*", element: <Missing /> },
         ],
       },

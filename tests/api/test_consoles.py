@@ -20,9 +20,10 @@ from tests.api.conftest import Client
 __all__ = ["world"]
 
 
-def ask(client: Client, id: str, protocol: str = "vnc", type: str = "novnc", minor: int = 104) -> Any:
+def ask(client: Client, id: str, protocol: str = "vnc", type: str = "novnc", minor: int = 104,
+        once: bool = False) -> Any:
     return client.post(f"{V}/servers/{id}/remote-consoles", {"remote_console": {"protocol": protocol, "type": type}},
-                       headers=version(minor))
+                       headers=version(minor) | ({"X-Stackling-Console": "once"} if once else {}))
 
 
 def token_of(url: str) -> str:
@@ -135,6 +136,52 @@ def test_bytes_go_both_ways(world: World, member: Client) -> None:
     world.cloud.database.write(lambda tx: tx.execute(_address()))
     asyncio.run(play())
     assert paths == [f"/servers/{id}/consoles/vnc"]
+
+
+def test_a_token_for_a_single_use_opens_one_console(world: World, member: Client) -> None:
+    id = world.active(member)["id"]
+    usual = token_of(ask(member, id).json()["remote_console"]["url"])
+    spent, unreachable, raced = (token_of(ask(member, id, once=True).json()["remote_console"]["url"]) for _ in range(3))
+    world.cloud.database.write(lambda tx: tx.execute(_address()))
+
+    async def play() -> None:
+        async def tunnel(_address: str, _path: str) -> Any:
+            return asyncio.StreamReader(), Writer()
+
+        async def nowhere(_address: str, _path: str) -> Any:
+            raise OSError("the host is away")
+
+        async def outcome(*tokens: str) -> list[str]:
+            browsers = [Browser(token) for token in tokens]
+            running = [asyncio.create_task(browser.run(world)) for browser in browsers]
+            first = [(await asyncio.wait_for(browser.to_us.get(), 10))["type"] for browser in browsers]
+            for browser in browsers:
+                browser.to_cloud.put_nowait({"type": "websocket.disconnect"})
+            await asyncio.wait_for(asyncio.gather(*running), 10)
+            return [type.removeprefix("websocket.") for type in first]
+
+        world.cloud.cloud.tunnel = nowhere
+        assert await outcome(unreachable) == ["close"]
+        world.cloud.cloud.tunnel = tunnel
+        assert await outcome(spent) == ["accept"]
+        assert await outcome(spent) == ["close"]
+        assert await outcome(usual) == ["accept"]
+        assert await outcome(usual, usual) == ["accept", "accept"]
+        assert await outcome(unreachable) == ["accept"]
+        assert sorted(await outcome(raced, raced)) == ["accept", "close"]
+
+    asyncio.run(play())
+    for token in (spent, unreachable, raced):
+        assert world.admin.get(f"{V}/os-console-auth-tokens/{token}", headers=LATEST).status_code == 404
+    assert world.admin.get(f"{V}/os-console-auth-tokens/{usual}", headers=LATEST).status_code == 200
+
+
+class Writer:
+    """The half of a console that takes what is typed, and forgets it."""
+
+    def write(self, _data: bytes) -> None: ...
+    async def drain(self) -> None: ...
+    def close(self) -> None: ...
 
 
 def _address() -> Any:

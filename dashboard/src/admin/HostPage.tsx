@@ -4,6 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useParams } from "react-router";
 import { compute } from "../api/http";
+import { every } from "../api/live";
 import type { Server } from "../api/types";
 import { t } from "../language";
 import { confirmLoss } from "../parts/dialog";
@@ -25,7 +26,7 @@ export function HostPage() {
   const { name = "" } = useParams();
   const [disabling, setDisabling] = useState<Service | null>(null);
   const services = useQuery({ queryKey: ["hosts", "services"], refetchInterval: 10_000, queryFn: () => compute.get<{ services: Service[] }>("/os-services").then((body) => body.services) });
-  const servers = useQuery({ queryKey: ["hosts", "servers", name], refetchInterval: 4000,
+  const servers = useQuery({ queryKey: ["hosts", "servers", name], refetchInterval: every(4000),
     queryFn: () => compute.get<{ servers: (Server & { tenant_id: string })[] }>("/servers/detail", { all_tenants: 1, host: name, limit: 1000 }).then((body) => body.servers) });
   const moves = useQuery({ queryKey: ["hosts", "migrations", name], refetchInterval: 4000,
     queryFn: () => compute.get<{ migrations: Migration[] }>("/os-migrations", { host: name, limit: 50 }).then((body) => body.migrations) });

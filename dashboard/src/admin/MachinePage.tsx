@@ -6,6 +6,7 @@ import { useState } from "react";
 import { Link, useParams } from "react-router";
 import { ApiError } from "../api/errors";
 import { stackling } from "../api/http";
+import { every } from "../api/live";
 import { t } from "../language";
 import { FormDialog } from "../parts/dialog";
 import { TextField } from "../parts/fields";
@@ -23,7 +24,7 @@ import type { MachineDetail } from "./machines";
 /** One machine: whether it lives, what proves that it doesn't, and where its servers go. */
 export function MachinePage() {
   const { name = "" } = useParams();
-  const query = useQuery({ queryKey: ["machines", name], refetchInterval: 4000, queryFn: () => stackling.get<{ machine: MachineDetail }>(`/machines/${name}`).then((body) => body.machine) });
+  const query = useQuery({ queryKey: ["machines", name], refetchInterval: every(4000), queryFn: () => stackling.get<{ machine: MachineDetail }>(`/machines/${name}`).then((body) => body.machine) });
   const [confirming, setConfirming] = useState(false);
   const parents = [{ title: t("Machines"), to: "/admin/machines" }];
   const machine = query.data;

@@ -3,6 +3,7 @@ import { CubesIcon } from "@patternfly/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { stackling } from "../api/http";
+import { every } from "../api/live";
 import { t } from "../language";
 import { confirmLoss } from "../parts/dialog";
 import { ago } from "../parts/format";
@@ -14,7 +15,7 @@ import type { Machine } from "./machines";
 
 /** The iron below the hosts: Stackling's own API, hidden on other clouds. */
 export function MachinesPage() {
-  const machines = useQuery({ queryKey: ["machines"], refetchInterval: 5000, queryFn: () => stackling.get<{ machines: Machine[] }>("/machines").then((body) => body.machines) });
+  const machines = useQuery({ queryKey: ["machines"], refetchInterval: every(5000), queryFn: () => stackling.get<{ machines: Machine[] }>("/machines").then((body) => body.machines) });
   const columns: Column<Machine>[] = [
     { title: t("Machine"), cell: (m) => <Link to={`/admin/machines/${m.name}`}>{m.name}</Link>, sort: (m) => m.name, nowrap: true },
     { title: t("State"), cell: (m) => <><Status value={m.state} />{m.reason && <div className="st-muted">{m.reason}</div>}</>, sort: (m) => m.state },

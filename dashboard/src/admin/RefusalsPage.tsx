@@ -2,6 +2,7 @@ import { CheckCircleIcon } from "@patternfly/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { compute } from "../api/http";
+import { every } from "../api/live";
 import type { Server } from "../api/types";
 import { t } from "../language";
 import { ago, memory, when } from "../parts/format";
@@ -14,7 +15,7 @@ type Failed = Server & { tenant_id: string };
 /** Servers in error, of every project, and why: most often since no host would take them. */
 export function RefusalsPage() {
   const projects = useProjects();
-  const failed = useQuery({ queryKey: ["servers", "failed"], refetchInterval: 8000,
+  const failed = useQuery({ queryKey: ["servers", "failed"], refetchInterval: every(8000),
     queryFn: () => compute.get<{ servers: Failed[] }>("/servers/detail", { all_tenants: 1, status: "ERROR", limit: 200, sort_key: "created_at", sort_dir: "desc" }).then((body) => body.servers) });
   const columns: Column<Failed>[] = [
     { title: t("Server"), cell: (s) => <Link to={`/servers/${s.id}?tab=timeline`}>{s.name}</Link>, nowrap: true },

@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { balancer, compute, image, network, type Query, volume } from "./http";
+import { asked, every } from "./live";
 import { moving } from "./moving";
 import { session } from "./session";
 import type { Balancer, Flavor, FloatingIp, Image, KeyPair, Network, Port, Router, SecurityGroup, ServerGroup, Subnet, Volume, VolumeBackup, VolumeSnapshot, VolumeType } from "./types";
@@ -11,7 +12,7 @@ function own(): Query {
 
 function list<T>(key: string, ask: () => Promise<T[]>, refetchInterval: number | false = 15_000) {
   return function useList(enabled = true) {
-    return useQuery({ queryKey: [key, "list"], queryFn: ask, refetchInterval, enabled });
+    return useQuery({ queryKey: [key, "list"], queryFn: ask, refetchInterval: refetchInterval && every(refetchInterval), enabled });
   };
 }
 
@@ -52,7 +53,7 @@ function settling<T extends { status: string }>(key: string, path: string, field
     return useQuery({
       queryKey: [key, "list"], enabled,
       queryFn: () => pages<T>(path, field),
-      refetchInterval: (query) => (query.state.data?.some((one) => moving(one.status)) ? 1500 : 10_000),
+      refetchInterval: (query) => asked(query.state.data?.some((one) => moving(one.status)) ? 1500 : 10_000),
     });
   };
 }
@@ -76,7 +77,7 @@ export const useVolumeBackups = settling<VolumeBackup>("volume-backups", "/backu
 export const useVolumeTypes = list("volume-types", () => volume.get<{ volume_types: VolumeType[] }>("/types").then((body) => body.volume_types), 60_000);
 /** Names of the project's servers by id; a name says more than an id. */
 export function useServerNames(enabled = true) {
-  return useQuery({ queryKey: ["servers", "name-list"], enabled, refetchInterval: 15_000,
+  return useQuery({ queryKey: ["servers", "name-list"], enabled, refetchInterval: every(15_000),
     queryFn: () => compute.get<{ servers: { id: string; name: string }[] }>("/servers", { limit: 1000 }).then((body) => body.servers) });
 }
 export const useBalancers = list("balancers", () => balancer.get<{ loadbalancers: Balancer[] }>("/lbaas/loadbalancers", own()).then((body) => body.loadbalancers), 4000);

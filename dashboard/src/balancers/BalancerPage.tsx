@@ -6,6 +6,7 @@ import { useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import { ApiError } from "../api/errors";
 import { balancer } from "../api/http";
+import { every } from "../api/live";
 import { useFloatingIps } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
 import type { Balancer, BalancerTree } from "../api/types";
@@ -28,8 +29,8 @@ export function BalancerPage() {
   const write = mayWrite(useSession());
   const navigate = useNavigate();
   const ips = useFloatingIps();
-  const query = useQuery({ queryKey: ["balancer", id], refetchInterval: 3000, queryFn: () => balancer.get<{ loadbalancer: Balancer }>(`/lbaas/loadbalancers/${id}`).then((body) => body.loadbalancer) });
-  const tree = useQuery({ queryKey: ["balancer", id, "tree"], refetchInterval: 3000, queryFn: () => balancer.get<{ statuses: { loadbalancer: BalancerTree } }>(`/lbaas/loadbalancers/${id}/status`).then((body) => body.statuses.loadbalancer) });
+  const query = useQuery({ queryKey: ["balancer", id], refetchInterval: every(3000), queryFn: () => balancer.get<{ loadbalancer: Balancer }>(`/lbaas/loadbalancers/${id}`).then((body) => body.loadbalancer) });
+  const tree = useQuery({ queryKey: ["balancer", id, "tree"], refetchInterval: every(3000), queryFn: () => balancer.get<{ statuses: { loadbalancer: BalancerTree } }>(`/lbaas/loadbalancers/${id}/status`).then((body) => body.statuses.loadbalancer) });
   const [adding, setAdding] = useState<Pool | null>(null);
   const found = query.data;
   const parents = [{ title: t("Load balancers"), to: "/load-balancers" }];

@@ -2,12 +2,14 @@ import { Alert, AlertActionLink, Bullseye, Button, Flex, FlexItem, ToggleGroup, 
 import { PowerOffIcon } from "@patternfly/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
+import { has } from "../api/catalog";
 import { compute } from "../api/http";
 import { IDENTITY, session } from "../api/session";
 import type { Server } from "../api/types";
 import { t } from "../language";
 import { Problem } from "../parts/Problem";
 import { Nothing } from "../parts/ResourceTable";
+import { perform } from "../parts/work";
 import { Loading } from "../shell/Shell";
 import { pageOf, socketOf } from "./address";
 
@@ -18,7 +20,7 @@ export type Line = (state: "open" | "closed") => void;
 type Kind = "vnc" | "serial";
 interface Controls { restart?: () => void; focus: () => void }
 
-/** The screen or the serial port of a server, through a token that Compute gives for ten minutes. */
+/** The screen or the serial port of a server, through a token that Compute gives for ten minutes and one connection. */
 export function ConsoleTab({ server, write }: { server: Server; write: boolean }) {
   const [kind, setKind] = useState<Kind>("vnc");
   const [round, setRound] = useState(0);
@@ -36,8 +38,7 @@ function OneConsole({ server, kind, choose, again }: { server: Server; kind: Kin
   const toolbar = useRef<HTMLButtonElement>(null);
   const query = useQuery({
     queryKey: ["console", server.id, kind, "token"], gcTime: 0, staleTime: Infinity, retry: false, refetchOnWindowFocus: false,
-    queryFn: () => compute.post<{ remote_console: { url: string } }>(`/servers/${server.id}/remote-consoles`,
-      { remote_console: kind === "vnc" ? { protocol: "vnc", type: "novnc" } : { protocol: "serial", type: "serial" } }).then((body) => body.remote_console.url),
+    queryFn: () => addressOf(server, kind),
   });
   const line = useCallback<Line>((found) => setState(found), []);
   const keep = useCallback((found: Controls) => {
@@ -72,12 +73,12 @@ function OneConsole({ server, kind, choose, again }: { server: Server; kind: Kin
         <FlexItem><Button ref={toolbar} variant="secondary" size="sm" onClick={again}>{t("Connect again")}</Button></FlexItem>
         {kind === "vnc" && <FlexItem><Button variant="secondary" size="sm" isDisabled={state !== "open"} onClick={() => { controls.current?.restart?.(); controls.current?.focus(); }}>{t("Send Ctrl+Alt+Del")}</Button></FlexItem>}
         <FlexItem><Button variant="secondary" size="sm" onClick={() => void frame.current?.requestFullscreen().then(() => controls.current?.focus())}>{t("Full screen")}</Button></FlexItem>
-        {kind === "vnc" && <FlexItem><Button variant="link" size="sm" component="a" href={pageOf(query.data, session().origin, here)} target="_blank" rel="noreferrer">{t("In a window of its own")}</Button></FlexItem>}
+        {kind === "vnc" && <FlexItem><Button variant="link" size="sm" onClick={() => void openWindow(server)}>{t("In a window of its own")}</Button></FlexItem>}
         <FlexItem className="st-muted">{t("Click into it to type; Ctrl+F6 comes back to the page.")}</FlexItem>
       </Flex>
       {state === "closed" && (
         <Alert isInline variant="warning" title={t("The console has been closed")} actionLinks={<AlertActionLink component={Button} onClick={again}>{t("Connect again")}</AlertActionLink>}>
-          {t("The server may have been stopped or moved, or the ten minutes of this console's token are over.")}
+          {t("The server may have been stopped or moved, or nobody opened the console within ten minutes.")}
         </Alert>
       )}
       <div ref={frame} className="st-console" data-state={state}>
@@ -86,4 +87,22 @@ function OneConsole({ server, kind, choose, again }: { server: Server; kind: Kin
       </div>
     </>
   );
+}
+
+/** An address that is good for one connection, where the cloud is Stackling; other clouds' are good for many. */
+async function addressOf(server: Server, kind: Kind): Promise<string> {
+  const remote_console = kind === "vnc" ? { protocol: "vnc", type: "novnc" } : { protocol: "serial", type: "serial" };
+  const headers: Record<string, string> = has(session().catalog, "stackling") ? { "X-Stackling-Console": "once" } : {};
+  const body = await compute.post<{ remote_console: { url: string } }>(`/servers/${server.id}/remote-consoles`, { remote_console }, { headers });
+  return body.remote_console.url;
+}
+
+/** A second view of the screen needs a token of its own. The window is opened first: a browser lets only a click do that. */
+async function openWindow(server: Server): Promise<void> {
+  const opened = window.open("", "_blank");
+  if (!opened) return;
+  opened.opener = null;
+  const address = await perform(t("Open the console of {{name}}", { name: server.name }), () => addressOf(server, "vnc"));
+  if (address) opened.location.href = pageOf(address, session().origin, new URL(IDENTITY).origin);
+  else opened.close();
 }

@@ -4,12 +4,13 @@ import { Terminal } from "@xterm/xterm";
 import { useEffect, useRef } from "react";
 import { t } from "../language";
 import type { Line } from "./ConsoleTab";
+import { soon } from "./soon";
 import { withoutInlineStyles } from "./styles";
 
 /** A server's first serial port. */
 export default function SerialTerminal({ url, line, controls }: { url: string; line: Line; controls: (send: { focus: () => void }) => void }) {
   const place = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  useEffect(() => soon(() => {
     const sheets = withoutInlineStyles(document);
     const terminal = new Terminal({
       convertEol: false, cursorBlink: true, fontFamily: "'Red Hat Mono', 'RedHatMono', monospace", fontSize: 14, scrollback: 5000,
@@ -40,6 +41,6 @@ export default function SerialTerminal({ url, line, controls }: { url: string; l
       terminal.dispose();
       sheets.remove();
     };
-  }, [url, line, controls]);
+  }), [url, line, controls]);
   return <div ref={place} className="st-terminal" role="group" aria-label={t("The server's serial port")} />;
 }

@@ -2,11 +2,12 @@ import RFB from "@novnc/novnc";
 import { useEffect, useRef } from "react";
 import { t } from "../language";
 import type { Line } from "./ConsoleTab";
+import { soon } from "./soon";
 
 /** A server's screen. Its keys are the server's; Ctrl+F6 gives them back to the page. */
 export default function VncScreen({ url, line, controls }: { url: string; line: Line; controls: (send: { restart?: () => void; focus: () => void }) => void }) {
   const place = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  useEffect(() => soon(() => {
     const rfb = new RFB(place.current as HTMLElement, url, { wsProtocols: ["binary"] });
     rfb.scaleViewport = true;
     rfb.background = "transparent";
@@ -21,6 +22,6 @@ export default function VncScreen({ url, line, controls }: { url: string; line: 
       closed = true;
       rfb.disconnect();
     };
-  }, [url, line, controls]);
+  }), [url, line, controls]);
   return <div ref={place} className="st-screen" role="application" aria-label={t("The server's screen")} />;
 }

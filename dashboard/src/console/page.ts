@@ -21,7 +21,7 @@ async function start(): Promise<void> {
   });
   rfb.addEventListener("disconnect", (event) => say((event as CustomEvent<{ clean: boolean }>).detail.clean
     ? "The console was closed."
-    : "The console can't be reached: its address is too old, or the server is off. Ask for a new one."));
+    : "The console can't be reached: its address was used before or is too old, or the server is off. Ask for a new one."));
 }
 
 void start().catch(() => say("This browser can't show the console: it may be too old, or the cloud didn't send all of the page."));

@@ -4,6 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "react-router";
 import { compute, network } from "../api/http";
+import { every } from "../api/live";
 import { useFloatingIps, useNetworks, usePorts } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
 import type { FloatingIp, Server } from "../api/types";
@@ -18,7 +19,7 @@ import { perform, refresh } from "../parts/work";
 const STALE = ["floating-ips", "servers", "usage"];
 
 function useServerNames() {
-  return useQuery({ queryKey: ["servers", "names"], refetchInterval: 15_000,
+  return useQuery({ queryKey: ["servers", "names"], refetchInterval: every(15_000),
     queryFn: () => compute.get<{ servers: Pick<Server, "id" | "name">[] }>("/servers", { limit: 1000 }).then((body) => new Map(body.servers.map((server) => [server.id, server.name]))) });
 }
 

@@ -1,5 +1,4 @@
 import type { IAction } from "@patternfly/react-table";
-import type { ReactElement } from "react";
 import { network } from "../api/http";
 import type { FloatingIp, Server } from "../api/types";
 import { t } from "../language";
@@ -32,10 +31,10 @@ export async function take(server: Server, release: boolean): Promise<void> {
 }
 
 /** The actions about a server's public address, for whichever menu shows them. */
-export function PublicAddress({ server, children }: { server: Server; children: (items: IAction[]) => ReactElement }) {
+export function publicAddressActions(server: Server): IAction[] {
   const { floating, fixed } = addresses(server);
-  return children(floating.length > 0
+  return floating.length > 0
     ? [{ title: t("Keep {{address}}, without the server", { address: floating[0] }), onClick: () => void take(server, false) },
        { title: t("Release {{address}}", { address: floating[0] }), onClick: () => void take(server, true) }]
-    : [{ title: t("Give a public address"), isDisabled: fixed.length === 0, onClick: () => void give(server) }]);
+    : [{ title: t("Give a public address"), isDisabled: fixed.length === 0, onClick: () => void give(server) }];
 }

@@ -4,6 +4,7 @@ import { Link } from "react-router";
 import { useQuery } from "@tanstack/react-query";
 import { has } from "../api/catalog";
 import { compute } from "../api/http";
+import { every } from "../api/live";
 import { mayWrite, useSession } from "../api/session";
 import type { Server } from "../api/types";
 import { t } from "../language";
@@ -21,7 +22,7 @@ export function OverviewPage() {
   const session = useSession();
   const usage = useUsage();
   const latest = useQuery({
-    queryKey: ["servers", "latest"], enabled: has(session.catalog, "compute"), refetchInterval: 5000,
+    queryKey: ["servers", "latest"], enabled: has(session.catalog, "compute"), refetchInterval: every(5000),
     queryFn: () => compute.get<{ servers: Server[] }>("/servers/detail", { limit: 8, sort_key: "updated_at", sort_dir: "desc" }).then((body) => body.servers),
   });
   const c = usage.data?.compute;

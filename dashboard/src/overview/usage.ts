@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { has } from "../api/catalog";
 import { compute, network, volume } from "../api/http";
+import { every } from "../api/live";
 import { useSession } from "../api/session";
 
 export type Limits = Record<string, number>;
@@ -19,6 +20,6 @@ export function useUsage() {
       ]);
       return { compute: limits, network: quota, volume: storage };
     },
-    refetchInterval: 15_000,
+    refetchInterval: every(15_000),
   });
 }

@@ -2,10 +2,11 @@ import {
   Bullseye, Button, Dropdown, DropdownItem, DropdownList, EmptyState, EmptyStateActions, EmptyStateBody, EmptyStateFooter, MenuToggle, Pagination, SearchInput, Skeleton, Toolbar,
   ToolbarContent, ToolbarItem,
 } from "@patternfly/react-core";
-import { ActionsColumn, type IAction, Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table";
+import { type IAction, Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table";
 import { type ComponentType, type ReactNode, useMemo, useState } from "react";
 import { t } from "../language";
 import { Problem } from "./Problem";
+import { RowActions } from "./RowActions";
 
 export interface Column<T> {
   title: string;
@@ -132,7 +133,7 @@ export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, t
         {rows === undefined ? <LoadingRows columns={columns.length + (actions ? 1 : 0) + (bulk ? 1 : 0)} /> : (
           <Tbody>
             {shown.map((row, index) => {
-              const possible = actions?.(row) ?? [];
+              const possible = (actions?.(row).length ?? 0) > 0;
               return (
                 <Tr key={rowKey(row)}>
                   {bulk && <Td select={{ rowIndex: index, isSelected: chosen.has(rowKey(row)), onSelect: (_event, on) => setChosen((before) => {
@@ -144,7 +145,7 @@ export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, t
                   {columns.map((column) => (
                     <Td key={column.title} dataLabel={column.title} modifier={column.nowrap ? "nowrap" : "breakWord"}>{column.cell(row)}</Td>
                   ))}
-                  {actions && <Td isActionCell>{possible.length > 0 && <ActionsColumn items={possible} />}</Td>}
+                  {actions && <Td isActionCell>{possible && <RowActions name={text?.(row) ?? label} items={() => actions(row)} />}</Td>}
                 </Tr>
               );
             })}

@@ -13,7 +13,7 @@ import { isAdmin, mayWrite, useSession } from "../api/session";
 import type { Server } from "../api/types";
 import { ConsoleTab } from "../console/ConsoleTab";
 import { t } from "../language";
-import { give, PublicAddress } from "../network/PublicAddress";
+import { give, publicAddressActions } from "../network/PublicAddress";
 import { FormDialog } from "../parts/dialog";
 import { ChoiceField, TextField } from "../parts/fields";
 import { ago, memory, when } from "../parts/format";
@@ -105,23 +105,19 @@ function Menu({ server }: { server: Server }) {
         </FlexItem>
       )}
       <FlexItem>
-        <PublicAddress server={server}>
-          {(items) => (
-            <Dropdown isOpen={open} onOpenChange={setOpen} onSelect={() => setOpen(false)} popperProps={{ position: "right" }}
-              toggle={(ref) => <MenuToggle ref={ref} variant="primary" isExpanded={open} onClick={() => setOpen(!open)}>{t("Actions")}</MenuToggle>}>
-              <DropdownList>
-                {entries.map(([title, run]) => <DropdownItem key={title} onClick={run}>{title}</DropdownItem>)}
-                {addresses(server).floating.length > 0 && items.map((item) => (
-                  <DropdownItem key={String(item.title)} onClick={(event) => item.onClick?.(event as never, 0, {}, {})}>{item.title}</DropdownItem>
-                ))}
-                <DropdownItem onClick={() => setDialog("rename")}>{t("Rename")}</DropdownItem>
-                <DropdownItem isDisabled={server.locked || !["ACTIVE", "SHUTOFF"].includes(server.status)} onClick={() => setDialog("resize")}>{t("Change the size")}</DropdownItem>
-                <DropdownItem isDisabled={!["ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED"].includes(server.status)} onClick={() => setDialog("image")}>{t("Save as an image")}</DropdownItem>
-                <DropdownItem isDanger isDisabled={server.locked} onClick={() => remove([server], () => void navigate("/servers"))}>{t("Delete")}</DropdownItem>
-              </DropdownList>
-            </Dropdown>
-          )}
-        </PublicAddress>
+        <Dropdown isOpen={open} onOpenChange={setOpen} onSelect={() => setOpen(false)} popperProps={{ position: "right" }}
+          toggle={(ref) => <MenuToggle ref={ref} variant="primary" isExpanded={open} onClick={() => setOpen(!open)}>{t("Actions")}</MenuToggle>}>
+          <DropdownList>
+            {entries.map(([title, run]) => <DropdownItem key={title} onClick={run}>{title}</DropdownItem>)}
+            {addresses(server).floating.length > 0 && publicAddressActions(server).map((item) => (
+              <DropdownItem key={String(item.title)} onClick={(event) => item.onClick?.(event as never, 0, {}, {})}>{item.title}</DropdownItem>
+            ))}
+            <DropdownItem onClick={() => setDialog("rename")}>{t("Rename")}</DropdownItem>
+            <DropdownItem isDisabled={server.locked || !["ACTIVE", "SHUTOFF"].includes(server.status)} onClick={() => setDialog("resize")}>{t("Change the size")}</DropdownItem>
+            <DropdownItem isDisabled={!["ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED"].includes(server.status)} onClick={() => setDialog("image")}>{t("Save as an image")}</DropdownItem>
+            <DropdownItem isDanger isDisabled={server.locked} onClick={() => remove([server], () => void navigate("/servers"))}>{t("Delete")}</DropdownItem>
+          </DropdownList>
+        </Dropdown>
       </FlexItem>
       {dialog === "rename" && <Rename server={server} close={() => setDialog(null)} />}
       {dialog === "resize" && <Resize server={server} close={() => setDialog(null)} />}

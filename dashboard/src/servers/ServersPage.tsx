@@ -3,17 +3,18 @@ import {
   ToolbarGroup, ToolbarItem,
 } from "@patternfly/react-core";
 import { AngleLeftIcon, AngleRightIcon, ServerIcon } from "@patternfly/react-icons";
-import { ActionsColumn, Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table";
+import { type IAction, Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table";
 import { memo, useCallback, useEffect, useState } from "react";
 import { Link, useLocation, useNavigate, useSearchParams } from "react-router";
 import { mayWrite, useSession } from "../api/session";
 import type { Server } from "../api/types";
 import { t } from "../language";
-import { PublicAddress } from "../network/PublicAddress";
+import { publicAddressActions } from "../network/PublicAddress";
 import { ago, memory, when } from "../parts/format";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { LoadingRows, Nothing } from "../parts/ResourceTable";
+import { RowActions } from "../parts/RowActions";
 import { Status } from "../parts/Status";
 import { useUsage } from "../overview/usage";
 import { actions, addresses, busy, possible } from "./actions";
@@ -207,16 +208,12 @@ const Row = memo(function Row({ server, index, write, chosen, toggle }: {
       <Td dataLabel={t("Created")} modifier="nowrap" title={when(server.created)}>{ago(server.created)}</Td>
       {write && (
         <Td isActionCell>
-          <PublicAddress server={server}>
-            {(address) => (
-              <ActionsColumn items={[
-                ...address,
-                ...possible(server).map((action) => ({ title: action.title, onClick: () => act(action, [server]) })),
-                { isSeparator: true },
-                { title: t("Delete"), isDanger: true, isDisabled: server.locked, onClick: () => remove([server]) },
-              ]} />
-            )}
-          </PublicAddress>
+          <RowActions name={server.name} items={(): IAction[] => [
+            ...publicAddressActions(server),
+            ...possible(server).map((action) => ({ title: action.title, onClick: () => act(action, [server]) })),
+            { isSeparator: true },
+            { title: t("Delete"), isDanger: true, isDisabled: server.locked, onClick: () => remove([server]) },
+          ]} />
         </Td>
       )}
     </Tr>

@@ -3,6 +3,7 @@ import { Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table";
 import { useQuery } from "@tanstack/react-query";
 import { has } from "../api/catalog";
 import { compute, stackling } from "../api/http";
+import { every } from "../api/live";
 import { useSession } from "../api/session";
 import type { Server, ServerAction } from "../api/types";
 import { t } from "../language";
@@ -22,7 +23,7 @@ export function TimelineTab({ server }: { server: Server }) {
   const query = useQuery({
     queryKey: ["servers", "timeline", server.id],
     queryFn: () => compute.get<{ instanceActions: ServerAction[] }>(`/servers/${server.id}/os-instance-actions`).then((body) => body.instanceActions),
-    refetchInterval: 5000,
+    refetchInterval: every(5000),
   });
   if (query.error) return <Problem error={query.error} retry={() => void query.refetch()} />;
   if (!query.data) return <Loading />;
@@ -50,7 +51,7 @@ export function TimelineTab({ server }: { server: Server }) {
 
 export function useExplanation(kind: string, id: string) {
   return useQuery({
-    queryKey: ["explain", kind, id], refetchInterval: 4000,
+    queryKey: ["explain", kind, id], refetchInterval: every(4000),
     queryFn: () => stackling.get<{ explanation: Explanation }>(`/explain/${kind}/${id}`).then((body) => body.explanation),
   });
 }

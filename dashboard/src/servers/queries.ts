@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 import { compute } from "../api/http";
+import { asked, watch } from "../api/live";
 import { queries } from "../api/queries";
 import { useSession } from "../api/session";
 import type { Server } from "../api/types";
@@ -28,31 +29,47 @@ export function useServer(id: string) {
   return useQuery({
     queryKey: ["servers", "one", id],
     queryFn: () => compute.get<{ server: Server }>(`/servers/${id}`).then((body) => body.server),
-    refetchInterval: (query) => (query.state.data?.status === "BUILD" || query.state.data?.["OS-EXT-STS:task_state"] ? 1500 : 5000),
+    refetchInterval: (query) => asked(query.state.data?.status === "BUILD" || query.state.data?.["OS-EXT-STS:task_state"] ? 1500 : 5000),
   });
 }
 
-/** Ask every few seconds what has changed and put it into what is shown; a quiet cloud answers with an empty list. */
+/**
+ * Ask what has changed and put it into what is shown: when an event says so, and every few seconds where no events come.
+ * A quiet cloud answers with an empty list.
+ */
 export function useServerChanges(): void {
   const { project } = useSession();
-  const asked = useRef(new Date());
+  const last = useRef(new Date());
   useEffect(() => {
     let stopped = false;
+    let asking = false;
+    let again = false;
     let timer: ReturnType<typeof setTimeout>;
     async function ask(): Promise<void> {
       const now = new Date();
+      asking = true;
       try {
-        const { servers } = await compute.get<{ servers: Server[] }>("/servers/detail", { "changes-since": since(asked.current), limit: 1000 });
-        asked.current = now;
+        const { servers } = await compute.get<{ servers: Server[] }>("/servers/detail", { "changes-since": since(last.current), limit: 1000 });
+        last.current = now;
         if (!stopped && servers.length > 0) spread(servers);
       } catch {
         // the page's own queries show what is wrong; the next question asks from the same instant
       }
-      if (!stopped) timer = setTimeout(() => void ask(), document.hidden ? 15_000 : 2500);
+      asking = false;
+      if (!stopped) timer = setTimeout(() => void ask(), again ? 500 : document.hidden ? 15_000 : asked(2500));
+      again = false;
     }
+    const unwatch = watch((changes) => {
+      if (!changes.some((change) => change.kind === "server" && change.project_id === project.id)) return;
+      again = asking;
+      if (asking) return;
+      clearTimeout(timer);
+      void ask();
+    });
     timer = setTimeout(() => void ask(), 1500);
     return () => {
       stopped = true;
+      unwatch();
       clearTimeout(timer);
     };
   }, [project.id]);

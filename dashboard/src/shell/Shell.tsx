@@ -7,6 +7,7 @@ import { BarsIcon, MoonIcon, ProjectDiagramIcon, SunIcon, UserIcon } from "@patt
 import { Suspense, useEffect, useState } from "react";
 import { Link, Outlet, useLocation, useNavigate } from "react-router";
 import { has } from "../api/catalog";
+import { useLive } from "../api/live";
 import { queries } from "../api/queries";
 import { isAdmin, logOut, type Session, switchProject, useSessionState } from "../api/session";
 import { t } from "../language";
@@ -44,15 +45,18 @@ function places(): { title: string; places: Place[]; shown?: (session: Session) 
       { to: "/admin/storage", title: t("Storage"), shown: (s) => has(s.catalog, "volume") },
       { to: "/admin/aggregates", title: t("Aggregates"), shown: compute },
       { to: "/admin/refusals", title: t("Refusals"), shown: compute },
+      { to: "/admin/audit", title: t("Audit"), shown: (s) => has(s.catalog, "stackling") },
       { to: "/admin/flavors", title: t("Flavors"), shown: compute },
       { to: "/admin/projects", title: t("Projects") },
       { to: "/admin/users", title: t("Users") },
+      { to: "/admin/settings", title: t("Settings"), shown: (s) => has(s.catalog, "stackling") },
     ] },
   ];
 }
 
 function Navigation({ session }: { session: Session }) {
   const { pathname } = useLocation();
+  useEffect(() => document.querySelector(".pf-v6-c-nav [aria-current=page]")?.scrollIntoView({ block: "nearest" }), [pathname]);
   const active = (to: string) => (to === "/" ? pathname === "/" : pathname === to || pathname.startsWith(`${to}/`));
   return (
     <Nav aria-label={t("Pages")}>
@@ -145,6 +149,7 @@ export function Shell() {
   const { session, ended } = useSessionState();
   const { pathname } = useLocation();
   const token = session?.token;
+  useLive();
   useEffect(() => {
     document.getElementById("main")?.scrollTo(0, 0);
   }, [pathname]);

@@ -3,6 +3,7 @@ import { TopologyIcon } from "@patternfly/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { compute, network } from "../api/http";
+import { every } from "../api/live";
 import { useNetworks, usePorts, useRouters, useSubnets } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
 import type { Network, Router, Server } from "../api/types";
@@ -25,7 +26,7 @@ const STALE = ["routers", "ports", "networks", "usage"];
 export function TopologyPage() {
   const write = mayWrite(useSession());
   const [networks, subnets, routers, ports] = [useNetworks(), useSubnets(), useRouters(), usePorts()];
-  const guests = useQuery({ queryKey: ["servers", "topology"], refetchInterval: 10_000,
+  const guests = useQuery({ queryKey: ["servers", "topology"], refetchInterval: every(10_000),
     queryFn: () => compute.get<{ servers: Server[] }>("/servers/detail", { limit: 200 }).then((body) => body.servers.map((server) => ({ id: server.id, name: server.name, status: server.status, floating: addresses(server).floating }))) });
   const [dialog, setDialog] = useState<"network" | "router" | null>(null);
   const [connecting, setConnecting] = useState<string | null>(null);

@@ -8,6 +8,7 @@ import { useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import { ApiError } from "../api/errors";
 import { volume } from "../api/http";
+import { asked } from "../api/live";
 import { useServerNames, useVolumeBackups, useVolumeSnapshots } from "../api/lists";
 import { moving } from "../api/moving";
 import { mayWrite, useSession } from "../api/session";
@@ -29,7 +30,7 @@ export function VolumePage() {
   const write = mayWrite(useSession());
   const query = useQuery({
     queryKey: ["volumes", "one", id], queryFn: () => volume.get<{ volume: Volume }>(`/volumes/${id}`).then((body) => body.volume),
-    refetchInterval: (asked) => (asked.state.data && moving(asked.state.data.status) ? 1500 : 8000),
+    refetchInterval: (query) => asked(query.state.data && moving(query.state.data.status) ? 1500 : 8000),
   });
   const [dialog, setDialog] = useState<VolumeDialog | null>(null);
   const servers = useServerNames();

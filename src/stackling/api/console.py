@@ -1,9 +1,10 @@
 """Consoles in the browser: ``/console/vnc.html`` and the WebSocket behind it.
 
 Theory of operation. The token in the WebSocket's address is all that is asked for; it is worth one server's console for
-ten minutes. A connection goes browser → here → the agent of the server's host → the guest's unix socket; no host has an
-open port for it. Each direction waits for the other side to take what came, so nothing piles up here. Pages of other
-origins are refused, as Nova's proxy does it.
+ten minutes. One for a single use is spent when the way to the console stands, so that a host that can't be reached
+doesn't cost it; of two who come with it at once one gets in. A connection goes browser → here → the agent of the
+server's host → the guest's unix socket; no host has an open port for it. Each direction waits for the other side to
+take what came, so nothing piles up here. Pages of other origins are refused, as Nova's proxy does it.
 
 noVNC comes with the dashboard's built files (``/dashboard/console.js``); the page itself is the only file served here.
 """
@@ -19,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from stackling.api.cloud import Cloud
 from stackling.compute import consoles
-from stackling.core.errors import NotFound
+from stackling.core.errors import NotFound, StacklingError
 
 log = logging.getLogger(__name__)
 App = Callable[..., Awaitable[None]]
@@ -29,8 +30,9 @@ ASSETS = Path(__file__).parent / "console_assets"
 CHUNK = 64 * 1024
 POLICY = "; ".join((
     "default-src 'none'", "script-src 'self'", "style-src 'unsafe-inline'", "connect-src 'self'",
-    "img-src 'self' data:", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'self'"))
-"""Scripts and sockets of this host only; noVNC sets styles on what it draws."""
+    "img-src 'self' data:", "base-uri 'none'", "form-action 'none'", "frame-ancestors http: https:"))
+"""Scripts and sockets of this host only; noVNC sets styles on what it draws. Horizon, on a host of its own, shows the
+page in a frame: whoever knows the address has the token, and there is nothing else that a frame could lend it."""
 _TYPES = {".html": "text/html; charset=utf-8"}
 _SAFETY = (
     (b"content-security-policy", POLICY.encode()),
@@ -105,12 +107,19 @@ async def _tunnel(cloud: Cloud, scope: Any) -> Any:
         found = await cloud.read(consoles.find, token)
         if found.address is None:
             return None
-        return await cloud.tunnel(found.address, f"/servers/{found.server_id}/consoles/{found.kind}")
+        reader, writer = await cloud.tunnel(found.address, f"/servers/{found.server_id}/consoles/{found.kind}")
     except NotFound:
         return None
     except OSError as error:
         log.info("a console can't be opened: %s", error)
         return None
+    if found.once:
+        try:
+            await cloud.transact(consoles.use, token)
+        except StacklingError:
+            writer.close()
+            return None
+    return reader, writer
 
 
 def _same_origin(scope: Any) -> bool:

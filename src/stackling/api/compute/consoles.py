@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 KINDS = {("vnc", "novnc"): ConsoleKind.VNC, ("serial", "serial"): ConsoleKind.SERIAL}
 """What is offered, by protocol and type; all else is unavailable, as in a Nova that isn't configured for it."""
+ONCE = "X-Stackling-Console"
+"""A request that says ``once`` in this header gets a token for a single console; unmodified clients don't, since theirs
+may come back with the same address, as Nova lets them."""
 _OLD = {"os-getVNCConsole": "vnc", "os-getSPICEConsole": "spice", "os-getSerialConsole": "serial",
         "os-getRDPConsole": "rdp"}
 
@@ -30,7 +33,7 @@ def _url(tx: Tx, call: Call, server: ServerRow, protocol: str, type: str) -> str
     if kind is None or (kind is ConsoleKind.VNC and video == "none"):
         raise Invalid(f"Unavailable console type {type}.")
     token = new_id()
-    consoles.issue(tx, call.ctx, server, kind, token)
+    consoles.issue(tx, call.ctx, server, kind, token, call.header(ONCE) == "once")
     socket = f"{SOCKET}?token={token}"
     if kind is ConsoleKind.VNC:
         return f"{call.base}{PAGE}?path={quote(socket.removeprefix('/'), safe='')}"

@@ -213,6 +213,7 @@ console_tokens = Table(
     Column("kind", String(16), nullable=False),                   # ports.hypervisor.ConsoleKind
     Column("user_id", Id),
     Column("expires_at", Double, nullable=False),
+    Column("once", Boolean, nullable=False, default=False, server_default=false()),     # gone when it has opened one
     Index("ix_console_tokens_server_id", "server_id"),
     Index("ix_console_tokens_expires_at", "expires_at"),
 )

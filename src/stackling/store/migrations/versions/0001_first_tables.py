@@ -105,6 +105,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("user_id", types.Id, nullable=True),
         sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.Column("once", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_console_tokens")),
     )
     with op.batch_alter_table("console_tokens", schema=None) as batch_op:
