@@ -184,3 +184,22 @@ def test_everything_that_is_done_with_a_disk(machines: tuple[Machine, Machine], 
     assert two.control.images["i"]
     one.control.wait_converged(one.control.change(made.id, present=False), 60, power=Power.ABSENT)
     assert list((shared / "instances").iterdir()) == []
+
+
+def test_a_mount_that_is_missing_is_said_and_waited_for(machines: tuple[Machine, Machine], shared: Path) -> None:
+    one, _ = machines
+    identity, away = shared / "stackling.json", shared / "away"
+
+    def room() -> int:
+        found = [report.inventory for report in one.control.reports if report.inventory]
+        return found[-1].disk_gib if found else -1
+
+    one.control.wait(lambda: room() > 0, 60)
+    identity.rename(away)
+    one.control.wait(lambda: room() == 0, 60)
+    made = one.control.put(server())
+    assert "isn't mounted" in one.error(made)
+    away.rename(identity)
+    one.control.wait_converged(made, 90, power=Power.RUNNING)
+    one.control.wait(lambda: room() > 0, 60)
+    one.control.wait_converged(one.control.change(made.id, present=False), 60, power=Power.ABSENT)

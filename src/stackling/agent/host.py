@@ -51,7 +51,7 @@ class HostAgent:
         timing = timing or Timing()
         self.host, self.ledger, self.hypervisor = host, ledger, hypervisor
         self._run, self._measure, self._networks_changed = run, inventory, networks_changed
-        self._held = held
+        self._held, self._again = held, timing.sweep
         self._inventory: Inventory | None = None
         self._sweeps: set[asyncio.Task[None]] = set()
         self._drops: set[asyncio.Task[None]] = set()
@@ -89,6 +89,7 @@ class HostAgent:
                 tasks.create_task(self._poll())
                 tasks.create_task(self._reporter.run())
                 tasks.create_task(self.converger.run())
+                tasks.create_task(self._measure_again())
         finally:
             await self.converger.stop()
 
@@ -115,6 +116,21 @@ class HostAgent:
                 pause = min(5.0, pause * 2)
         if self.converger.is_open:
             self._reporter.start_over()
+
+    async def _measure_again(self) -> None:
+        """What the machine has may change, as when the file system of the disks is mounted later."""
+        while True:
+            await asyncio.sleep(self._again)
+            if self._inventory is None or not self.converger.is_open:
+                continue
+            try:
+                found = await self._run(self._measure)
+            except (HypervisorError, OSError) as error:
+                log.warning("the machine can't be measured: %s", error)
+                continue
+            if found is not None and _room(found) != _room(self._inventory):
+                self._inventory = found
+                self._reporter.start_over()
 
     def _position(self) -> tuple[int, int]:
         return self.ledger.head.generation, self.ledger.head.epoch
@@ -163,6 +179,10 @@ class HostAgent:
         with contextlib.suppress(OSError):
             await self.ledger.drop((server_id,))
             self._reporter.forget(server_id)
+
+
+def _room(found: Inventory) -> tuple[int, int, int, str]:
+    return found.vcpus, found.memory_mib, found.disk_gib, found.storage
 
 
 def _threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[str], None], server_id: str) -> None:
