@@ -102,6 +102,17 @@ def launch(visit: Visit) -> None:
     assert visit.server().image.id == visit.cloud.image.find_image(visit.name).id
 
 
+def console(visit: Visit) -> None:
+    """The server's log, and its screen, which Horizon shows in a frame."""
+    page = f"/project/instances/{visit.server().id}/"
+    visit.go(f"{page}?tab=instance_details__log")
+    visit.page.locator("pre.logs").get_by_text(re.compile(r"\S")).wait_for()
+    visit.go(f"{page}?tab=instance_details__console")
+    frame = visit.page.frame_locator("#console_embed")
+    frame.locator("#screen canvas").wait_for()
+    frame.locator("#words").wait_for(state="hidden")
+
+
 def floating_ip(visit: Visit) -> None:
     """One is allocated, and associated in the dialog that a server's menu opens."""
     before = {one.id for one in visit.cloud.network.ips()}
@@ -145,7 +156,7 @@ def volume(visit: Visit) -> None:
     visit.row(visit.name).get_by_text("In-use").wait_for()
 
 
-STEPS = (log_in, network, image, launch, floating_ip, volume)
+STEPS = (log_in, network, image, launch, console, floating_ip, volume)
 
 
 @contextmanager
