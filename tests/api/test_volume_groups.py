@@ -45,6 +45,8 @@ def test_a_consistency_group_lives(volumes: Volumes) -> None:
     assert volumes.show(other)["consistencygroup_id"] == group
     refused = client.post(f"{CG}/{group}/delete", {"consistencygroup": {"force": False}})
     assert refused.status_code == 400
+    refused = client.post(f"{CG}/{group}/delete", {"consistency_group": {"force": False}})      # openstacksdk's word
+    assert (refused.status_code, "still contains volumes" in refused.text) == (400, True)
     assert client.post(f"{CG}/{group}/delete", {"consistencygroup": {"force": True}}).status_code == 202
     volumes.settle()
     assert client.get(f"{CG}/{group}").status_code == client.get(f"{V}/volumes/{other}").status_code == 404
@@ -66,7 +68,7 @@ def test_snapshots_of_a_consistency_group(volumes: Volumes) -> None:
     assert (shown["status"], shown["consistencygroup_id"], shown["name"]) == ("available", group, "point")
     assert client.get(f"{SNAPSHOTS}/detail").json()["cgsnapshots"] == [shown]
     assert client.get(SNAPSHOTS).json()["cgsnapshots"] == [snapshot]
-    source = {"consistencygroup-from-src": {"cgsnapshot_id": snapshot["id"], "name": "again"}}
+    source = {"consistencygroup-from-src": {"cgsnapshot_id": snapshot["id"], "source_cgid": None, "name": "again"}}
     again = client.post(f"{CG}/create_from_src", source)
     assert again.status_code == 202, again.text
     volumes.settle()

@@ -223,6 +223,15 @@ def test_a_snapshot_and_a_volume_of_it(volumes: Volumes) -> None:
     assert client.get(f"{V}/snapshots/{made['id']}").status_code == 404
 
 
+def test_where_a_volume_cant_move(volumes: Volumes) -> None:
+    path = f"{V}/volumes/{volumes.available()}/action"
+    for where in ({"host": "nowhere@x#y"}, {"cluster": "none"}, {}, {"host": "a", "cluster": "b"}):
+        answer = volumes.world.admin.post(path, {"os-migrate_volume": where}, headers=NEWEST)
+        assert answer.status_code == 400, answer.text
+    assert "No available service named" in volumes.world.admin.post(
+        path, {"os-migrate_volume": {"host": "nowhere@x#y"}}, headers=NEWEST).text
+
+
 @pytest.mark.parametrize(("body", "status"), [
     ({"size": 0}, 400), ({"size": -1}, 400), ({"size": "#"}, 400), ({}, 400),
     ({"size": 1, "source_volid": new_id()}, 404), ({"size": 1, "snapshot_id": new_id()}, 404),

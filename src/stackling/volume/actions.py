@@ -155,9 +155,14 @@ def _cipher(encryption: Mapping[str, Any] | None) -> list[Any]:
 
 
 def migrate(tx: Tx, ctx: Context, volume: VolumeRow, host: str) -> None:
-    """Move it to the backend *host*."""
+    """Move it to the backend *host*. Raises ``Invalid``."""
     wanted = host.partition("#")[0]
-    services.backend(tx, wanted)
+    try:
+        there = services.backend(tx, wanted)
+    except NotFound:
+        there = None
+    if there is None or there["disabled"]:
+        raise Invalid(f"Invalid host: No available service named '{host}'.")
     _must_be(volume, "available", what="migrate")
     if wanted == volume["backend"]:
         raise Invalid("Invalid host: Volume is already on the destination host.")

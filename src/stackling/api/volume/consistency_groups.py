@@ -138,7 +138,8 @@ def update(tx: Tx, call: Call) -> Reply:
 def delete(tx: Tx, call: Call) -> Reply:
     """POST /consistencygroups/{id}/delete; ``force``: with its volumes."""
     body: Any = call.body or {}
-    force = boolean("force", body.get("consistencygroup", {}).get("force", False))
+    asked = body.get("consistencygroup") or body.get("consistency_group") or {}     # the latter is openstacksdk's word
+    force = boolean("force", asked.get("force", False))
     groups.delete_group(tx, call.ctx, _find(tx, call, "group:delete"), delete_volumes=force)
     return Reply(status=202)
 
@@ -200,8 +201,8 @@ _NAMED: Json = {"name": NAME, "description": DESCRIPTION}
 _CHANGE = _body("consistencygroup", obj({**_NAMED, "add_volumes": TEXT_OR_NULL, "remove_volumes": TEXT_OR_NULL},
                                         more=True))
 _DELETE = always({"oneOf": [
-    {"type": "object", "properties": {"consistencygroup": obj({"force": BOOLEAN}, more=True)},
-     "required": ["consistencygroup"], "additionalProperties": True},
+    *({"type": "object", "properties": {name: obj({"force": BOOLEAN}, more=True)}, "required": [name],
+       "additionalProperties": True} for name in ("consistencygroup", "consistency_group")),
     {"type": "object", "properties": {}, "additionalProperties": False}]})
 G, S = "/consistencygroups", "/cgsnapshots"
 ROUTES = [
@@ -210,7 +211,8 @@ ROUTES = [
           body=_body("consistencygroup", obj(_NAMED, "volume_types", more=True))),
     route("GET", f"{G}/detail", detail, "group:get_all"),
     route("POST", f"{G}/create_from_src", create_from_source, "group:create", status=202, body=_body(
-        "consistencygroup-from-src", obj({**_NAMED, "cgsnapshot_id": TEXT, "source_cgid": TEXT}, more=True))),
+        "consistencygroup-from-src", obj({**_NAMED, "cgsnapshot_id": TEXT_OR_NULL, "source_cgid": TEXT_OR_NULL},
+                                         more=True))),
     route("GET", f"{G}/{{id}}", show, "group:get"),
     route("PUT", f"{G}/{{id}}", update, "group:update", status=202, body=_CHANGE),
     route("PUT", f"{G}/{{id}}/update", update, "group:update", status=202, body=_CHANGE),

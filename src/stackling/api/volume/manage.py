@@ -40,7 +40,7 @@ def manage_volume(tx: Tx, call: Call) -> Reply:
     if not isinstance(name, str) or not name:
         raise Invalid("Invalid input received: the reference must have a source-name.")
     values = {"name": body.get("name"), "description": body.get("description"),
-              "metadata": body.get("metadata") or {}, "bootable": boolean("bootable", body.get("bootable", False))}
+              "metadata": body.get("metadata") or {}, "bootable": boolean("bootable", body.get("bootable") or False)}
     made = manage.manage_volume(tx, call.ctx, new_id(), host, name, values, body.get("volume_type"))
     return Reply({"volume": views.volume(call, made, views.Around(tx, [made]), extended=False)}, 202)
 
@@ -82,7 +82,7 @@ _BY_CLUSTER = (3, 17)
 _SORT = {"reference": "reference", "size": "size"}
 _NEW: Json = {"name": NAME, "description": DESCRIPTION, "volume_type": TEXT_OR_NULL, "metadata": METADATA_OR_NULL,
               "host": TEXT_OR_NULL, "cluster": TEXT_OR_NULL, "ref": {"type": ["object", "string"]},
-              "availability_zone": TEXT_OR_NULL, "bootable": BOOLEAN}
+              "availability_zone": TEXT_OR_NULL, "bootable": {"anyOf": [BOOLEAN, {"type": "null"}]}}
 _BODY = always(only("volume", obj(_NEW, "ref", more=True)))
 _SNAPSHOT = always(only("snapshot", obj({}, "volume_id", "ref", more=True)))
 _V, _S = "volume_extension:volume_manage", "snapshot_extension:snapshot_manage"

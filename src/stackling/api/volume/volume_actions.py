@@ -176,10 +176,14 @@ def force_detach(tx: Tx, call: Call, row: VolumeRow, body: Any) -> Reply:
 def migrate(tx: Tx, call: Call, row: VolumeRow, body: Any) -> Reply:
     """os-migrate_volume."""
     authorize(call, row, f"{_ADMIN}migrate_volume")
-    host = value_of(body, "host", (str, type(None)), None)
-    if not host:
-        raise Invalid("Invalid input for field/attribute host: it is missing.")
-    actions.migrate(tx, call.ctx, row, host)
+    host, cluster = (value_of(body, name, (str, type(None)), None) for name in ("host", "cluster"))
+    if call.version < (3, 16):
+        cluster = None
+    if bool(host) == bool(cluster):
+        missing = "Host field is missing." if call.version < (3, 16) else (
+            "One and only one of cluster and host must be set.")
+        raise Invalid(f"Invalid input received: {missing}")
+    actions.migrate(tx, call.ctx, row, host or cluster or "")
     return Reply(status=202)
 
 
