@@ -189,6 +189,28 @@ def test_of_a_snapshot_the_parent_is_from_before_it(backups: Backups) -> None:
     assert "does not match with snapshot.volume_id" in answer.text
 
 
+def test_what_boots_still_does_when_it_is_restored(backups: Backups) -> None:
+    id, admin = backups.available(imageRef=backups.world.image), backups.world.admin
+    made, other = backups.back_up(id), backups.available()
+    image = backups.show(id)["volume_image_metadata"]
+    backups.client.post(f"{V}/backups/{made}/restore", {"restore": {"volume_id": other}})
+    backups.settle()
+    record = admin.get(f"{V}/backups/{made}/export_record").json()["backup-record"]
+    kept = {path: path.read_bytes() for path in (backups.directory.parent / "backups").iterdir()}
+    again = backups.restored(made)
+    backups.client.delete(f"{V}/backups/{made}")
+    backups.settle()
+    for path, data in kept.items():
+        path.write_bytes(data)
+    assert admin.post(f"{V}/backups/import_record", {"backup-record": record}).status_code == 201
+    backups.settle()
+    imported = admin.post(f"{V}/backups/{made}/restore", {"restore": {}}).json()["restore"]["volume_id"]
+    shown = [backups.show(other), backups.show(again),
+             admin.get(f"{V}/volumes/{imported}", headers=NEWEST).json()["volume"]]
+    assert [(one["bootable"], one["volume_image_metadata"]) for one in shown] == [("true", image)] * 3
+    assert "volume_image_metadata" not in backups.show(backups.available())
+
+
 def test_a_chain_is_known_again_by_its_records(backups: Backups) -> None:
     id, admin = backups.available(), backups.world.admin
     backups.guest(id, f"write -P 1 0 {MIB}")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from stackling.volume.kinds import Backends
 
 CONTAINER = "backups"
+_SOURCE = ("data", "key", "type_id", "bootable", "image_metadata")
+"""What of a record isn't a column."""
 
 
 def missing(id: str) -> NotFound:
@@ -66,6 +68,7 @@ def create_backup(tx: Tx, ctx: Context, id: str, volume: VolumeRow, *, name: str
         "availability_zone": availability_zone or volume["availability_zone"], "container": container or CONTAINER,
         "source": {"volume_id": volume["id"], "snapshot_id": snapshot["id"], "own": own,
                    "metadata": dict(volume["metadata"]), "type_id": volume["type_id"],
+                   "bootable": bool(volume["bootable"]), "image_metadata": volume["image_metadata"],
                    "key_id": None if key is None else keys.copy(tx, key, None)},
         "backend": volume["backend"], "data_timestamp": snapshot["created_at"], "restore": None, "restore_done": 0,
         "record": None, "deleting": 0, "generation": 1, "observed_generation": 0, "object_count": 0, "failed": 0,
@@ -165,7 +168,7 @@ def restore(tx: Tx, ctx: Context, backup: BackupRow, volume_id: str | None, name
             description="auto-created_from_restore_from_backup"))
         _check_key(key, made)
         changes.backup(tx, backup, {"restore": {"number": number, "volume_id": made["id"]}})
-        fresh = volumes.update_volume(tx, made, {"metadata": backup["source"].get("metadata", {})})
+        fresh = volumes.update_volume(tx, made, {"metadata": backup["source"].get("metadata", {}), **_boots(backup)})
         return changes.volume(tx, fresh, _restoring(tx, fresh, backup, number))
     volume = volumes.get_volume(tx, ctx, volume_id)
     if volume["status"] != "available":
@@ -175,7 +178,16 @@ def restore(tx: Tx, ctx: Context, backup: BackupRow, volume_id: str | None, name
                       f"{backup['size_gib']}.")
     _check_key(key, volume)
     changes.backup(tx, backup, {"restore": {"number": number, "volume_id": volume_id}})
-    return changes.volume(tx, volume, _restoring(tx, volume, backup, number), desired=True)
+    fresh = volumes.update_volume(tx, volume, _boots(backup))
+    return changes.volume(tx, fresh, _restoring(tx, fresh, backup, number), desired=True)
+
+
+def _boots(backup: BackupRow) -> dict[str, Any]:
+    """The columns of a volume with its content that say so if servers can boot from it, and of which image it is."""
+    source: Mapping[str, Any] = backup["source"]
+    if not source.get("bootable"):
+        return {}
+    return {"bootable": True} | {name: source[name] for name in ("image_metadata",) if source.get(name)}
 
 
 def _check_key(key: str | None, volume: VolumeRow) -> None:
@@ -295,21 +307,25 @@ def _let_go(tx: Tx, row: BackupRow) -> None:
 
 def kept_outside(tx: Tx, backup: BackupRow) -> dict[str, Any]:
     """What a cloud that has lost the backup must know beside its row: where the data is, and what opens it, sealed."""
-    found: dict[str, Any] = {"data": data_of(backup), "parent_id": backup["parent_id"]}
+    found: dict[str, Any] = {"data": data_of(backup), "parent_id": backup["parent_id"], **_boots_by(backup["source"])}
     if (key := backup["source"].get("key_id")) is not None:
         found.update(key=keys.sealed(tx, key), type_id=backup["source"].get("type_id"))
     return found
+
+
+def _boots_by(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in ("bootable", "image_metadata") if facts.get(name)}
 
 
 def import_backup(tx: Tx, ctx: Context, facts: Mapping[str, Any]) -> BackupRow:
     """Know of a backup whose data is there. Raises ``Invalid`` where it is known already."""
     if rows.get(tx, volume_backups, facts["id"]) is not None:
         raise Invalid(f"Invalid backup: Backup {facts['id']} already exists.")
-    source: dict[str, Any] = {"data": facts["data"]}
+    source: dict[str, Any] = {"data": facts["data"], **_boots_by(facts)}
     if (sealed := facts.get("key")) is not None:
         source.update(key_id=keys.add_sealed(tx, sealed), type_id=facts.get("type_id"))
     row: dict[str, Any] = {
-        "parent_id": None, **{name: value for name, value in facts.items() if name not in ("data", "key", "type_id")},
+        "parent_id": None, **{name: value for name, value in facts.items() if name not in _SOURCE},
         "snapshot_id": None, "project_id": ctx.project_id, "user_id": ctx.user_id,
         "source": source, "backend": None, "restore": None, "restore_done": 0, "record": None, "deleting": 0,
         "generation": 1, "observed_generation": 0, "object_count": 1, "failed": 0, "last_error": None,

@@ -149,7 +149,7 @@ def restore(tx: Tx, call: Call) -> Reply:
 
 _RECORD = ("id", "volume_id", "name", "description", "size_gib", "metadata", "container", "availability_zone",
            "data_timestamp")
-_OPTIONAL = ("parent_id", "key", "type_id")
+_OPTIONAL = {"parent_id": str, "key": str, "type_id": str, "bootable": bool, "image_metadata": dict}
 
 
 def export_record(tx: Tx, call: Call) -> Reply:
@@ -171,7 +171,7 @@ def import_record(tx: Tx, call: Call) -> Reply:
     try:
         record = msgspec.json.decode(base64.b64decode(body["backup_url"], validate=True), type=dict[str, Any])
         facts = {key: record[key] for key in (*_RECORD, "data")} | {
-            key: record[key] for key in _OPTIONAL if isinstance(record.get(key), str)}
+            key: record[key] for key, kind in _OPTIONAL.items() if isinstance(record.get(key), kind)}
     except (binascii.Error, msgspec.MsgspecError, KeyError, ValueError):
         raise Invalid("Invalid input received: Can't parse backup record.") from None
     row = backups.import_backup(tx, call.ctx, facts)
