@@ -152,6 +152,21 @@ def test_a_volume_is_shown_until_its_host_has_let_go_of_it(volumes: Volumes) -> 
     assert client.delete(f"{V}/volumes/{id}").status_code == 202
 
 
+def test_not_even_administrators_take_a_volume_from_a_server_behind_compute_s_back(volumes: Volumes) -> None:
+    id, admin = volumes.available(), volumes.world.admin
+    server = volumes.world.active(volumes.client)
+    path = f"{COMPUTE}/servers/{server['id']}/os-volume_attachments"
+    volumes.client.post(path, {"volumeAttachment": {"volumeId": id}})
+    volumes.settle()
+    attachment = volumes.show(id)["attachments"][0]["attachment_id"]
+    admin.post(f"{V}/volumes/{id}/action", {"os-reset_status": {"status": "error"}})
+    asked = {"os-force_detach": {"attachment_id": attachment, "connector": None}}
+    refused = admin.post(f"{V}/volumes/{id}/action", asked)
+    assert (refused.status_code, "using the Compute API" in refused.text) == (409, True)
+    volumes.settle()
+    assert [one["attachment_id"] for one in volumes.show(id)["attachments"]] == [attachment]
+
+
 def test_the_guest_is_told_of_volumes_with_tags(volumes: Volumes) -> None:
     id, other, client = volumes.available(), volumes.available(), volumes.client
     server = volumes.world.active(client)

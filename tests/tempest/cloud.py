@@ -24,6 +24,7 @@ UNLIKE_USUAL = {
 }
 IMAGE_BYTES = 1 << 20
 IMAGES = ("tempest-1", "tempest-2")
+SHARED_TYPE = "tempest-shared"
 FLAVORS = (("tempest-1", 64, 1), ("tempest-2", 128, 2))  # name, MiB of memory, GiB of disk
 
 
@@ -35,6 +36,8 @@ class Prepared:
     flavors: tuple[str, ...] = ("", "")
     public_network: str = ""
     public_network_name: str = ""
+    shared_type: str = ""
+    """Of volumes that several servers may have."""
 
 
 @contextmanager
@@ -119,6 +122,8 @@ def prepare(client: Client) -> Prepared:
     if client.has("network"):
         network = _public_network(client)
         found = replace(found, public_network=network["id"], public_network_name=network["name"])
+    if client.has("volumev3"):
+        found = replace(found, shared_type=_shared_type(client))
     return found
 
 
@@ -154,3 +159,12 @@ def _public_network(client: Client) -> dict[str, Any]:
     subnet = {"network_id": network["id"], "ip_version": 4, "cidr": "172.24.4.0/24", "enable_dhcp": False}
     client.request("POST", "network", "/v2.0/subnets", json={"subnet": subnet})
     return network
+
+
+def _shared_type(client: Client) -> str:
+    for type in client.get("volumev3", "/v3/types")["volume_types"]:
+        if type["name"] == SHARED_TYPE:
+            return SHARED_TYPE
+    wanted = {"name": SHARED_TYPE, "extra_specs": {"multiattach": "<is> True"}}
+    client.request("POST", "volumev3", "/v3/types", json={"volume_type": wanted})
+    return SHARED_TYPE

@@ -174,6 +174,7 @@ def _sections(path: Path, client: Client, prepared: Prepared, hosts: int) -> dic
             "build_timeout": 60,
         },
         "image": {"build_interval": 1, "build_timeout": 60},
+        "volume": {"volume_type_multiattach": prepared.shared_type},
         "service_available": _services(client),
     }
     for table in (PRESENT, ABSENT, _seen(client)):

@@ -39,7 +39,7 @@ from stackling.compute.reports import accept_report
 from stackling.compute.requirements import GUARD as RESOURCES_GUARD
 from stackling.compute.shelving import OFFLOAD_AFTER
 from stackling.compute.volumes import call_off_snapshot as call_off_volume_snapshot
-from stackling.compute.volumes import detach_by_force
+from stackling.compute.volumes import detach_by_force, has_attachment
 from stackling.compute.volumes import extended as volume_extended
 from stackling.compute.volumes import snapshot as snapshot_volume
 from stackling.store.transaction import Tx
@@ -63,6 +63,7 @@ __all__ = [
     "detach_by_force",
     "documents",
     "evacuate",
+    "has_attachment",
     "host_back",
     "host_id",
     "host_lost",

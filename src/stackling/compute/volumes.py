@@ -274,11 +274,17 @@ def server_gone(tx: Tx, server: ServerRow) -> None:
             volumes.delete(tx, one.disk.volume_id)
 
 
-def detach_by_force(tx: Tx, server_id: str, attachment_id: str) -> None:
-    """For administrators of volumes: the host takes it from the guest, whatever the server's state. An attachment whose
-    server is gone, or doesn't know of it, ends at once."""
+def has_attachment(tx: Tx, server_id: str, attachment_id: str) -> bool:
+    """Whether the server is there and has this one."""
     server = rows.get(tx, server_id)
-    if server is None or server["deleted"] or not any(one.disk.id == attachment_id for one in of(server)):
+    return server is not None and not server["deleted"] and any(one.disk.id == attachment_id for one in of(server))
+
+
+def detach_by_force(tx: Tx, server_id: str, attachment_id: str) -> None:
+    """For services: the host takes it from the guest, whatever the server's state. An attachment whose server is gone,
+    or doesn't know of it, ends at once."""
+    server = rows.get(tx, server_id)
+    if server is None or not has_attachment(tx, server_id, attachment_id):
         volumes.detached(tx, attachment_id)
     else:
         leave(tx, server, attachment_id)

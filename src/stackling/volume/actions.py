@@ -261,7 +261,8 @@ def detach(tx: Tx, ctx: Context, volume: VolumeRow, id: str | None) -> None:
 
 
 def force_detach(tx: Tx, ctx: Context, volume: VolumeRow, id: str | None) -> None:
-    """The same for administrators, whatever the state; a guest's disk is taken from it by its host."""
+    """The same for administrators, whatever the state; still not what a server has, but with a service's role, and then
+    its host takes it from the guest. Raises ``Conflict``."""
     chosen = _chosen(tx, volume, id)
     if volume["forced_status"] is not None:
         volume = changes.volume(tx, volume, {"forced_status": None})
@@ -273,4 +274,6 @@ def force_detach(tx: Tx, ctx: Context, volume: VolumeRow, id: str | None) -> Non
         return
     from stackling.compute import facade as compute
 
+    if compute.has_attachment(tx, found["server_id"], chosen):
+        attachments.check_not_computes(ctx, found)
     compute.detach_by_force(tx, found["server_id"], chosen)
