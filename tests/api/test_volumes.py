@@ -167,6 +167,20 @@ def test_not_even_administrators_take_a_volume_from_a_server_behind_compute_s_ba
     assert [one["attachment_id"] for one in volumes.show(id)["attachments"]] == [attachment]
 
 
+def test_a_detach_that_names_another_volume_s_attachment_is_refused(volumes: Volumes) -> None:
+    id, other, client = volumes.available(), volumes.available(), volumes.client
+    server = volumes.world.active(client)
+    client.post(f"{COMPUTE}/servers/{server['id']}/os-volume_attachments", {"volumeAttachment": {"volumeId": id}})
+    volumes.settle()
+    attachment = volumes.show(id)["attachments"][0]["attachment_id"]
+    stranger = volumes.world.cloud.actor("elsewhere", "member")
+    theirs = stranger.post(f"{V}/volumes", {"volume": {"size": 1}}).json()["volume"]["id"]
+    asked = {"os-detach": {"attachment_id": attachment}}
+    assert client.post(f"{V}/volumes/{other}/action", asked).status_code == 400
+    assert client.post(f"{V}/volumes/{id}/action", asked).status_code == 409
+    assert stranger.post(f"{V}/volumes/{theirs}/action", asked).status_code == 404
+
+
 def test_the_guest_is_told_of_volumes_with_tags(volumes: Volumes) -> None:
     id, other, client = volumes.available(), volumes.available(), volumes.client
     server = volumes.world.active(client)

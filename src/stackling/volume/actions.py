@@ -242,6 +242,8 @@ def _chosen(tx: Tx, volume: VolumeRow, id: str | None) -> str | None:
     there = attachments.of(tx, volume)
     if id is not None:
         if id not in {one["id"] for one in there}:
+            if attachments.is_anothers(tx, volume, id):
+                raise Invalid("Invalid input received: Mismatched volume and attachment")
             raise attachments.missing(id)
         return id
     if len(there) > 1:

@@ -116,6 +116,12 @@ def remove(tx: Tx, id: str) -> None:
         _refresh(tx, volume, left, wake=not left)
 
 
+def is_anothers(tx: Tx, volume: VolumeRow, id: str) -> bool:
+    """Whether it is an attachment of another volume of the same project."""
+    row = rows.get(tx, volume_attachments, id)
+    return row is not None and row["volume_id"] != volume["id"] and row["project_id"] == volume["project_id"]
+
+
 def check_not_computes(ctx: Context, attachment: AnyRow) -> None:
     """Raises ``Conflict`` where compute uses it: a disk can't be pulled from under a guest."""
     if attachment["by_compute"] and "service" not in ctx.roles:
