@@ -38,20 +38,21 @@ class Cloud:
     ``await ask_agent(address, "GET", "/servers/ID/console-output?lines=10")`` gives (status, body), or raises
     ``OSError`` when it can't be reached; after those may come a body, and ``timeout`` in seconds. *tunnel* opens a
     connection through it: ``await tunnel(address, path)`` gives (reader, writer), or raises ``OSError``. *web* fetches
-    images from URLs, where that is allowed.
+    images from URLs, and *regions* from the image services of other regions, where that is allowed.
     """
 
     def __init__(self, database: Transactions, authenticate: Authenticate, *, public_url: str,
                  image_store: ImageStore | None = None, threads: int = 8,
                  ask_agent: Callable[..., Any] | None = None,
-                 tunnel: Callable[[str, str], Any] | None = None, web: Web | None = None) -> None:
+                 tunnel: Callable[[str, str], Any] | None = None, web: Web | None = None,
+                 regions: Web | None = None) -> None:
         self.database = database
         self.authenticate = authenticate
         self.public_url = public_url
         self.image_store = image_store
         self.ask_agent = ask_agent
         self.tunnel = tunnel
-        self.web = web
+        self.web, self.regions = web, regions
         self.inline_reads = database.is_sqlite
         # SQLite has one writer: a queue of one thread is fairer and cheaper than threads that wait for its lock.
         self._writers = ThreadPoolExecutor(1 if database.is_sqlite else threads, thread_name_prefix="write")

@@ -133,6 +133,16 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Described:
+    """What another image service says of an image that is fetched from it; ``size`` in bytes."""
+
+    size: int
+    disk_format: str
+    container_format: str
+    properties: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class ImportTask:
     """One import, as the tasks API shows it."""
 

@@ -113,11 +113,11 @@ def check_can_import(image: Image) -> None:
     _check_formats(image)
 
 
-def check_can_download(image: Image) -> None:
+def check_can_download(image: Image, method: str = "web-download") -> None:
     """Raises ``Conflict`` unless the image may be fetched from elsewhere now."""
     _check_idle(image, active=False)
     if image.status != "queued":
-        raise Conflict("Image needs to be in 'queued' state to use 'web-download' method")
+        raise Conflict(f"Image needs to be in 'queued' state to use '{method}' method")
     _check_formats(image)
 
 

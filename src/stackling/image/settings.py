@@ -48,7 +48,8 @@ class ImageSettings:
         "ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
     container_formats: tuple[str, ...] = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
     import_methods: tuple[str, ...] = ("glance-direct",)
-    """Also ``web-download``, where an administrator allows it, and ``copy-image``, where there are several stores."""
+    """Also ``web-download`` and ``glance-download``, where an administrator allows them, and ``copy-image``, where
+    there are several stores."""
     stores: tuple[StoreFacts, ...] = (StoreFacts("local"),)
     """The stores that take images, in the order in which they are shown."""
     default_store: str = "local"

@@ -13,7 +13,7 @@ from dataclasses import replace
 from stackling.core.context import Context
 from stackling.core.errors import Gone
 from stackling.image import images, rows, rules
-from stackling.image.model import Image
+from stackling.image.model import Described, Image
 from stackling.image.settings import ImageSettings
 from stackling.ports.images import Stored
 from stackling.store.transaction import Tx
@@ -62,15 +62,21 @@ def finish_copy(tx: Tx, image_id: str, number: int, store: str, location: str, s
     return done
 
 
-def finish_stage(tx: Tx, ctx: Context, image_id: str, number: int, stored: Stored, settings: ImageSettings) -> Image:
-    """The data is staged, to be imported. Raises ``Gone`` when the upload was given up."""
-    image = _uploading(tx, image_id, number)
+def finish_stage(tx: Tx, ctx: Context, image_id: str, number: int, stored: Stored, settings: ImageSettings,
+                 described: Described | None = None) -> Image:
+    """The data is staged, to be imported; it is as *described* where it came from. Raises ``Gone`` when the upload was
+    given up, ``TooLarge`` beyond quota."""
+    image = old = _uploading(tx, image_id, number)
+    if described is not None:
+        image = replace(image, disk_format=described.disk_format, container_format=described.container_format,
+                        properties={**image.properties, **described.properties})
+        rules.check_quotas(settings, tuple(image.properties), ())
     images.check_size_quota(tx, image, stored.size, settings)
     facts = {"size": stored.size, "md5": stored.md5, "sha512": stored.sha512}
     if image.copying is not None:       # what is fetched has used the number that was free until now
         image = replace(image, copying=replace(image.copying, number=image.generation + 1))
-    done = rows.save(tx, image, replace(image, upload=None, upload_into=None, upload_at=None, upload_store=None,
-                                        staged=number, staged_facts=facts, size=stored.size))
+    done = rows.save(tx, old, replace(image, upload=None, upload_into=None, upload_at=None, upload_store=None,
+                                      staged=number, staged_facts=facts, size=stored.size))
     tx.event(ctx, rows.KIND, image_id, "stage", f"{stored.size} bytes", project_id=image.owner)
     tx.nudge(rows.KIND, image_id)
     return done

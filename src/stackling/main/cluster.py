@@ -67,6 +67,7 @@ def deployment(paths: Paths) -> Deployment:
                               return_after=cluster.fencing.return_after), engine_lease=ENGINE_LEASE, agents=own,
         identity_providers=providers, configured=shown_settings.of_cluster(cluster, providers),
         trusted_dashboards=tuple(cluster.trusted_dashboards),
+        web_download=cluster.web_download, glance_download=cluster.glance_download,
         policies=paths.policies, cluster=paths.root, log_level=cluster.log_level)
 
 

@@ -233,6 +233,7 @@ class Deployment:
     durable: bool = True
     engine_lease: float = 60.0
     web_download: bool = False
+    glance_download: bool = False
     require_image_format_match: bool = True
     shelved_offload_time: int = 0
     policies: Path | None = None

@@ -42,9 +42,10 @@ def images(plant: Plant) -> ImageSettings:
     """What the configuration says about images."""
     deployment = plant.deployment
     web = ("web-download",) if deployment.web_download else ()
+    regions = ("glance-download",) if deployment.glance_download else ()
     copies = ("copy-image",) if image_stores.several(deployment) else ()
     return ImageSettings(
-        import_methods=("glance-direct", *web, *copies), stores=image_stores.facts(deployment),
+        import_methods=("glance-direct", *web, *regions, *copies), stores=image_stores.facts(deployment),
         default_store=image_stores.default(deployment),
         require_image_format_match=deployment.require_image_format_match)
 

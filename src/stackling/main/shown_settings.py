@@ -18,7 +18,7 @@ _GROUPS = {
     "APIs": ("public_url", "listen", "port", "trusted_dashboards"),
     "External network": ("access", "uplink", "floating_range", "floating_gateway", "floating_pool"),
     "Servers": ("disks", "disk_pool", "simulated_disks", "shelved_offload_time"),
-    "Images": ("images", "image_pool", "web_download", "require_image_format_match"),
+    "Images": ("images", "image_pool", "web_download", "glance_download", "require_image_format_match"),
     "Volumes": ("volumes", "volume_pool"),
     "Identity": ("lockout_failure_attempts", "lockout_duration", "unique_last_password_count"),
 }
@@ -27,7 +27,8 @@ _CLUSTER = {
     "driver": HELP["driver"], "region": HELP["region"], "log_level": HELP["log_level"],
     "take_over": 'what is done with the servers of a machine that is lost: "evacuate" (they are made elsewhere) or '
                  '"identity" (another machine takes the host over)',
-    "trusted_dashboards": HELP["trusted_dashboards"]}
+    "trusted_dashboards": HELP["trusted_dashboards"],
+    "web_download": HELP["web_download"], "glance_download": HELP["glance_download"]}
 _EXTERNAL = {"range": HELP["floating_range"], "gateway": HELP["floating_gateway"], "pool": HELP["floating_pool"],
              "device": "the interface of each machine that is handed over to the external network; empty: none"}
 _STORAGE = {"disks": 'where servers\' disks lie: "local", "rbd" (in Ceph) or "directory" (one of all machines)',

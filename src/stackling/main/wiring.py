@@ -182,7 +182,8 @@ class Plant:
     def _cloud(self) -> Cloud:
         asking = Asking(self.deployment.agents)
         return Cloud(self.database, self.identity.authenticate, public_url=self.deployment.public_url,
-                     image_store=self.image_store, ask_agent=asking, tunnel=asking.tunnel, web=self._web())
+                     image_store=self.image_store, ask_agent=asking, tunnel=asking.tunnel, web=self._web(),
+                     regions=self._regions())
 
     def _web(self) -> Web | None:
         if not self.deployment.web_download:
@@ -190,6 +191,15 @@ class Plant:
         from stackling.drivers.local.web import CheckedWeb
 
         return CheckedWeb(seconds=services.images(self).download_timeout)
+
+    def _regions(self) -> Web | None:
+        """As the catalog names them, on whatever port, also in our own network; and nowhere else."""
+        if not self.deployment.glance_download:
+            return None
+        from stackling.drivers.local.web import CheckedWeb, is_elsewhere
+
+        return CheckedWeb(allowed=is_elsewhere, ports=frozenset(), redirects=0,
+                          seconds=services.images(self).download_timeout)
 
     def oidc(self) -> OidcProviders | None:
         """The identity providers through which people may log in."""

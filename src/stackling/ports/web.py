@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -18,6 +18,8 @@ class Web(Protocol):
         """What can be told without asking anybody. Raises ``WebRefused``."""
         ...
 
-    def fetch(self, url: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The body, in chunks. Entering and reading raise ``WebRefused``."""
+    def fetch(self, url: str, headers: Mapping[str, str] | None = None
+              ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The body, in chunks. *headers* are sent as well, also where it redirects to. Entering and reading raise
+        ``WebRefused``."""
         ...

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from stackling.api.call import Call, Reply
-from stackling.api.image.downloads import Downloads
+from stackling.api.image import remote
+from stackling.api.image.downloads import Downloads, Source
 from stackling.api.image.policy import authorize
 from stackling.core.clock import seconds_z
 from stackling.core.errors import Conflict, Invalid, MethodNotAllowed
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _CHECKS: Mapping[str, Callable[[Image], None]] = {
     "glance-direct": rules.check_can_import, "web-download": rules.check_can_download,
-    "copy-image": rules.check_can_copy,
+    "copy-image": rules.check_can_copy, remote.METHOD: lambda image: rules.check_can_download(image, remote.METHOD),
 }
 _STATUSES = ("pending", "processing", "success", "failure")
 
@@ -40,6 +41,8 @@ class Imports:
         method = self._method(body)
         image = images.visible(tx, call.ctx, call.params["image_id"])
         _CHECKS[method](image)
+        if method == remote.METHOD:
+            remote.check(body["method"])
         authorize(call, image, "copy_image" if method == "copy-image" else "modify_image")
         stores, must = self._stores(call, body), body.get("all_stores_must_succeed", True)
         images.check_size_quota(tx, image, 0, self._settings)
@@ -47,7 +50,9 @@ class Imports:
             case "copy-image":
                 self._copy(tx, call, image, stores)
             case "web-download":
-                return self._download(tx, call, image, stores)
+                return self._download(tx, call, image, stores, self._url(call))
+            case remote.METHOD:
+                return self._download(tx, call, image, stores, remote.source(tx, call, body["method"]))
             case _:
                 imports.begin(tx, call.ctx, image, new_id(), body, stores, must=must)
         return Reply(status=202)
@@ -59,7 +64,7 @@ class Imports:
             imports.begin_copy(tx, call.ctx, image, new_id(), body, left,
                                must=body.get("all_stores_must_succeed", True))
 
-    def _download(self, tx: Tx, call: Call, image: Image, stores: Sequence[str]) -> Reply:
+    def _url(self, call: Call) -> Source:
         web, uri = call.cloud.web, call.body["method"].get("uri")
         if web is None:
             raise Conflict("The import method 'web-download' isn't offered by this cloud.")
@@ -69,10 +74,13 @@ class Imports:
             web.check(uri)
         except WebRefused as error:
             raise Invalid(f"URI for web-download does not pass filtering: {uri[:500]} ({error})") from None
+        return Source(web, uri)
+
+    def _download(self, tx: Tx, call: Call, image: Image, stores: Sequence[str], source: Source) -> Reply:
         begun = imports.begin_download(tx, call.ctx, image, new_id(), call.body, stores,
                                        self._settings.download_timeout,
                                        must=call.body.get("all_stores_must_succeed", True))
-        return Reply(status=202, then=self.downloads.start(call, begun, uri))
+        return Reply(status=202, then=self.downloads.start(call, begun, source))
 
     def image_tasks(self, tx: Tx, call: Call) -> Any:
         image = images.visible(tx, call.ctx, call.params["image_id"])

@@ -112,6 +112,8 @@ class Cluster(Struct, frozen=True):
     trusted_dashboards: tuple[str, ...] = ()
     identity_providers: dict[str, dict[str, Any]] = {}
     image_stores: dict[str, dict[str, Any]] = {}
+    web_download: bool = False
+    glance_download: bool = False
 
     @property
     def own_image_store(self) -> str:

@@ -44,6 +44,8 @@ HELP = {
     "unique_last_password_count": "how many of a user's passwords, the new one included, must differ; 0: any may be "
                                   "used again",
     "web_download": "whether images may be fetched from URLs (http and https, never from private addresses)",
+    "glance_download": "whether images may be fetched from the image services of other regions, as the catalog names "
+                       "them (glance-download), which are told the token of who asks",
     "require_image_format_match": "whether image data must be what disk_format says; where it needn't, data that "
                                   "isn't is stored and nothing boots from it (dangerous data is refused always)",
     "shelved_offload_time": "for how many seconds a shelved server stays on its host; 0: not at all, -1: until it is "
@@ -94,6 +96,7 @@ class Configuration:
     lockout_duration: int = 1800
     unique_last_password_count: int = 0
     web_download: bool = False
+    glance_download: bool = False
     require_image_format_match: bool = True
     shelved_offload_time: int = 0
     disks: Place = "local"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
@@ -37,6 +37,14 @@ def is_public(address: Address) -> bool:
         if any(address in network for network in _TRANSLATED) or address.is_site_local:
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def is_elsewhere(address: Address) -> bool:
+    """Whether it may be another machine's, also one that only our network reaches: for URLs of administrators."""
+    if isinstance(address, IPv6Address) and (inner := address.ipv4_mapped or address.sixtofour) is not None:
+        return is_elsewhere(inner)
+    return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+                or address.is_reserved)
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -74,27 +82,30 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
 
 
 class CheckedWeb:
-    """``Web`` over HTTP and HTTPS. *seconds* is the most that one fetch may take, *stall* that it may be silent."""
+    """``Web`` over HTTP and HTTPS. *seconds* is the most that one fetch may take, *stall* that it may be silent; no
+    *ports*: any may be; *redirects* are followed so often."""
 
     def __init__(self, *, allowed: Callable[[Address], bool] = is_public, resolve: Resolve = resolve,
-                 ports: frozenset[int] = frozenset({80, 443}), seconds: float = 3600.0, stall: float = 60.0) -> None:
-        self._allowed, self._resolve, self._ports = allowed, resolve, ports
+                 ports: frozenset[int] = frozenset({80, 443}), seconds: float = 3600.0, stall: float = 60.0,
+                 redirects: int = REDIRECTS) -> None:
+        self._allowed, self._resolve, self._ports, self._redirects = allowed, resolve, ports, redirects
         self._seconds, self._stall = seconds, stall
 
     def check(self, url: str) -> None:
         self._checked(url)
 
-    def fetch(self, url: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return self._fetch(url)
+    def fetch(self, url: str, headers: Mapping[str, str] | None = None
+              ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return self._fetch(url, headers or {})
 
     @asynccontextmanager
-    async def _fetch(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def _fetch(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
         deadline = asyncio.get_running_loop().time() + self._seconds
         try:
             async with (asyncio.timeout_at(deadline),
                         httpcore.AsyncConnectionPool(network_backend=CheckedBackend(self._allowed, self._resolve),
                                                      max_keepalive_connections=0) as pool,
-                        self._follow(pool, url) as response):
+                        self._follow(pool, url, headers) as response):
                 yield self._body(response)
         except TimeoutError:
             raise WebRefused(f"it took longer than {self._seconds:.0f} seconds") from None
@@ -102,10 +113,11 @@ class CheckedWeb:
             raise WebRefused(f"it can't be fetched: {error or type(error).__name__}") from None
 
     @asynccontextmanager
-    async def _follow(self, pool: httpcore.AsyncConnectionPool, url: str) -> AsyncIterator[httpcore.Response]:
-        for _ in range(REDIRECTS + 1):
+    async def _follow(self, pool: httpcore.AsyncConnectionPool, url: str, headers: Mapping[str, str]
+                      ) -> AsyncIterator[httpcore.Response]:
+        for _ in range(self._redirects + 1):
             parts = self._checked(url)
-            async with pool.stream("GET", url, headers=_headers(parts), extensions={"timeout": {
+            async with pool.stream("GET", url, headers=[*_headers(parts), *headers.items()], extensions={"timeout": {
                     "connect": 10.0, "read": self._stall, "write": self._stall, "pool": self._stall}}) as response:
                 if response.status == 200:
                     yield response
@@ -114,7 +126,7 @@ class CheckedWeb:
                     raise WebRefused(f"it answers with status {response.status}")
                 target = next((value for name, value in response.headers if name.lower() == b"location"), b"")
                 url = urljoin(url, target.decode("latin-1"))
-        raise WebRefused(f"it redirects more than {REDIRECTS} times")
+        raise WebRefused(f"it redirects more than {self._redirects} times" if self._redirects else "it redirects")
 
     async def _body(self, response: httpcore.Response) -> AsyncIterator[bytes]:
         async for chunk in response.aiter_stream():
