@@ -24,6 +24,7 @@ COMMANDS = {
     "cluster": ("stackling.cli.cluster", "Make several machines one cloud."),
     "install": ("stackling.cli.install", "Have systemd start this machine's cloud at boot."),
     "storage": ("stackling.cli.storage", "Put images, disks and volumes on a Ceph cluster, and check it."),
+    "audit": ("stackling.cli.audit", "Compare what is there with what the cloud knows."),
     "ha": ("stackling.cli.ha", "Plan, apply and show what Pacemaker does."),
     "policy": ("stackling.cli.policy", "Show who may do what, and check your own rules."),
     "doctor": ("stackling.cli.doctor", "Check what this machine can do."),

@@ -44,7 +44,7 @@ def add_ceph(directory: StateDirectory, conf: Path, keyring: Path | None, images
              root: Path, no_wait: bool) -> int:
     """Put images, servers' disks and volumes on a Ceph cluster.
 
-    Makes three pools and restricted users, writes their keyrings (0600), sets the cloud's stores, and proves from this
+    Makes four pools and restricted users, writes their keyrings (0600), sets the cloud's stores, and proves from this
     machine that it works. Without an administrator's key it prints the exact commands for whoever has one; afterwards
     give the keyring that they made with --keyring. May be repeated, as after a machine was added.
     """

@@ -14,7 +14,7 @@ import errno
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,10 @@ class Shelf(Protocol):
 
     def size(self, name: str) -> int | None:
         """Bytes; None where there is no such thing."""
+        ...
+
+    def names(self) -> Sequence[str]:
+        """What there is."""
         ...
 
     def write(self, name: str) -> AbstractContextManager[Writing]:
@@ -107,6 +111,9 @@ class ChunkedBackups:
         if size is None:
             return None
         return Kept(size + (self._shelf.size(f"{backup_id}.data") or 0))
+
+    def inventory(self) -> Sequence[str]:
+        return sorted({name.partition(".")[0] for name in self._shelf.names()})
 
     def write(self, backup_id: str, disk: Path, parent: str | None = None) -> None:
         if self.find(backup_id) is not None:

@@ -70,7 +70,7 @@ def _backups(place: Path | str | None, access: CephAccess, scratch: Path) -> Bac
 
 def kinds(database: Database, backends: Backends) -> tuple[list[Kind], list[Any]]:
     """What the engine is to run: kinds, and those that it can also audit. Makes the backends known."""
-    found = volume.kinds(backends)
+    found = [*volume.kinds(backends), volume.AuditKind(backends, database.read)]
     database.write(volume.start, backends)
     return [kind for kind in found if kind.name != "volume"], [kind for kind in found if kind.name == "volume"]
 

@@ -201,6 +201,10 @@ class BackupStore(Protocol):
         """A backup that is there whole."""
         ...
 
+    def inventory(self) -> Sequence[str]:
+        """Ids of all of which something is there, whole or not."""
+        ...
+
     def write(self, backup_id: str, disk: Path, parent: str | None = None) -> None:
         """Keep a raw disk (nothing when it is kept); what is the same as in *parent* isn't kept again. Raises
         ``BackupMissing`` for a parent that isn't there."""

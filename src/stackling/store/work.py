@@ -107,7 +107,7 @@ class SqlWorkQueue:
     def standing(self, kind: str, ids: Sequence[str]) -> dict[str, int | None]:
         found: dict[str, int | None] = {}
         for start in range(0, len(ids), 500):
-            found.update(self._database.read(_standing, kind, ids[start:start + 500]))
+            found.update(self._database.read(standing, kind, ids[start:start + 500]))
         return found
 
     def prune(self) -> None:
@@ -152,7 +152,8 @@ def _sweep(tx: Tx, kinds: Sequence[str], before: float, limit: int) -> int:
     return len(rows)
 
 
-def _standing(tx: Tx, kind: str, ids: Sequence[str]) -> dict[str, int | None]:
+def standing(tx: Tx, kind: str, ids: Sequence[str]) -> dict[str, int | None]:
+    """For each id that is known: None while it lives, its last generation when it has a tombstone."""
     found: dict[str, int | None] = {row.id: row.generation for row in tx.all(_BURIED, k=kind, ids=list(ids))}
     found.update(dict.fromkeys(row.id for row in tx.all(_LIVING, k=kind, ids=list(ids))))
     return found

@@ -25,12 +25,13 @@ from stackling.store.tables.volume import (
 from stackling.store.transaction import Tx
 from stackling.volume import actions, attachments, groups, keys, rows, rules, snapshots, types
 from stackling.volume import volumes as volumes_
+from stackling.volume.audit import AuditKind
 from stackling.volume.kinds import BACKEND, Backends, kinds, start
 from stackling.volume.model import Attached, NewVolume, Task, VolumeRow
 from stackling.volume.quotas import DEFAULTS
 from stackling.volume.quotas import set_limits as _set_limits
 
-__all__ = ["BACKEND", "Backends", "NewVolume", "bootstrap", "kinds", "lift_quotas", "start"]
+__all__ = ["BACKEND", "AuditKind", "Backends", "NewVolume", "bootstrap", "kinds", "lift_quotas", "start"]
 
 VOLUMES, SNAPSHOTS, ATTACHMENTS, BACKUPS, TRANSFERS = (
     volumes, volume_snapshots, volume_attachments, volume_backups, volume_transfers)

@@ -8,6 +8,7 @@ RULES = {
     "stackling:events": "role:admin or role:reader",
     "stackling:events:all": "rule:admin",
     "stackling:audit": "rule:admin",
+    "stackling:storage_audit": "rule:admin",
     "stackling:settings": "rule:admin",
     "stackling:machines:show": "rule:admin",
     "stackling:machines:action": "rule:admin",

@@ -7,7 +7,7 @@ from typing import Any
 
 from stackling.api.policy import Policy
 from stackling.api.route import Route, Service
-from stackling.api.stackling import audit, events, machines, settings
+from stackling.api.stackling import audit, events, machines, settings, storage_audit
 from stackling.api.stackling.audit import Find
 from stackling.api.stackling.explain import Explain, explain_handler
 from stackling.api.stackling.feed import Feed
@@ -23,6 +23,7 @@ def service(explain: Explain, owner: Callable[..., str | None], availability: ha
     routes = [
         Route("GET", "/explain/{kind}/{id}", explain_handler(explain, owner, ha.why), "stackling:any"),
         *machines.routes(availability or ha.Settings()),
+        *storage_audit.ROUTES,
         Route("GET", "/settings", settings.handler(configured), "stackling:settings"),
     ]
     if feed is not None:

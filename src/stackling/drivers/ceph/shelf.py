@@ -7,7 +7,7 @@ not against the loss of the cluster that the volumes are in.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ class RbdShelf:
     def size(self, name: str) -> int | None:
         found = self._ask("show", name=_checked(name))
         return None if found is None else int(found["size"])
+
+    def names(self) -> Sequence[str]:
+        return [name for name in self._ask("names") if _NAME.match(name)]
 
     @contextmanager
     def write(self, name: str) -> Iterator[_Image]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +32,12 @@ class DirectoryShelf:
             return self.path(name).stat().st_size
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise failure(error) from None
+
+    def names(self) -> Sequence[str]:
+        try:
+            return [path.name for path in self._directory.iterdir() if _NAME.match(path.name)]
         except OSError as error:
             raise failure(error) from None
 
