@@ -684,10 +684,11 @@ def copying(connection: Any, id: str) -> dict[str, Any] | None:
     if known is None or known[0] != domain.ID():
         COPIES.pop(id, None)
         return None
-    if known[2] is None and (ended := how_it_ended(domain)) is None:
-        del COPIES[id]
-        return None
-    elif known[2] is None:
+    if known[2] is None:
+        ended = how_it_ended(domain)
+        if ended is None:
+            del COPIES[id]
+            return None
         known = COPIES[id] = known[0], known[1], ended
     return {"target": known[1], "running": False, "error": known[2] or None}
 
