@@ -45,7 +45,7 @@ def storage(directory: StateDirectory, fix: bool, timeout: float, style: str) ->
 
 def _show(style: str, found: dict[str, Any]) -> int:
     rows = [[one["what"], one["id"], one["where"], one["state"], one["detail"]] for one in found["findings"]]
-    output.show(style, found, (["what", "id", "where", "state", ""], rows))
+    output.show(style, found, *([(["what", "id", "where", "state", ""], rows)] if rows else []))
     if style != "json" and not rows:
         click.echo("Everything is where it should be.")
     if style != "json" and found["more"]:
