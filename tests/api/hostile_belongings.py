@@ -183,7 +183,7 @@ def _forwarding(world: HostileWorld, make: Make) -> dict[str, str]:
 def _qos(world: HostileWorld, make: Make) -> dict[str, str]:
     policy = make(world.admin, f"{N}/qos/policies", {"policy": {
         "name": "hostile", "project_id": world.victim.project_id}})
-    _done(world.admin.put(f"{N}/qos/policies/{policy['id']}/tags", {"tags": ["blue"]}))
+    _done(world.admin.put(f"{N}/policies/{policy['id']}/tags", {"tags": ["blue"]}))
     found = {"network:policies": policy["id"], "network:rule-types": "bandwidth_limit"}
     for kind, body in (("bandwidth_limit", {"max_kbps": 1000}), ("dscp_marking", {"dscp_mark": 8}),
                        ("minimum_bandwidth", {"min_kbps": 10})):

@@ -22,7 +22,7 @@ PUBLIC = ("/v2.1/flavors", "/v2.1/extensions", "/v2.1/os-quota-class-sets", "/v2
           "/v2.1/versions", "/v3/domains", "/v3/roles", "/v3/regions", "/v3/services", "/v3/endpoints",
           "/v3/types", "/v3/group_types", "/v3/registered_limits", "/v3/role_inferences",
           "/v2.1/os-quota-sets/{project}/defaults",
-          "/v2.0/default-security-group-rules")
+          "/v2.0/default-security-group-rules", "/v2.0/flavors")
 """What has a name in its path and is everybody's to read."""
 
 

@@ -31,6 +31,15 @@ def limit(by: Neutron, of: dict[str, Any], **body: Any) -> dict[str, Any]:
     return by.create(f"qos/policies/{of['id']}/bandwidth_limit_rules", "bandwidth_limit_rule", **body)
 
 
+def test_tags_of_policies_are_kept_without_the_prefix(root: Neutron) -> None:
+    """As with Neutron, whose tags know collections by their names only."""
+    made = policy(root)
+    ok(root.client.put(f"{N}/policies/{made['id']}/tags", {"tags": ["blue"]}), 200)
+    assert root.show("qos/policies", made["id"])["tags"] == ["blue"]
+    ok(root.client.get(f"{N}/policies/{made['id']}/tags/blue"), 204)
+    assert root.client.get(f"{Q}/policies/{made['id']}/tags").status_code == 404
+
+
 def test_a_policy_and_its_rules(root: Neutron, admin: Client) -> None:
     made = policy(root, description="d")
     assert made["rules"] == []

@@ -50,6 +50,17 @@ def changed(client: Neutron, what: str, router: dict[str, Any], *gateways: dict[
     return known
 
 
+def test_a_router_goes_with_its_routes_and_its_gateway(root: Neutron, external: str) -> None:
+    router = root.router(external_gateway_info={"network_id": external, "enable_snat": False})
+    assert router["enable_snat"] is False
+    routes = [{"destination": "192.0.2.0/24", "nexthop": "203.0.113.99"}]
+    assert root.update("routers", "router", router["id"], routes=routes)["routes"] == routes
+    assert [one["id"] for one in root.list("routers", enable_snat="false")] == [router["id"]]
+    assert root.list("routers", enable_snat="true") == []
+    root.delete("routers", router["id"])
+    assert root.list("routers") == []
+
+
 def test_nothing_in_braces_is_no_gateway(root: Neutron, external: str) -> None:
     """What ``openstack router unset`` sends before it changes anything else."""
     router = root.router(external_gateway_info={"network_id": external})

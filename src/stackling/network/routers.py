@@ -90,6 +90,7 @@ def delete(tx: Tx, ctx: Context, record: Record) -> None:
     tx.guard(f"router:{record['id']}")
     if interfaces(tx, record["id"]):
         raise conflict("RouterInUse", f"Router {record['id']} still has ports")
+    record = {**record, "routes": []}       # they go with it, and keep no gateway
     while record["gateway_port_id"]:
         record = {**record, **clear_gateway(tx, record)}
     forget_tags(tx, record)

@@ -137,6 +137,10 @@ _NAMES: dict[str, tuple[str, str]] = {
         "Router Flavor Extension",
         "Flavor support for routers.",
     ),
+    "l3-ha": (
+        "HA Router extension",
+        "Adds HA capability to routers.",
+    ),
     "net-mtu": (
         "Network MTU",
         "Provides MTU attribute for a network resource.",
@@ -265,6 +269,10 @@ _NAMES: dict[str, tuple[str, str]] = {
         "Neutron L3 Router",
         ("Router abstraction for basic L3 forwarding between L2 Neutron networks and access to external "
          "networks via a NAT gateway."),
+    ),
+    "router-enable-snat": (
+        "Exposes the router \"enable_snat\" read-only configuration flag",
+        "Exposes the router \"enable_snat\" read-only configuration flag",
     ),
     "router_availability_zone": (
         "Router Availability Zone",

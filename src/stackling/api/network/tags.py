@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def routes(resource: Resource) -> list[Route]:
     """All of a resource's tags, and one by one."""
-    path = f"/v2.0/{resource.path}/{{id}}/tags"
+    path = f"/v2.0/{resource.path.rpartition('/')[2]}/{{id}}/tags"      # of QoS policies without their prefix
     return [
         Route("GET", path, lambda tx, call: _list(tx, call, resource), "authenticated"),
         Route("POST", path, lambda tx, call: _add_several(tx, call, resource), "authenticated", "write"),
