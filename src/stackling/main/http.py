@@ -35,6 +35,7 @@ class BoundedHttp(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _window: asyncio.TimerHandle | None = None
     _came = 0               # bytes of the body in this window
+    _ours = False           # this window began while it was we who didn't read
     _peer: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:    # type: ignore[override]
@@ -76,7 +77,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head, self._unfinished = False, 0
         self._stop_waiting()
         super().on_headers_complete()
-        self._open_window()
+        self._open_window(self.expect_100_continue)
 
     def on_body(self, body: bytes) -> None:
         self._came += len(body)
@@ -116,8 +117,8 @@ class BoundedHttp(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.close()
 
-    def _open_window(self) -> None:
-        self._came = 0
+    def _open_window(self, ours: bool) -> None:
+        self._came, self._ours = 0, ours
         self._window = self.loop.call_later(BODY_WINDOW, self._end_window)
 
     def _stop_window(self) -> None:
@@ -131,9 +132,10 @@ class BoundedHttp(HttpToolsProtocol):
         cycle = self.cycle
         if self.transport.is_closing():
             return
-        unread = not cycle.response_complete and (cycle.body or cycle.waiting_for_100_continue)
-        if self._came >= SLOWEST_BODY or self.flow.read_paused or unread:
-            self._open_window()
+        unread = bool(not cycle.response_complete and (cycle.body or cycle.waiting_for_100_continue))
+        ours = self.flow.read_paused or unread
+        if self._came >= SLOWEST_BODY or ours or self._ours:
+            self._open_window(ours)
             return
         if not cycle.response_started:
             text = f"The body came too slowly: {self._came} bytes in {BODY_WINDOW:g} seconds.".encode()
