@@ -30,7 +30,7 @@ class Mounted:
     @property
     def enter(self) -> tuple[str, ...]:
         """What runs a command there."""
-        return ("nsenter", f"--mount=/proc/{self.process.pid}/ns/mnt", "--")
+        return ("nsenter", f"--target={self.process.pid}", "--mount", "--root", "--wd", "--")
 
     def ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """A step of a proof. Raises ``NotDone``."""
