@@ -157,7 +157,10 @@ def _trunk(world: HostileWorld, make: Make) -> dict[str, str]:
     flavor = make(world.admin, f"{N}/flavors", {"flavor": {"name": "hostile", "service_type": "L3_ROUTER_NAT"}})
     profile = make(world.admin, f"{N}/service_profiles", {"service_profile": {"driver": DRIVER}})
     _done(world.admin.post(f"{N}/flavors/{flavor['id']}/service_profiles", {"service_profile": {"id": profile["id"]}}))
-    return {"network:flavors": flavor["id"], "network:service_profiles": profile["id"],
+    segment = make(world.admin, f"{N}/segments", {"segment": {
+        "network_id": world.ids_so_far["network:networks"], "network_type": "geneve"}})
+    return {"network:segments": segment["id"], "network:flavors": flavor["id"],
+            "network:service_profiles": profile["id"],
             "network:security-groups-default-statefulness": stateful["id"],
             "network:trunks": trunk["id"], "network:default-security-group-rules": rule["id"]}
 

@@ -27,6 +27,8 @@ FIXED = frozenset(
         "provider:network_type",
         "provider:segmentation_id",
         "provider:physical_network",
+        "segments",
+        "vlan_transparent",
         "mac_address",
         "dns_name",
         "dns_domain",
@@ -269,8 +271,20 @@ def _network(ids: Mapping[str, str], project: str) -> dict[str, list[Any]]:
                     "provider:physical_network": None,
                     "project_id": project,
                     "tenant_id": project,
+                    "vlan_transparent": True,
                 }
-            }
+            },
+            {
+                "network": {
+                    "segments": [
+                        {
+                            "provider:network_type": "geneve",
+                            "provider:segmentation_id": 78,
+                            "provider:physical_network": None,
+                        }
+                    ],
+                }
+            },
         ],
         "subnets": [
             {
@@ -284,6 +298,7 @@ def _network(ids: Mapping[str, str], project: str) -> dict[str, list[Any]]:
                     "dns_nameservers": ["10.44.0.2"],
                     "host_routes": [{"destination": "10.45.0.0/24", "nexthop": "10.44.0.3"}],
                     "enable_dhcp": True,
+                    "dns_publish_fixed_ip": True,
                     "description": "",
                 }
             },
@@ -428,6 +443,10 @@ def _network(ids: Mapping[str, str], project: str) -> dict[str, list[Any]]:
             {"security_groups_default_statefulness": {"project_id": None, "stateful": True}}],
         "network PUT /v2.0/security-groups-default-statefulness/{id}": [
             {"security_groups_default_statefulness": {"stateful": False}}],
+        "network POST /v2.0/segments": [{"segment": {
+            "network_id": ids["network:networks"], "network_type": "geneve", "physical_network": None,
+            "segmentation_id": 79, "name": "s", "description": "x"}}],
+        "network PUT /v2.0/segments/{id}": [{"segment": {"name": "s", "description": "x"}}],
         "network POST /v2.0/flavors": [{"flavor": {
             "name": "f", "description": "x", "service_type": "QOS", "service_profiles": [], "enabled": True}}],
         "network PUT /v2.0/flavors/{id}": [{"flavor": {"name": "f", "description": "x", "enabled": True}}],

@@ -154,6 +154,7 @@ def network_attacks(ids: dict[str, str], own: dict[str, str]) -> list[tuple[str,
                 {"is_default": True},
                 {"provider:physical_network": "uplink"},
                 {"provider:segmentation_id": 5},
+                {"segments": [{"provider:network_type": "geneve"}]},
             )
         ),
         ("PUT", f"networks/{own['network']}", {"network": {"shared": True}}),

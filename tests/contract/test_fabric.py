@@ -152,6 +152,8 @@ def test_another_process_sees_the_same(backend: Backend, cloud: Cloud) -> None:
 def test_a_change_is_drift_until_it_is_put(backend: Backend, cloud: Cloud) -> None:
     changes = [
         newer(cloud.one, mtu=1400),
+        newer(cloud.two, vlan_transparent=True),
+        newer(cloud.public, more_segments=(("elsewhere", 7), ("nowhere", None))),
         newer(cloud.group, rules=(rule(protocol="icmp"),)),
         newer(cloud.port, security_groups=()),
         newer(cloud.router, routes=(("192.0.2.0/24", "10.1.0.99"),)),

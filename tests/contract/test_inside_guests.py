@@ -43,6 +43,16 @@ def test_what_a_running_guest_uses(place: Place) -> None:
         place.hypervisor.diagnostics(new_id())
 
 
+def test_an_nmi_needs_a_guest_that_is_on(place: Place) -> None:
+    desired = defined(place)
+    with pytest.raises(HypervisorError):
+        place.hypervisor.inject_nmi(desired.id)
+    place.hypervisor.start(desired.id)
+    place.hypervisor.inject_nmi(desired.id)
+    with pytest.raises(HypervisorError):
+        place.hypervisor.inject_nmi(new_id())
+
+
 def test_interfaces_are_counted_by_their_address() -> None:
     here = SimulatedHypervisor()
     nic = Nic(port_id=new_id(), mac="fa:16:3e:11:22:33", network_id=new_id())

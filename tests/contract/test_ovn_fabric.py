@@ -379,3 +379,26 @@ def test_a_subport_has_its_parent_and_tag(real: RealOvn, fabric: OvnFabric, clou
     assert real.nbctl("--bare", "--columns=parent_name,tag", "list", "Logical_Switch_Port", subport.id).split() == []
     assert fabric.compare(alone).drift == ()
     fabric.remove(1, alone.kind, alone.id, 2)
+
+
+def test_a_network_of_several_segments_has_a_way_out_for_each(real: RealOvn, fabric: OvnFabric) -> None:
+    wide = replace(network(9), physical_network="left", segmentation_id=7,
+                   more_segments=(("right", 8), ("outer", None)), vlan_transparent=True)
+    fabric.put(1, wide)
+
+    def ways_out() -> set[tuple[str, str]]:
+        listed = real.nbctl("--format=csv", "--no-headings", "--columns=options,tag,name", "find",
+                            "Logical_Switch_Port", "type=localnet")
+        rows = [line.split(",") for line in listed.splitlines() if wide.id in line]
+        return {(options.strip('"{}').removeprefix("network_name="), tag) for options, tag, _name in rows}
+
+    assert ways_out() == {("left", "7"), ("right", "8"), ("outer", "[]")}
+    config = real.nbctl("get", "Logical_Switch", f"stackling-{wide.id}", "other_config:vlan-passthru")
+    assert config.strip().strip('"') == "true"
+    assert fabric.compare(wide).drift == ()
+    narrow = replace(wide, generation=2, more_segments=(), vlan_transparent=False)
+    assert fabric.compare(narrow).drift
+    fabric.put(1, narrow)
+    assert ways_out() == {("left", "7")}
+    fabric.remove(1, narrow.kind, narrow.id, 2)
+    assert ways_out() == set()

@@ -31,6 +31,7 @@ PASSWORDS = 4               # that are changed at a time
 _SCREEN = re.compile(r"/servers/([0-9a-f-]{36})/consoles/(vnc|serial)\Z")
 _DIAGNOSTICS = re.compile(r"/servers/([0-9a-f-]{36})/diagnostics\Z")
 _PASSWORD = re.compile(r"/servers/([0-9a-f-]{36})/password\Z")
+_NMI = re.compile(r"/servers/([0-9a-f-]{36})/nmi\Z")
 _CONSOLE = re.compile(r"/servers/([0-9a-f-]{36})/console-output\Z")
 
 
@@ -57,6 +58,7 @@ class ControlSocket:
     ``GET /servers/{id}/diagnostics`` → ``ports.diagnostics.Diagnostics``;
     ``POST /servers/{id}/password`` with ``{"user": …, "password": …}`` → ``{}``: the guest's agent has changed it, or
     409 when the guest refused, 423 while that is under way, 503 when too much is, 504 when its agent is silent;
+    ``POST /servers/{id}/nmi`` → ``{}``: the guest got an NMI, or 409 with the reason;
     ``GET /hosts`` → ``{"machine": name, "hosts": {host: mode}}``, also while control is away (``identities.Mode``);
     ``POST /look`` has the machine look for a new description of the cluster now, by *look* (None: there is none);
     ``POST /shared-directory`` with a step of a proof → what was found, by *trial*, or 409 with the reason.
@@ -103,6 +105,8 @@ class ControlSocket:
             return await self._try_directory(self._trial, request.body)
         if request.method == "POST" and (found := _PASSWORD.match(parts.path)):
             return await self._change_password(found[1], request.body)
+        if request.method == "POST" and (found := _NMI.match(parts.path)):
+            return await self._inject_nmi(found[1])
         if request.method != "GET":
             return _json(405, {"error": "only GET"})
         if parts.path == "/":
@@ -160,6 +164,16 @@ class ControlSocket:
             return _json(200, await self._run(hypervisor.diagnostics, server_id))
         except HypervisorError as error:
             return _json(503, {"error": str(error)})
+
+    async def _inject_nmi(self, server_id: str) -> Response:
+        hypervisor = self._find(server_id)
+        if hypervisor is None:
+            return _json(404, {"error": f"server {server_id} isn't on this machine"})
+        try:
+            await self._run(hypervisor.inject_nmi, server_id)
+        except HypervisorError as error:
+            return _json(409, {"error": str(error)})
+        return _json(200, {})
 
     async def _change_password(self, server_id: str, body: bytes) -> Response:
         """Guests' agents may hang, each for seconds: so they can keep only a few of the driver's threads."""

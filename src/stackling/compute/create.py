@@ -152,6 +152,7 @@ def check_user_data(text: str | None) -> None:
 def _check(tx: Tx, ctx: Context, new: NewServers) -> None:
     check_user_data(new.user_data)
     quotas.check_metadata(tx, ctx.project_id or "", len(new.metadata))
+    quotas.check_injected_files(tx, ctx.project_id or "", new.injected_files)
     zone = new.placement.availability_zone
     if zone is not None and not any(h["availability_zone"] == zone for h in hosts.list_hosts(tx)):
         raise Invalid("The requested availability zone is not available")
@@ -277,7 +278,9 @@ def _base(tx: Tx, ctx: Context, new: NewServers, flavor: Flavor, chosen: Chosen,
         "ephemeral_gib": block_devices.ephemeral_gib(devices, flavor),
         "swap_mib": block_devices.swap_mib(devices, flavor),
         "image_id": chosen.image_id, "image": image_json(chosen.image), "key_name": new.key_name, "keypair": keypair,
-        "user_data": new.user_data, "config_drive": int(new.config_drive), "metadata": dict(new.metadata),
+        "user_data": new.user_data, "injected_files": list(new.injected_files) or None,
+        "config_drive": int(new.config_drive or chosen.image.properties.get("img_config_drive") == "mandatory"),
+        "metadata": dict(new.metadata),
         "tags": sorted(set(new.tags)), "access_ip_v4": new.access_ip_v4, "access_ip_v6": new.access_ip_v6,
         "disk_config": new.disk_config, "pinned_availability_zone": new.placement.availability_zone,
         "scheduler_hints": dict(new.placement.hints), "server_group_id": group.id if group else None,

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from stackling.network.facade import PortSubnet, ServerPort
-from stackling.ports.document import MetadataDocument, Nic
+from stackling.ports.document import InjectedFile, MetadataDocument, Nic
 
 DOMAIN = "novalocal"
 """What follows a server's name in its metadata: the default of Nova's ``dhcp_domain``."""
@@ -57,7 +57,9 @@ def nics(ports: Sequence[ServerPort]) -> list[Nic]:
 def document(server: Mapping[str, Any], ports: Sequence[ServerPort]) -> MetadataDocument:
     """All that a guest may learn of itself."""
     return MetadataDocument(meta_data=_meta_data(server, ports), network_data=network_data(ports),
-                            ec2=_ec2(server, ports), user_data=server["user_data"])
+                            ec2=_ec2(server, ports), user_data=server["user_data"],
+                            files=tuple(InjectedFile(path=path, contents=contents)
+                                        for path, contents in server["injected_files"] or ()))
 
 
 def _meta_data(server: Mapping[str, Any], ports: Sequence[ServerPort]) -> dict[str, Any]:

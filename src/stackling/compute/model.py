@@ -93,6 +93,7 @@ class NewServers:
     security_groups: tuple[str, ...] = ()
     key_name: str | None = None
     user_data: str | None = None
+    injected_files: tuple[tuple[str, str], ...] = ()    # (path, base64)
     config_drive: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     tags: tuple[str, ...] = ()

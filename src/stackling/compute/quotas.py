@@ -134,5 +134,19 @@ def check_metadata(tx: Tx, project_id: str, count: int) -> None:
         raise QuotaExceeded(f"Maximum number of metadata items exceeds {limit}")
 
 
+def check_injected_files(tx: Tx, project_id: str, files: Sequence[tuple[str, str]]) -> None:
+    """Files (path, base64) for one server: how many, how long their paths and what is in them, as it was sent. Raises
+    ``QuotaExceeded``."""
+    limit = limits(tx, project_id) if files else {}
+    for resource, wanted, message in (
+            ("injected_files", len(files), "Personality file limit exceeded"),
+            ("injected_file_path_bytes", max((len(path) for path, _ in files), default=0),
+             "Personality file path exceeds maximum {}"),
+            ("injected_file_content_bytes", max((len(contents) for _, contents in files), default=0),
+             "Personality file content exceeds maximum {}")):
+        if 0 <= limit.get(resource, -1) < wanted:
+            raise QuotaExceeded(message.format(limit[resource]))
+
+
 def _join(parts: Sequence[str]) -> str:
     return ", ".join(parts)

@@ -19,13 +19,14 @@ from stackling.volume import facade as volumes
 @dataclass(frozen=True, slots=True)
 class Rebuild:
     """What to rebuild with; ``columns`` are other changes. ``key_name`` counts with ``new_key``; None: no key.
-    ``reimage``: a root volume gets the image's content (2.93)."""
+    ``reimage``: a root volume gets the image's content (2.93). ``injected_files``: in the place of those it had."""
 
     image_ref: str
     columns: Mapping[str, Any]
     key_name: str | None = None
     new_key: bool = False
     reimage: bool = False
+    injected_files: tuple[tuple[str, str], ...] = ()
 
 
 def rebuild_server(tx: Tx, ctx: Context, server: ServerRow, spec: Rebuild) -> ServerRow:
@@ -48,9 +49,11 @@ def rebuild_server(tx: Tx, ctx: Context, server: ServerRow, spec: Rebuild) -> Se
     if "metadata" in values:
         quotas.check_metadata(tx, server["project_id"], len(values["metadata"]))
     create.check_user_data(values.get("user_data"))
+    quotas.check_injected_files(tx, server["project_id"], spec.injected_files)
     if spec.new_key:
         values.update(key_name=spec.key_name, keypair=_keypair(tx, server, spec.key_name))
-    values.update(image=create.image_json(image), rebuilds=server["rebuilds"] + 1, root_flat=0)
+    values.update(image=create.image_json(image), rebuilds=server["rebuilds"] + 1, root_flat=0,
+                  injected_files=[list(one) for one in spec.injected_files] or None)
     if not on_volume:
         values.update(image_id=image.id)
     elif spec.reimage:

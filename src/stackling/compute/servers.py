@@ -110,7 +110,7 @@ def finish_deletion(tx: Tx, server: ServerRow) -> None:
     before = {**server, "task_state": "deleting"}
     changes.apply(tx, before, {"deleted": 1, "deleted_at": tx.now, "terminated_at": tx.now, "observed_power": None,
                                "deleting": 1, "volumes": "[]", "addresses": "{}", "nics": "[]", "user_data": None,
-                               "document": "{}"})
+                               "injected_files": None, "document": "{}"})
     tx.forget(changes.KIND, server["id"], server["generation"])
 
 

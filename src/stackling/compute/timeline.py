@@ -44,6 +44,7 @@ EVENTS = {
     "rescue": "compute_rescue_instance",
     "unrescue": "compute_unrescue_instance",
     "changePassword": "compute_set_admin_password",
+    "trigger_crash_dump": "compute_trigger_crash_dump",
     "lock": "api_lock",
     "unlock": "api_unlock",
 }

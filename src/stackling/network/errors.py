@@ -8,6 +8,7 @@ from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound, Precon
 
 _NOT_FOUND = {
     "network": ("NetworkNotFound", "Network {} could not be found."),
+    "segment": ("SegmentNotFound", "Segment {} could not be found."),
     "subnet": ("SubnetNotFound", "Subnet {} could not be found."),
     "port": ("PortNotFound", "Port {} could not be found."),
     "router": ("RouterNotFound", "Router {} could not be found"),

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from stackling.core.context import Context
-from stackling.network import access, rules
+from stackling.network import access, rules, segments
 from stackling.network.errors import not_found
 from stackling.network.resources import (
     ADDRESS_GROUPS,
@@ -39,6 +39,7 @@ from stackling.network.resources import (
     ROUTERS,
     RULES,
     SECURITY_GROUPS,
+    SEGMENTS,
     SERVICE_PROFILES,
     SUBNET_POOLS,
     SUBNETS,
@@ -212,6 +213,10 @@ def _shared(object_type: str, column: Any) -> Filter:
     return condition
 
 
+def _segment(column: str) -> Filter:
+    return lambda ctx, values: segments.having(column, values)
+
+
 def _own_rules(ctx: Context) -> Condition:
     groups = select(_g.c.id).where(_g.c.project_id == ctx.project_id)
     return or_(_r.c.project_id == ctx.project_id, _r.c.security_group_id.in_(groups))
@@ -265,9 +270,12 @@ PORT_PAGE = (
     "admin_state_up", "status", "mac_address", "device_id", "device_owner", "fixed_ips", "security_groups",
     "allowed_address_pairs", "extra_dhcp_opts", "port_security_enabled", "binding_host", "binding_profile",
     "binding_vnic_type", "dns_name", "dns_domain", "propagate_uplink_status", "qos_policy_id", "qos_network_policy_id",
-    "trunk_details")
+    "trusted", "trunk_details")
 LISTED: Mapping[str, Listed] = {one.resource: one for one in (
-    Listed("network", NETWORKS, _own_networks, {"shared": _shared("network", _n.c.id)}),
+    Listed("network", NETWORKS, _own_networks, {
+        "shared": _shared("network", _n.c.id),
+        **{name: _segment(name) for name in ("network_type", "physical_network", "segmentation_id")}}),
+    Listed("segment", SEGMENTS, lambda ctx: false()),
     Listed("subnet", SUBNETS, _own_subnets, {"shared": _shared("network", _s.c.network_id),
                                              "external": _network_external, "router:external": _network_external}),
     Listed("port", PORTS, _own_ports, {"fixed_ips": _fixed_ips, "security_groups": _groups}, PORT_PAGE),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, select
 
 from stackling.core.context import Context
+from stackling.core.errors import Invalid
 from stackling.core.ids import new_id
-from stackling.network import access, addresses, qos, quotas, rules
+from stackling.network import access, addresses, qos, quotas, rules, segments
 from stackling.network.errors import conflict, invalid_input, not_found
 from stackling.network.resources import NETWORKS, PORTS, SUBNETS
 from stackling.network.rows import Record, desired, moved, standard, touch
@@ -19,13 +19,7 @@ from stackling.ports.fabric import PortRole
 from stackling.store.tables.network import networks, ports, subnets
 from stackling.store.transaction import Tx
 
-PHYSICAL_NETWORKS = "network.physical_networks"
-_TENANT_TYPE = "geneve"
-_VNIS = 65535
 _n = networks
-_VNI = select(_n.c.id).where(_n.c.segmentation_id == bindparam("vni"), _n.c.network_type == _TENANT_TYPE)
-_ON_PHYSICAL = select(_n.c.id, _n.c.network_type, _n.c.segmentation_id).where(
-    _n.c.physical_network == bindparam("name"), _n.c.deleting.is_(False))
 _DEFAULT_EXTERNAL = select(_n).where(_n.c.is_default.is_(True), _n.c.external.is_(True), _n.c.deleting.is_(False))
 _SERVERS_HERE = select(ports.c.id).where(
     ports.c.network_id == bindparam("network"), ports.c.server_id.is_not(None), ports.c.deleting.is_(False)).limit(1)
@@ -40,8 +34,10 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
         quotas.reserve(tx, project_id, "network", sum(spec["project_id"] == project_id for spec in specs))
     records: list[Record] = []
     for spec in specs:
-        record = _record(tx, ctx, spec)
+        chosen = segments.choose(tx, spec)
+        record = _record(tx, ctx, spec, chosen)
         NETWORKS.insert(tx, [record])
+        segments.add(tx, record["id"], chosen)
         for action, wanted in ((access.SHARED, spec.get("shared")), (access.EXTERNAL, record["external"])):
             if wanted:
                 access.grant(tx, "network", record, action)
@@ -52,18 +48,20 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
     return records
 
 
-def _record(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
+def _record(tx: Tx, ctx: Context, spec: Mapping[str, Any], chosen: Sequence[segments.Segment]) -> Record:
     external = spec.get("router:external", False)
     if spec.get("is_default"):
         _check_default(tx, spec["id"], external)
-    kind, physical, segment = _provider(tx, spec)
-    most = rules.DEFAULT_MTU - (rules.GENEVE_OVERHEAD if kind == _TENANT_TYPE else 0)
+    place = segments.columns(chosen)
+    transparent = spec.get("vlan_transparent", False)
+    if transparent and any(one.network_type == "flat" for one in chosen):
+        raise Invalid("Backend does not support VLAN Transparency.", type="VlanTransparencyDriverError")
     record: Record = {
         **standard(tx, spec["id"], spec["project_id"], spec), **desired(),
         "name": spec.get("name", ""), "admin_state_up": spec.get("admin_state_up", True),
         "external": external, "is_default": spec.get("is_default", False),
-        "port_security_enabled": spec.get("port_security_enabled", True), "mtu": _mtu(spec.get("mtu") or 0, most),
-        "network_type": kind, "physical_network": physical, "segmentation_id": segment,
+        "port_security_enabled": spec.get("port_security_enabled", True), "mtu": _mtu(spec.get("mtu") or 0, place),
+        **place, "vlan_transparent": transparent,
         "dns_domain": spec.get("dns_domain", ""), "availability_zone_hints": spec.get("availability_zone_hints", []),
         "subnets": [], "metadata_port_id": None, "metadata_mac": None,
         "qos_policy_id": spec["qos_policy_id"] if spec.get("qos_policy_id") else qos.default_id(tx, spec["project_id"]),
@@ -73,7 +71,8 @@ def _record(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
     return record
 
 
-def _mtu(wanted: int, most: int) -> int:
+def _mtu(wanted: int, place: Record) -> int:
+    most = rules.DEFAULT_MTU - (rules.GENEVE_OVERHEAD if segments.tunnelled(place) else 0)
     if not wanted:
         return most
     if wanted > most:
@@ -81,61 +80,6 @@ def _mtu(wanted: int, most: int) -> int:
     if wanted < 68:
         raise invalid_input("Requested MTU is too small, minimum is 68")
     return wanted
-
-
-def _provider(tx: Tx, spec: Mapping[str, Any]) -> tuple[str, str | None, int | None]:
-    kind, physical = spec.get("provider:network_type"), spec.get("provider:physical_network")
-    segment = spec.get("provider:segmentation_id")
-    if kind is None and physical is None and segment is None:
-        return _TENANT_TYPE, None, _free_vni(tx)
-    if kind is None:
-        raise invalid_input("network_type required")
-    if kind == _TENANT_TYPE:
-        if physical is not None:
-            raise invalid_input("provider:physical_network specified for geneve network")
-        return kind, None, _exact_vni(tx, segment) if segment is not None else _free_vni(tx)
-    if kind not in ("flat", "vlan"):
-        raise invalid_input(f"network_type value '{kind}' not supported")
-    if physical is None:
-        raise invalid_input(f"physical_network required for {kind} provider network")
-    if physical not in (tx.setting(PHYSICAL_NETWORKS) or []):
-        raise invalid_input(f"physical_network '{physical}' unknown for {kind} provider network")
-    tx.guard(f"physical-network:{physical}")
-    _check_segment(tx, kind, physical, segment)
-    return kind, physical, segment
-
-
-def _check_segment(tx: Tx, kind: str, physical: str, segment: int | None) -> None:
-    taken = tx.all(_ON_PHYSICAL, name=physical)
-    if kind == "flat":
-        if segment is not None:
-            raise invalid_input("segmentation_id specified for flat network")
-        if any(row.network_type == "flat" for row in taken):
-            raise conflict("FlatNetworkInUse", "Unable to create the flat network. "
-                           f"Physical network {physical} is in use.")
-        return
-    if segment is None or not 1 <= segment <= 4094:
-        raise invalid_input("segmentation_id out of range (1 through 4094)")
-    if any(row.segmentation_id == segment for row in taken):
-        raise conflict("VlanIdInUse", f"Unable to create the network. The VLAN {segment} on physical network "
-                       f"{physical} is in use.")
-
-
-def _free_vni(tx: Tx) -> int:
-    for _ in range(64):
-        vni = 1 + secrets.randbelow(_VNIS)
-        if tx.scalar(_VNI, vni=vni) is None:
-            return vni
-    raise conflict("NoNetworkAvailable", "Unable to create the network. No available network found in maximum "
-                   "allowed attempts.")
-
-
-def _exact_vni(tx: Tx, vni: int) -> int:
-    if not 1 <= vni <= _VNIS:
-        raise invalid_input(f"segmentation_id out of range (1 through {_VNIS})")
-    if tx.scalar(_VNI, vni=vni) is not None:
-        raise conflict("TunnelIdInUse", f"Unable to create the network. The tunnel ID {vni} is in use.")
-    return vni
 
 
 def default_external(tx: Tx) -> Record | None:
@@ -153,14 +97,12 @@ def _check_default(tx: Tx, id: str, external: bool) -> None:
 
 def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> Record:
     """Change a network."""
-    for name, column in (("provider:network_type", "network_type"), ("provider:physical_network", "physical_network"),
-                         ("provider:segmentation_id", "segmentation_id")):
+    for name, column in (*segments.COLUMNS.items(), ("segments", "segments")):
         if name in changes and changes[name] != record[column]:
             raise invalid_input(f"Plugin does not support updating the following provider network attributes: {name}")
     values = {column: changes[name] for name, column in _UPDATABLE.items() if name in changes}
     if "mtu" in values:
-        most = rules.DEFAULT_MTU - (rules.GENEVE_OVERHEAD if record["network_type"] == _TENANT_TYPE else 0)
-        values["mtu"] = _mtu(values["mtu"], most)
+        values["mtu"] = _mtu(values["mtu"], record)
     shared = access.EVERYBODY in access.targets(tx, "network", record["id"], access.SHARED)
     sharing: bool | None = changes.get("shared") if changes.get("shared") not in (None, shared) else None
     _check_sharing(tx, record, values, closing=sharing is False)
@@ -235,6 +177,7 @@ def delete_network(tx: Tx, ctx: Context, record: Record) -> None:
             forget_tags(tx, subnet)
         tx.execute(_SUBNETS_OF, {"network": record["id"]})
     forget_tags(tx, record)
+    segments.forget(tx, record["id"])
     access.forget(tx, "network", record["id"])
     NETWORKS.update(tx, record["id"], {**moved(record), "deleting": True, "is_default": False, "subnets": []})
     announce(tx, ctx, "network", record, "delete")

@@ -100,7 +100,8 @@ def make(tx: Tx, ctx: Context, network: Record, subnets: Sequence[Record], spec:
         "security_groups": _groups(tx, ctx, spec, secured, owner),
         "allowed_address_pairs": _pairs(spec.get("allowed_address_pairs") or [], mac, secured),
         "extra_dhcp_opts": _options(spec.get("extra_dhcp_opts") or []), "port_security_enabled": secured,
-        "binding_host": spec.get("binding:host_id") or "", "binding_profile": spec.get("binding:profile") or {},
+        "binding_host": spec.get("binding:host_id") or "",
+        "binding_profile": _profile(spec.get("binding:profile"), spec.get("trusted")), "trusted": spec.get("trusted"),
         "binding_vnic_type": spec.get("binding:vnic_type", "normal"), "dns_name": spec.get("dns_name", ""),
         "dns_domain": spec.get("dns_domain", ""), "up": False, "held": [one["ip_address"] for one in fixed],
         "propagate_uplink_status": spec.get("propagate_uplink_status", True),
@@ -118,6 +119,10 @@ def make(tx: Tx, ctx: Context, network: Record, subnets: Sequence[Record], spec:
     if role == PortRole.INTERFACE:
         tx.nudge("port", record["id"])
     return record
+
+
+def _profile(given: Mapping[str, Any] | None, trusted: bool | None) -> dict[str, Any]:
+    return {**(given or {}), **({} if trusted is None else {"trusted": trusted})}
 
 
 def _mac(tx: Tx, network_id: str, wanted: str | None) -> str:
@@ -186,6 +191,7 @@ _PLAIN = {
     "device_owner": "device_owner", "port_security_enabled": "port_security_enabled", "dns_name": "dns_name",
     "dns_domain": "dns_domain", "binding:vnic_type": "binding_vnic_type",
     "propagate_uplink_status": "propagate_uplink_status", "qos_policy_id": "qos_policy_id",
+    "trusted": "trusted",
 }
 _FOLLOWED = {"admin_state_up", "mac_address", "fixed_ips", "security_groups", "allowed_address_pairs",
              "extra_dhcp_opts", "port_security_enabled", "binding_host", "dns_name", "qos_policy_id", "trunk_tag"}
@@ -209,7 +215,9 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any], *,
     if "binding:host_id" in changes:
         values["binding_host"] = changes["binding:host_id"] or ""
     if "binding:profile" in changes:
-        values["binding_profile"] = changes["binding:profile"] or {}
+        values["binding_profile"] = _profile(changes["binding:profile"], values.get("trusted", record["trusted"]))
+    elif "trusted" in values:
+        values["binding_profile"] = _profile(record["binding_profile"], values["trusted"])
     mac = changes.get("mac_address")
     if mac is not None and mac != record["mac_address"]:
         if record["binding_host"] and record["device_owner"].startswith(COMPUTE):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 
-from stackling.network import rules
+from stackling.network import rules, segments
 from stackling.network.rows import Record
 from stackling.ports.fabric import (
     FabricAddressGroup,
@@ -30,6 +30,9 @@ def network(record: Record, subnets: Sequence[Record]) -> FabricNetwork:
         id=record["id"], generation=record["generation"], name=record["name"], mtu=record["mtu"],
         subnets=tuple(_subnet(one) for one in subnets), physical_network=record["physical_network"],
         segmentation_id=record["segmentation_id"] if record["network_type"] == "vlan" else None,
+        more_segments=tuple((one[segments.PHYSICAL], one[segments.ID] if one[segments.TYPE] == "vlan" else None)
+                            for one in (record["segments"] or ())[1:] if one[segments.PHYSICAL] is not None),
+        vlan_transparent=record["vlan_transparent"],
         metadata_port_id=record["metadata_port_id"], metadata_mac=record["metadata_mac"],
         admin_state_up=record["admin_state_up"], dns_domain=record["dns_domain"])
 

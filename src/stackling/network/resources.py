@@ -6,6 +6,7 @@ from stackling.network.rows import Rows
 from stackling.store.tables import network as tables
 
 NETWORKS = Rows(tables.networks)
+SEGMENTS = Rows(tables.network_segments)
 SUBNETS = Rows(tables.subnets)
 PORTS = Rows(tables.ports)
 ROUTERS = Rows(tables.routers)

@@ -47,6 +47,7 @@ def _create(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
     network = networks.find(tx, ctx, spec["network_id"], lock=True)
     if not ctx.is_admin and network["project_id"] != ctx.project_id:
         raise forbidden("rule:create_subnet")
+    _refuse_segment(spec)
     cidr, pool_id = _range(tx, ctx, spec)
     record = _record(tx, spec, cidr, pool_id)
     _check_overlap(tx, record)
@@ -59,6 +60,11 @@ def _create(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
         _give_auto_addresses(tx, network, record)
     announce(tx, ctx, "subnet", record, "create", record["cidr"])
     return record
+
+
+def _refuse_segment(spec: Mapping[str, Any]) -> None:
+    if spec.get("segment_id") is not None:
+        raise bad_request("subnets", "subnets are in all segments of their network here")
 
 
 def _range(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -115,7 +121,8 @@ def _record(tx: Tx, spec: Mapping[str, Any], cidr: str, pool_id: str | None) -> 
         "gateway_ip": gateway, "allocation_pools": pools, "enable_dhcp": spec.get("enable_dhcp", True),
         "dns_nameservers": spec.get("dns_nameservers", []), "host_routes": _routes(spec.get("host_routes", [])),
         "ipv6_ra_mode": spec.get("ipv6_ra_mode"), "ipv6_address_mode": spec.get("ipv6_address_mode"),
-        "service_types": spec.get("service_types", []), "subnetpool_id": pool_id, "next_key": None,
+        "service_types": spec.get("service_types", []),
+        "dns_publish_fixed_ip": spec.get("dns_publish_fixed_ip", False), "subnetpool_id": pool_id, "next_key": None,
     }
     _check_lists(record)
     return record
@@ -294,7 +301,7 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
 
 
 _UPDATABLE = ("name", "description", "gateway_ip", "allocation_pools", "dns_nameservers", "host_routes", "enable_dhcp",
-              "service_types")
+              "service_types", "dns_publish_fixed_ip")
 
 
 def _follow(tx: Tx, record: Record, new: Record, values: Mapping[str, Any]) -> None:

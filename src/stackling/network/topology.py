@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, insert, select
 from stackling.core.context import Context, system_context
 from stackling.core.errors import Conflict, NotFound
 from stackling.core.ids import new_id
-from stackling.network import networks, quotas, routers, subnet_pools, subnets
+from stackling.network import networks, quotas, routers, segments, subnet_pools, subnets
 from stackling.network.attachment import External
 from stackling.network.resources import NETWORKS, ROUTERS, SUBNETS
 from stackling.network.rows import Record
@@ -108,9 +108,9 @@ def bootstrap(tx: Tx, project_id: str, external: External | None, limits: Mappin
                 "max_prefixlen": 30 if version == 4 else 64, "is_default": True}])
     if external is None:
         return None
-    known: list[str] = tx.setting(networks.PHYSICAL_NETWORKS) or []
+    known: list[str] = tx.setting(segments.PHYSICAL_NETWORKS) or []
     if external.physical_network not in known:
-        tx.set_setting(networks.PHYSICAL_NETWORKS, [*known, external.physical_network])
+        tx.set_setting(segments.PHYSICAL_NETWORKS, [*known, external.physical_network])
     found = networks.default_external(tx)
     return str(found["id"]) if found is not None else _external(tx, ctx, project_id, external)
 

@@ -104,6 +104,13 @@ class RescueDisk(Struct, frozen=True):
     bus: str = ""
 
 
+class InjectedFile(Struct, frozen=True):
+    """A file that its owner wants in the guest: where, and what (base64)."""
+
+    path: str
+    contents: str
+
+
 class MetadataDocument(Struct, frozen=True):
     """What the metadata service and the config drive show (OpenStack's ``meta_data.json`` and its parts)."""
 
@@ -112,6 +119,7 @@ class MetadataDocument(Struct, frozen=True):
     vendor_data: dict[str, Any] = {}
     ec2: dict[str, Any] = {}                # instance-type, local-ipv4, public-ipv4, security-groups …
     user_data: str | None = None            # base64
+    files: tuple[InjectedFile, ...] = ()    # in the config drive only, as with Nova
 
 
 class Arrival(Struct, frozen=True):

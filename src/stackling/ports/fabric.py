@@ -56,7 +56,8 @@ class FabricSubnet:
 
 @dataclass(frozen=True, slots=True)
 class FabricNetwork:
-    """A layer-2 network. ``physical_network`` is set for an external (provider) network only."""
+    """A layer-2 network. ``physical_network`` is set for an external (provider) network only. ``more_segments`` are
+    further ways out, (physical network, VLAN tag): a machine has one of those physical networks at most."""
 
     id: str
     generation: int
@@ -65,6 +66,8 @@ class FabricNetwork:
     subnets: tuple[FabricSubnet, ...] = ()
     physical_network: str | None = None
     segmentation_id: int | None = None                       # VLAN tag on the physical network
+    more_segments: tuple[tuple[str, int | None], ...] = ()
+    vlan_transparent: bool = False                           # guests' own VLAN tags go through
     metadata_port_id: str | None = None
     metadata_mac: str | None = None
     admin_state_up: bool = True

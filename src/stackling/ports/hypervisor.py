@@ -222,6 +222,10 @@ class Hypervisor(Protocol):
         ``GuestSilent`` within seconds when the agent doesn't answer, and ``GuestRefused`` for a guest without one."""
         ...
 
+    def inject_nmi(self, server_id: str) -> None:
+        """Interrupt a guest that is on so that its own system writes a crash dump, if it does such."""
+        ...
+
     def diagnostics(self, server_id: str) -> Diagnostics:
         """What a guest that is running uses. ``HypervisorError`` when it isn't."""
         ...

@@ -98,6 +98,19 @@ def test_a_password_reaches_the_guest(tmp_path: Path, caplog: pytest.LogCaptureF
     assert SECRET not in caplog.text
 
 
+def test_a_guest_gets_an_nmi(tmp_path: Path) -> None:
+    async def story(machine: Machine) -> None:
+        id = machine.guest()
+        assert await machine.ask("POST", f"/servers/{id}/nmi") == (200, {})
+        assert "NMI" in machine.hypervisor.console_log(id, None)
+        assert (await machine.ask("GET", f"/servers/{id}/nmi"))[0] == 404
+        assert (await machine.ask("POST", f"/servers/{new_id()}/nmi"))[0] == 404
+        machine.hypervisor.destroy(id)
+        assert (await machine.ask("POST", f"/servers/{id}/nmi"))[0] == 409
+
+    serve(tmp_path, story)
+
+
 def test_guests_that_hang_keep_nobody_else_waiting(tmp_path: Path) -> None:
     async def story(machine: Machine) -> None:
         ids = [machine.guest() for _ in range(PASSWORDS + 1)]

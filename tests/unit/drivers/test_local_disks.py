@@ -18,7 +18,7 @@ import pytest
 from stackling.drivers.local import config_drive
 from stackling.drivers.local.disks import LocalDisks
 from stackling.drivers.local.image_cache import ImageCache, Limits
-from stackling.ports.document import MetadataDocument, RootDisk, ServerDesired
+from stackling.ports.document import InjectedFile, MetadataDocument, RootDisk, ServerDesired
 from stackling.ports.hypervisor import GuestRefused, HypervisorError
 
 IMAGE = bytes(range(256)) * 4096
@@ -200,6 +200,19 @@ def test_the_config_drive_holds_what_the_metadata_service_shows(tmp_path: Path) 
     assert meta_data["uuid"] == "u"
     assert len(base64.b64decode(meta_data["random_seed"])) == 512
     assert read("/openstack/latest/user_data") == b"#cloud-config\n"
+    assert "files" not in meta_data
     assert json.loads(read("/openstack/latest/vendor_data2.json")) == {"static": {"v": 1}}
     assert json.loads(read("/ec2/latest/meta-data.json")) == {"instance-id": "i-1"}
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_config_drive_holds_files() -> None:
+    document = MetadataDocument(meta_data={"uuid": "u"}, files=(
+        InjectedFile(path="/etc/motd", contents=base64.b64encode(b"hello\n").decode()),
+        InjectedFile(path="/root/b", contents="AAE=\n")))
+    shown = config_drive.files(document, "seed")
+    told = [{"path": "/etc/motd", "content_path": "/content/0000"},
+            {"path": "/root/b", "content_path": "/content/0001"}]
+    for version in config_drive.VERSIONS:
+        assert json.loads(shown[f"openstack/{version}/meta_data.json"])["files"] == told
+    assert (shown["openstack/content/0000"], shown["openstack/content/0001"]) == (b"hello\n", b"\0\1")

@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from stackling.api.call import Call, Reply, Version
-from stackling.api.compute import agents, consoles, moves, passwords
+from stackling.api.compute import agents, consoles, crash_dumps, moves, passwords
 from stackling.api.compute import schema_servers as schema
 from stackling.api.compute.parts import Json, route
-from stackling.api.compute.servers import columns, flavor_ref, plain_addresses, shown
+from stackling.api.compute.servers import columns, flavor_ref, injected_files, plain_addresses, shown
 from stackling.api.schema import Schemas
 from stackling.compute import (
     actions,
@@ -28,7 +28,7 @@ from stackling.compute import (
     unshelving,
 )
 from stackling.compute.model import ServerRow
-from stackling.core.errors import Conflict, Gone, Invalid, NotFound, NotImplementedHere, Unavailable
+from stackling.core.errors import Conflict, Gone, Invalid, NotFound, Unavailable
 from stackling.core.ids import new_id
 
 if TYPE_CHECKING:
@@ -62,8 +62,6 @@ def _reboot(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
 
 
 def _rebuild(tx: Tx, call: Call, server: ServerRow, value: Json) -> Reply:
-    if value.get("personality"):
-        raise Invalid("Personality files can't be injected; use user_data.")
     password = value.get("adminPass") or secrets.token_urlsafe(9)
     rebuild.rebuild_server(tx, call.ctx, server, _rebuild_spec(value, reimage=call.version >= (2, 93)))
     result = shown(tx, call, server["id"], one=call.version >= (2, 71))
@@ -86,7 +84,7 @@ def _rebuild_spec(value: Json, *, reimage: bool) -> rebuild.Rebuild:
              "description": "description", "hostname": "hostname", "OS-DCF:diskConfig": "disk_config",
              "user_data": "user_data"}
     return rebuild.Rebuild(value["imageRef"], columns(value, names), value.get("key_name"), "key_name" in value,
-                           reimage)
+                           reimage, injected_files(value))
 
 
 def _resize(tx: Tx, call: Call, server: ServerRow, value: Json) -> None:
@@ -227,11 +225,9 @@ def _unshelve(tx: Tx, call: Call, server: ServerRow, value: Any) -> None:
         zone, host, "availability_zone" in given and zone is None))
 
 
-def _not_offered(message: str, error: type[Exception] = NotImplementedHere) -> Handler:
-    def handler(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
-        raise error(message)
-
-    return handler
+def _restore(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
+    """Deleted servers aren't kept (no ``reclaim_instance_interval``, as by default), so there is none to bring back."""
+    servers.check_state(server, "restore", ("soft-delete",))
 
 
 def _gone(tx: Tx, call: Call, server: ServerRow, _value: Any) -> None:
@@ -291,12 +287,9 @@ ACTIONS: Mapping[str, ServerAction] = {
     "createBackup": ServerAction(_create_backup, "os-create-backup", schema.CREATE_BACKUP),
     "rescue": ServerAction(_rescue, "os-rescue", schema.RESCUE, 200),
     "unrescue": ServerAction(_unrescue, "os-unrescue", schema.bare("unrescue")),
-    "restore": ServerAction(
-        _not_offered("Deleted servers aren't kept by this cloud (no reclaim interval).", Conflict),
-        "os-deferred-delete:restore", schema.bare("restore")),
+    "restore": ServerAction(_restore, "os-deferred-delete:restore", schema.bare("restore")),
     "trigger_crash_dump": ServerAction(
-        _not_offered("Crash dumps aren't offered by this cloud."), "servers:trigger_crash_dump",
-        schema.empty("trigger_crash_dump"), min=(2, 17)),
+        crash_dumps.trigger, "servers:trigger_crash_dump", schema.empty("trigger_crash_dump"), min=(2, 17)),
 }
 
 

@@ -57,8 +57,6 @@ def _new_servers(call: Call) -> NewServers:
         raise Invalid(f"At most {MAX_AT_ONCE} servers can be made by one request.")
     hints: Json = body.get("os:scheduler_hints", body.get("OS-SCH-HNT:scheduler_hints", {}))
     name = server["name"]
-    if server.get("personality"):
-        raise Invalid("Personality files can't be injected; use user_data.")
     devices, legacy = _block_devices(call, server)
     return NewServers(
         ids=tuple(new_id() for _ in range(most)), reservation_id=f"r-{secrets.token_hex(4)}", name=name,
@@ -66,6 +64,7 @@ def _new_servers(call: Call) -> NewServers:
         requested=requested(server),
         security_groups=tuple(dict.fromkeys(g["name"] for g in server.get("security_groups", ()) if g.get("name"))),
         key_name=server.get("key_name"), user_data=server.get("user_data"),
+        injected_files=injected_files(server),
         config_drive=is_true(server.get("config_drive", False)), metadata=server.get("metadata", {}),
         tags=tuple(server.get("tags", ())), description=server.get("description") if call.version >= (2, 19) else name,
         hostname=server.get("hostname"), access_ip_v4=canonical_ip(server.get("accessIPv4")),
@@ -73,6 +72,16 @@ def _new_servers(call: Call) -> NewServers:
         disk_config=server.get("OS-DCF:diskConfig", "MANUAL"), placement=_placement(call, server, hints),
         min_count=least, max_count=most, block_devices=devices, legacy_devices=legacy,
         shared_volumes=call.version >= (2, 60))
+
+
+def injected_files(server: Json) -> tuple[tuple[str, str], ...]:
+    """``personality`` (until 2.56) as paths and what is in them, in base64. Raises ``Invalid``."""
+    files: list[Json] = server.get("personality") or []
+    for file in files:
+        for key in ("path", "contents"):
+            if key not in file:
+                raise Invalid(f"Bad personality format: missing {key}")
+    return tuple((file["path"], file["contents"]) for file in files)
 
 
 def flavor_ref(ref: str | int) -> str:

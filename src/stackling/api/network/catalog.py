@@ -20,6 +20,7 @@ from stackling.network import (
     rbac,
     routers,
     security_groups,
+    segments,
     subnet_pools,
     subnets,
     trunks,
@@ -37,6 +38,8 @@ def _default_group(tx: Tx, ctx: Context) -> None:
 RESOURCES: tuple[Resource, ...] = (
     Resource("network", "networks", "networks", definitions.NETWORK, views.networks, networks.create, networks.update,
              floating_ips.delete_network),
+    Resource("segment", "segments", "segments", definitions.SEGMENT, views.segments, segments.create, segments.update,
+             segments.delete_segment, unowned=True),
     Resource("subnet", "subnets", "subnets", definitions.SUBNET, views.subnets, subnets.create, subnets.update,
              subnets.delete),
     Resource("port", "ports", "ports", definitions.PORT, views.ports, ports.create, ports.update, ports.delete_port,

@@ -31,6 +31,8 @@ NETWORK: Table = {
     "provider:network_type": settable(v.nullable(v.text(32)), filter=True, column="network_type"),
     "provider:physical_network": settable(v.nullable(v.text(64)), filter=True, column="physical_network"),
     "provider:segmentation_id": settable(v.nullable(v.integer), filter=True, column="segmentation_id"),
+    "segments": settable(v.segments),
+    "vlan_transparent": once(v.boolean, filter=True),
 }
 
 SUBNET: Table = {
@@ -50,9 +52,19 @@ SUBNET: Table = {
     "ipv6_ra_mode": once(_MODES, filter=True, sort=True),
     "ipv6_address_mode": once(_MODES, filter=True, sort=True),
     "service_types": settable(v.service_types),
+    "dns_publish_fixed_ip": settable(v.boolean, False),
     "router:external": Attribute(v.boolean, filter=True),
     "shared": Attribute(v.boolean, filter=True),
     "segment_id": once(v.nullable(v.uuid)),
+}
+
+SEGMENT: Table = {
+    **{name: STANDARD[name] for name in ("id", "description", "revision_number", "created_at", "updated_at")},
+    "name": settable(v.nullable(v.NAME), filter=True, sort=True),
+    "network_id": once(v.uuid, REQUIRED, filter=True, sort=True),
+    "network_type": once(v.text(32), REQUIRED, filter=True, sort=True),
+    "physical_network": once(v.nullable(v.text(64)), filter=True, sort=True),
+    "segmentation_id": once(v.nullable(v.integer), sort=True),
 }
 
 PORT: Table = {
@@ -74,6 +86,7 @@ PORT: Table = {
     "dns_assignment": Attribute(),
     "ip_allocation": Attribute(),
     "propagate_uplink_status": settable(v.boolean, True),
+    "trusted": settable(v.boolean),
     "binding:vnic_type": settable(v.one_of(
         "normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic", "vdpa",
         "accelerator-direct", "accelerator-direct-physical", "remote-managed"), "normal", column="binding_vnic_type"),

@@ -141,6 +141,10 @@ _NAMES: dict[str, tuple[str, str]] = {
         "HA Router extension",
         "Adds HA capability to routers.",
     ),
+    "multi-provider": (
+        "Multi Provider Network",
+        "Expose mapping of virtual networks to multiple physical networks",
+    ),
     "net-mtu": (
         "Network MTU",
         "Provides MTU attribute for a network resource.",
@@ -172,6 +176,10 @@ _NAMES: dict[str, tuple[str, str]] = {
     "port-security-groups-filtering": (
         "Port filtering on security groups",
         "Provides security groups filtering when listing ports",
+    ),
+    "port-trusted-vif": (
+        "Port trusted vif",
+        "Expose port 'trusted' attribute in the API",
     ),
     "project-id": (
         "project_id field enabled",
@@ -307,6 +315,10 @@ _NAMES: dict[str, tuple[str, str]] = {
         "Security group filtering on the shared field",
         "Support filtering security groups on the shared field",
     ),
+    "segment": (
+        "Segment",
+        "Segments extension.",
+    ),
     "service-type": (
         "Neutron Service Type Management",
         "API for retrieving service providers for Neutron advanced services",
@@ -340,6 +352,10 @@ _NAMES: dict[str, tuple[str, str]] = {
     "stateful-security-group": (
         "Stateful security group",
         "Indicates if the security group is stateful or not",
+    ),
+    "subnet-dns-publish-fixed-ip": (
+        "Subnet DNS publish fixed IP",
+        "Support choosing to publish DNS records for IPs from a subnet",
     ),
     "subnet-external-network": (
         "Subnet belongs to an external network",
@@ -384,6 +400,10 @@ _NAMES: dict[str, tuple[str, str]] = {
     "uplink-status-propagation": (
         "uplink-status-propagation",
         "Provides support for propagating the uplink status of a port",
+    ),
+    "vlan-transparent": (
+        "Vlantransparent",
+        "Provides Vlan Transparent Networks",
     ),
 }
 EXTENSIONS: dict[str, dict[str, Any]] = {

@@ -61,14 +61,15 @@ RULES |= {
     **_resource("security_group_rule"), **_resource("subnetpool", get=f"{_READER} or rule:shared_subnetpools"),
     **{f"{action}_network:{name}": _ADMIN for action in ("create", "update")
        for name in ("shared", "router:external", "is_default", "provider:network_type", "provider:physical_network",
-                    "provider:segmentation_id")},
+                    "provider:segmentation_id", "segments")},
     **{f"get_network:{name}": _ADMIN for name in ("provider:network_type", "provider:physical_network",
-                                                   "provider:segmentation_id")},
+                                                   "provider:segmentation_id", "segments")},
     "create_subnet:service_types": _ADMIN,
     "update_subnet:service_types": _ADMIN,
     "create_subnetpool:shared": _ADMIN, "create_subnetpool:is_default": _ADMIN, "update_subnetpool:is_default": _ADMIN,
     **{f"{action}_port:{name}": f"{_ADMIN} or rule:service_api" for action in ("create", "update")
        for name in ("binding:host_id", "binding:profile")},
+    **{f"{action}_port:trusted": _ADMIN for action in ("create", "update", "get")},
     **{f"get_port:{name}": f"{_ADMIN} or rule:service_api"
        for name in ("binding:host_id", "binding:profile", "binding:vif_type", "binding:vif_details")},
     "update_port:mac_address": f"{_ADMIN} or rule:service_api",
@@ -87,6 +88,7 @@ RULES |= {
     "get_quota": _READER, "update_quota": _ADMIN, "delete_quota": _ADMIN, "list_quotas": _ADMIN,
     "get_agent": _ADMIN, "update_agent": _ADMIN, "delete_agent": _ADMIN,
     "get_availability_zone": "rule:list", "get_service_provider": "rule:list",
+    **_resource("segment", get=_ADMIN, write=_ADMIN),
     **_resource("flavor", get="rule:list", write=_ADMIN), **_resource("service_profile", get=_ADMIN, write=_ADMIN),
     "get_flavor_service_profile": _READER, "create_flavor_service_profile": _ADMIN,
     "delete_flavor_service_profile": _ADMIN,

@@ -396,3 +396,22 @@ def subports(value: Any) -> list[dict[str, Any]]:
             raise ValueError(f"Duplicate items in the list: '{subport['port_id']}'")
         found.append(subport)
     return found
+
+
+def segments(value: Any) -> list[dict[str, Any]] | None:
+    """A network's segments, each with all of its three attributes; None: none are named."""
+    if value is None:
+        return None
+    names = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
+    found: list[dict[str, Any]] = []
+    for item in _items(value):
+        if not isinstance(item, dict):
+            raise ValueError(f"'{item}' is not a dictionary")
+        one: dict[str, Any] = item    # pyright: ignore[reportUnknownVariableType]
+        if unknown := sorted(set(one) - set(names)):
+            raise ValueError(f"Unrecognized attribute(s) '{', '.join(unknown)}'")
+        kind, physical, number = (one.get(name) for name in names)
+        found.append({names[0]: None if kind is None else text(32)(kind),
+                      names[1]: None if physical is None else text(64)(physical),
+                      names[2]: None if number is None else integer(number)})
+    return found

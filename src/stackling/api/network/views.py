@@ -46,8 +46,18 @@ def networks(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, 
         "availability_zone_hints": one["availability_zone_hints"], "availability_zones": [],
         "ipv4_address_scope": scopes.get((one["id"], 4)),
         "ipv6_address_scope": scopes.get((one["id"], 6)), "l2_adjacency": True,
-        "provider:network_type": one["network_type"], "provider:physical_network": one["physical_network"],
-        "provider:segmentation_id": one["segmentation_id"], "qos_policy_id": one["qos_policy_id"],
+        **({"segments": one["segments"]} if one["segments"] else {
+            "provider:network_type": one["network_type"], "provider:physical_network": one["physical_network"],
+            "provider:segmentation_id": one["segmentation_id"]}),
+        "vlan_transparent": one["vlan_transparent"], "qos_policy_id": one["qos_policy_id"],
+    } for one in records]
+
+
+def segments(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Segments of networks."""
+    return [{**{name: one[name] for name in (
+        "id", "name", "description", "network_id", "network_type", "physical_network", "segmentation_id",
+        "revision_number")}, "created_at": seconds_z(one["created_at"]), "updated_at": seconds_z(one["updated_at"]),
     } for one in records]
 
 
@@ -60,6 +70,7 @@ def subnets(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, A
         "dns_nameservers": one["dns_nameservers"], "host_routes": one["host_routes"],
         "enable_dhcp": one["enable_dhcp"], "ipv6_ra_mode": one["ipv6_ra_mode"],
         "ipv6_address_mode": one["ipv6_address_mode"], "service_types": one["service_types"],
+        "dns_publish_fixed_ip": one["dns_publish_fixed_ip"],
         "subnetpool_id": one["subnetpool_id"], "router:external": one["network_id"] in external, "segment_id": None,
     } for one in records]
 
@@ -75,7 +86,8 @@ def ports(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any
         "dns_name": one["dns_name"], "dns_domain": one["dns_domain"],
         "dns_assignment": _assignment(one["fixed_ips"], one["dns_name"]),
         "ip_allocation": "immediate" if one["fixed_ips"] else "none",
-        "propagate_uplink_status": one["propagate_uplink_status"], "binding:vnic_type": one["binding_vnic_type"],
+        "propagate_uplink_status": one["propagate_uplink_status"], "trusted": one["trusted"],
+        "binding:vnic_type": one["binding_vnic_type"],
         "qos_policy_id": one["qos_policy_id"], "qos_network_policy_id": one["qos_network_policy_id"],
         **({"trunk_details": one["trunk_details"]} if one["trunk_details"] is not None else {}),
         "binding:host_id": one["binding_host"], "binding:profile": one["binding_profile"],
@@ -95,7 +107,8 @@ def port_page(rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
         "extra_dhcp_opts": _raw(extra_dhcp_opts), "port_security_enabled": bool(port_security_enabled),
         "dns_name": dns_name, "dns_domain": dns_domain, "dns_assignment": _assignment(_decode(fixed_ips), dns_name),
         "ip_allocation": "none" if fixed_ips == "[]" else "immediate",
-        "propagate_uplink_status": bool(propagate_uplink_status), "binding:vnic_type": binding_vnic_type,
+        "propagate_uplink_status": bool(propagate_uplink_status),
+        "trusted": None if trusted is None else bool(trusted), "binding:vnic_type": binding_vnic_type,
         "binding:host_id": binding_host, "binding:profile": _raw(binding_profile),
         "binding:vif_type": "ovs" if binding_host else "unbound",
         "binding:vif_details": _DETAILS if binding_host else {}, "qos_policy_id": qos_policy_id,
@@ -104,7 +117,7 @@ def port_page(rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
     } for (id, project_id, name, description, tags, revision_number, created_at, updated_at, network_id, admin_state_up,
            status, mac_address, device_id, device_owner, fixed_ips, security_groups, allowed_address_pairs,
            extra_dhcp_opts, port_security_enabled, binding_host, binding_profile, binding_vnic_type, dns_name,
-           dns_domain, propagate_uplink_status, qos_policy_id, qos_network_policy_id, trunk_details) in rows]
+           dns_domain, propagate_uplink_status, qos_policy_id, qos_network_policy_id, trusted, trunk_details) in rows]
 
 
 _EMPTY = {None: msgspec.Raw("[]"), "[]": msgspec.Raw("[]"), "{}": msgspec.Raw("{}")}

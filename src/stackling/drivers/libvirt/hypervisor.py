@@ -166,6 +166,9 @@ class LibvirtHypervisor:
     def set_password(self, server_id: str, user: str, password: str) -> None:
         self.client.call("set_password", PASSWORD, id=server_id, user=user, password=password)
 
+    def inject_nmi(self, server_id: str) -> None:
+        self.client.call("inject_nmi", id=server_id)
+
     def diagnostics(self, server_id: str) -> Diagnostics:
         return msgspec.convert(self.client.call("diagnostics", id=server_id), Diagnostics)
 

@@ -450,6 +450,10 @@ def set_password(connection: Any, id: str, user: str, password: str) -> None:
     domain.setUserPassword(user, password)
 
 
+def inject_nmi(connection: Any, id: str) -> None:
+    connection.lookupByUUIDString(id).injectNMI()
+
+
 def diagnostics(connection: Any, id: str) -> dict[str, Any]:
     domain = connection.lookupByUUIDString(id)
     state, most, used, processors, spent = domain.info()
@@ -718,7 +722,7 @@ def abort_copy(connection: Any, id: str) -> None:
 
 CALLS = {call.__name__: call for call in (
     begin_copy, copying, abort_copy,
-    attach_volume, detach_volume, extend_volume, volume_secret, set_password, diagnostics,
+    attach_volume, detach_volume, extend_volume, volume_secret, set_password, inject_nmi, diagnostics,
     guests, guest, inventory, define, secret, start, shutdown, destroy, pause, unpause, suspend, attach, detach,
     undefine, migrate, migration, abort_migration,
     hurry_migration)}

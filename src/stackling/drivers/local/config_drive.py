@@ -27,8 +27,14 @@ def files(metadata: MetadataDocument, seed: str) -> dict[str, bytes]:
     """Path inside the drive → content. Pure. *seed*: 512 random bytes in base64."""
     user_data = base64.b64decode(metadata.user_data) if metadata.user_data else None
     shown: dict[str, bytes] = {}
+    meta_data = {"random_seed": seed, **metadata.meta_data}
+    if metadata.files:
+        meta_data["files"] = [{"path": file.path, "content_path": f"/content/{number:04d}"}
+                              for number, file in enumerate(metadata.files)]
+        shown |= {f"openstack/content/{number:04d}": base64.b64decode(file.contents)
+                  for number, file in enumerate(metadata.files)}
     for version in VERSIONS:
-        shown[f"openstack/{version}/meta_data.json"] = _json({"random_seed": seed, **metadata.meta_data})
+        shown[f"openstack/{version}/meta_data.json"] = _json(meta_data)
         shown[f"openstack/{version}/network_data.json"] = _json(metadata.network_data)
         shown[f"openstack/{version}/vendor_data.json"] = _json(metadata.vendor_data)
         shown[f"openstack/{version}/vendor_data2.json"] = _json({"static": metadata.vendor_data})

@@ -23,14 +23,15 @@ def compile(network: FabricNetwork) -> Compiled:
     rows = [Row("Logical_Switch", switch, f"logical switch of network {network.id}", {
         "name": f"stackling-{network.id}",
         "acls": () if network.admin_state_up else (_closed(network.id, "from"), _closed(network.id, "to")),
-        "other_config": {"mcast_snoop": "false", "vlan-passthru": "false"},
+        "other_config": {"mcast_snoop": "false", "vlan-passthru": "true" if network.vlan_transparent else "false"},
     }, {"stackling:name": network.name, "stackling:mtu": str(network.mtu), DNS_DOMAIN: _domain(network.dns_domain)})]
     rows += [_dhcp_options(network, subnet) for subnet in network.subnets]
     inside = (Member("Logical_Switch", switch, "ports"),)
-    if network.physical_network is not None:
-        rows.append(Row("Logical_Switch_Port", row_id(network.id, "localnet"), "port to the physical network", {
-            "name": f"localnet-{network.id}", "type": "localnet", "addresses": ("unknown",),
-            "tag": network.segmentation_id, "options": {"network_name": network.physical_network},
+    for number, (physical, tag) in enumerate(_ways_out(network)):
+        part = f"localnet{number or ''}"
+        rows.append(Row("Logical_Switch_Port", row_id(network.id, part), "port to the physical network", {
+            "name": f"{part}-{network.id}", "type": "localnet", "addresses": ("unknown",),
+            "tag": tag, "options": {"network_name": physical},
         }, members=inside))
     metadata_ips = [subnet.metadata_ip for subnet in network.subnets if subnet.metadata_ip]
     if network.metadata_port_id and network.metadata_mac:
@@ -42,6 +43,11 @@ def compile(network: FabricNetwork) -> Compiled:
         rows += [Row("ACL", _closed(network.id, way), f"rule that closes the network ({way} its ports)", {
             "direction": f"{way}-lport", "priority": 32767, "match": "1", "action": "drop"}) for way in ("from", "to")]
     return Compiled(network.kind, network.id, network.generation, tuple(rows))
+
+
+def _ways_out(network: FabricNetwork) -> list[tuple[str, int | None]]:
+    first = [] if network.physical_network is None else [(network.physical_network, network.segmentation_id)]
+    return [*first, *network.more_segments]
 
 
 def server_mac(subnet_id: str) -> str:

@@ -302,6 +302,13 @@ class SimulatedHypervisor:
         """Whether the guest would let *user* in."""
         return self._passwords.get(server_id, {}).get(user) == inside.hashed(server_id, user, password)
 
+    def inject_nmi(self, server_id: str) -> None:
+        self._may_fail("inject_nmi")
+        state = self._state(server_id)
+        if state.power not in ON:
+            raise HypervisorError("the guest is off")
+        self._put(msgspec.structs.replace(state, log=(*state.log[-200:], "NMI received")))
+
     def diagnostics(self, server_id: str) -> Diagnostics:
         self._may_fail("diagnostics")
         state = self._state(server_id)

@@ -81,6 +81,7 @@ servers = Table(
     Column("keypair", Json),
     Column("password", Long),                                     # set by its owner, for the key pair's holder alone
     Column("user_data", Long),
+    Column("injected_files", Json),                               # [path, base64]: in its config drive
     Column("config_drive", SmallInteger, nullable=False, default=0, server_default="0"),
     Column("metadata", Json, nullable=False),
     Column("tags", Json, nullable=False),

@@ -56,6 +56,8 @@ networks = Table(
     Column("network_type", Short, nullable=False),
     Column("physical_network", Short),
     Column("segmentation_id", Integer),
+    Column("segments", Json),                       # all, as they are shown, where there are more than that one
+    Column("vlan_transparent", Boolean, nullable=False, default=False, server_default=false()),
     Column("dns_domain", Name, nullable=False, default="", server_default=""),
     Column("availability_zone_hints", Json),
     Column("qos_policy_id", Id),
@@ -68,6 +70,19 @@ networks = Table(
     Index("ix_networks_qos_policy_id", "qos_policy_id"),
 )
 
+network_segments = Table(
+    "network_segments", metadata,
+    *_standard(name=False),                         # project_id is empty: they are nobody's
+    Column("name", Name),
+    Column("network_id", Id, nullable=False),
+    Column("number", Integer, nullable=False),      # their order; the first is in the network's row as well
+    Column("network_type", Short, nullable=False),
+    Column("physical_network", Short),
+    Column("segmentation_id", Integer),
+    Index("ix_network_segments_network_id", "network_id"),
+    Index("ix_network_segments_physical_network", "physical_network"),
+    Index("ix_network_segments_segmentation_id", "segmentation_id"),
+)
 subnets = Table(
     "subnets", metadata,
     *_standard(),
@@ -84,6 +99,7 @@ subnets = Table(
     Column("ipv6_ra_mode", Short),
     Column("ipv6_address_mode", Short),
     Column("service_types", Json),
+    Column("dns_publish_fixed_ip", Boolean, nullable=False, default=False, server_default=false()),
     Column("subnetpool_id", Id),
     Column("metadata_ip", Address),
     Column("next_key", Key),                        # where the search for a free address starts
@@ -126,6 +142,7 @@ ports = Table(
     Column("dns_name", Name, nullable=False, default="", server_default=""),
     Column("dns_domain", Name, nullable=False, default="", server_default=""),
     Column("propagate_uplink_status", Boolean, nullable=False, default=True, server_default=true()),
+    Column("trusted", Boolean),                     # null: nobody has said; binding_profile has it as well
     Column("qos_policy_id", Id),
     Column("qos_network_policy_id", Id),            # its network's
     Column("up", Boolean, nullable=False, default=False, server_default=false()),

@@ -1169,6 +1169,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_id", "resource", name=op.f("pk_network_quotas")),
     )
     op.create_table(
+        "network_segments",
+        sa.Column("id", types.Id, nullable=False),
+        sa.Column("project_id", types.Id, nullable=False),
+        sa.Column("description", types.Long, nullable=True),
+        sa.Column("tags", types.Json(), nullable=True),
+        sa.Column("revision_number", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", types.Instant, nullable=False),
+        sa.Column("updated_at", types.Instant, nullable=False),
+        sa.Column("name", types.Name, nullable=True),
+        sa.Column("network_id", types.Id, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("network_type", sa.String(length=64), nullable=False),
+        sa.Column("physical_network", sa.String(length=64), nullable=True),
+        sa.Column("segmentation_id", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_network_segments")),
+    )
+    with op.batch_alter_table("network_segments", schema=None) as batch_op:
+        batch_op.create_index("ix_network_segments_network_id", ["network_id"], unique=False)
+        batch_op.create_index("ix_network_segments_physical_network", ["physical_network"], unique=False)
+        batch_op.create_index("ix_network_segments_segmentation_id", ["segmentation_id"], unique=False)
+
+    op.create_table(
         "network_service_profiles",
         sa.Column("id", types.Id, nullable=False),
         sa.Column("project_id", types.Id, server_default="", nullable=False),
@@ -1212,6 +1234,8 @@ def upgrade() -> None:
         sa.Column("network_type", sa.String(length=64), nullable=False),
         sa.Column("physical_network", sa.String(length=64), nullable=True),
         sa.Column("segmentation_id", sa.Integer(), nullable=True),
+        sa.Column("segments", types.Json(), nullable=True),
+        sa.Column("vlan_transparent", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("dns_domain", types.Name, server_default="", nullable=False),
         sa.Column("availability_zone_hints", types.Json(), nullable=True),
         sa.Column("qos_policy_id", types.Id, nullable=True),
@@ -1300,6 +1324,7 @@ def upgrade() -> None:
         sa.Column("dns_name", types.Name, server_default="", nullable=False),
         sa.Column("dns_domain", types.Name, server_default="", nullable=False),
         sa.Column("propagate_uplink_status", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("trusted", sa.Boolean(), nullable=True),
         sa.Column("qos_policy_id", types.Id, nullable=True),
         sa.Column("qos_network_policy_id", types.Id, nullable=True),
         sa.Column("up", sa.Boolean(), server_default=sa.false(), nullable=False),
@@ -1601,6 +1626,7 @@ def upgrade() -> None:
         sa.Column("keypair", types.Json(), nullable=True),
         sa.Column("password", types.Long, nullable=True),
         sa.Column("user_data", types.Long, nullable=True),
+        sa.Column("injected_files", types.Json(), nullable=True),
         sa.Column("config_drive", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("metadata", types.Json(), nullable=False),
         sa.Column("tags", types.Json(), nullable=False),
@@ -1732,6 +1758,7 @@ def upgrade() -> None:
         sa.Column("ipv6_ra_mode", sa.String(length=64), nullable=True),
         sa.Column("ipv6_address_mode", sa.String(length=64), nullable=True),
         sa.Column("service_types", types.Json(), nullable=True),
+        sa.Column("dns_publish_fixed_ip", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("subnetpool_id", types.Id, nullable=True),
         sa.Column("metadata_ip", sa.String(length=64), nullable=True),
         sa.Column("next_key", types.Id, nullable=True),
@@ -2291,6 +2318,12 @@ def downgrade() -> None:
 
     op.drop_table("network_tags")
     op.drop_table("network_service_profiles")
+    with op.batch_alter_table("network_segments", schema=None) as batch_op:
+        batch_op.drop_index("ix_network_segments_segmentation_id")
+        batch_op.drop_index("ix_network_segments_physical_network")
+        batch_op.drop_index("ix_network_segments_network_id")
+
+    op.drop_table("network_segments")
     op.drop_table("network_quotas")
     op.drop_table("network_flavors")
     with op.batch_alter_table("network_flavor_profiles", schema=None) as batch_op:
