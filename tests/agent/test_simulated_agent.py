@@ -92,11 +92,19 @@ def test_requests_from_while_the_agent_was_dead_are_done_once(control: FakeContr
     assert control.seen[made.id].started_at == second
 
 
-@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("settings", [{}, {"resume_guests_state_on_host_boot": False}], ids=["resumed", "left off"])
 def test_after_a_boot_only_a_fresh_document_starts_servers(
-        control: FakeControl, agent: AgentProcess, resume: bool) -> None:
+        tmp_path: Path, control: FakeControl, settings: dict[str, bool]) -> None:
+    agent, resume = AgentProcess(tmp_path, control, **settings), not settings
+    try:
+        _boots(control, agent, resume)
+    finally:
+        agent.kill()
+
+
+def _boots(control: FakeControl, agent: AgentProcess, resume: bool) -> None:
     agent.start()
-    made = control.put(server(resume_on_boot=resume))
+    made = control.put(server())
     first = control.wait_converged(made, power=Power.RUNNING).started_at
     agent.kill()
     control.stop()

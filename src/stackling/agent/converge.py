@@ -51,11 +51,11 @@ class Converger:
 
     def __init__(self, ledger: Ledger, hypervisor: Hypervisor, disks: InstanceDisks, copies: VolumeCopies,
                  reports: Reports, boot_id: str, *, run: Run, hand_over: HandOver, sweep: float = SWEEP,
-                 everything: Everything | None = None, keys: Keys = no_keys) -> None:
+                 everything: Everything | None = None, keys: Keys = no_keys, resumes: bool = True) -> None:
         self._ledger, self._hypervisor, self._disks, self._reports = ledger, hypervisor, disks, reports
         self._copies = copies
         self._boot_id, self._run, self._sweep = boot_id, run, sweep
-        self._hand_over, self._keys = hand_over, keys
+        self._hand_over, self._keys, self._resumes = hand_over, keys, resumes
         self._everything: Everything = everything or (lambda: ledger.servers)
         self._open = False
         self._dirty: set[str] = set()
@@ -189,7 +189,7 @@ class Converger:
             if not self._open:
                 self._look(desired, seen)
                 return None
-            steps = p.plan(desired, seen, done, self._boot_id, self._asked_ages(server_id))
+            steps = self._plan(desired, seen, done, self._asked_ages(server_id))
             if not steps:
                 self._settled(desired, seen.guest)
                 return None
@@ -347,6 +347,12 @@ class Converger:
                 passphrase = await asyncio.to_thread(self._keys, volume.key_id)
                 await self._run(self._hypervisor.give_key, volume, passphrase)
 
+    def _plan(self, desired: ServerDesired, seen: p.Observed, done: p.Done, asked: p.Asked | None = None,
+              ) -> tuple[p.Step, ...]:
+        if not self._resumes:
+            desired = msgspec.structs.replace(desired, resume_on_boot=False)
+        return p.plan(desired, seen, done, self._boot_id, asked)
+
     # -- what is told
 
     def _with_start(self, done: p.Done) -> p.Done:
@@ -356,7 +362,7 @@ class Converger:
     def _look(self, desired: ServerDesired, seen: p.Observed) -> None:
         """Report what is there before anything may be done. That nothing of a server is left, only a turn says: it has
         looked at the disks, also at those that an agent made without living to note them."""
-        steps = p.plan(desired, seen, self._ledger.done(desired.id), self._boot_id)
+        steps = self._plan(desired, seen, self._ledger.done(desired.id))
         rests = desired.present and all(isinstance(step, p.Note | p.Watch) for step in steps)
         self._reports.note(self._state(desired, seen.guest, converged=rests))
 

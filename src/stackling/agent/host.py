@@ -27,11 +27,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds: how long control may hold a poll, between reports when nothing changes, between sweeps."""
+    """Seconds: how long control may hold a poll, between reports when nothing changes, between sweeps. ``resumes``:
+    whether what ran is started again after the machine's boot."""
 
     wait: int = WAIT
     heartbeat: float = HEARTBEAT
     sweep: float = SWEEP
+    resumes: bool = True
 
 
 class HostAgent:
@@ -59,7 +61,8 @@ class HostAgent:
             lanes[1], machine, host, boot_id, Sequence(ledger.sequence, ledger.reserve), self, lambda: self._inventory,
             address=address, accepted=self._accepted, heartbeat=timing.heartbeat)
         self.converger = Converger(ledger, hypervisor, disks, copies, self._reporter, boot_id, run=run,
-                                   hand_over=hand_over, sweep=timing.sweep, everything=everything, keys=keys)
+                                   hand_over=hand_over, sweep=timing.sweep, everything=everything, keys=keys,
+                                   resumes=timing.resumes)
         self._poller = Poller(lanes[0], machine, host, self._position, self._accept, wait=timing.wait)
 
     async def heard(self) -> None:

@@ -49,9 +49,10 @@ def command() -> None:
 @click.option("--fence-secrets", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
               help="JSON object of what the fence agent needs and nobody else may see.")
 @click.option("--no-start", is_flag=True, help="Only write files.")
+@options.output_format
 @root_option
 def init(source: Path | None, name: str | None, cluster_name: str | None, address: str | None, virtual_ip: str | None,
-         fence_secrets: Path | None, no_start: bool, root: Path) -> None:
+         fence_secrets: Path | None, no_start: bool, style: str, root: Path) -> None:
     """Make a cluster, with this machine as its first one.
 
     Secrets and certificates are made for every machine of the description; each of the others takes its own with
@@ -63,10 +64,12 @@ def init(source: Path | None, name: str | None, cluster_name: str | None, addres
         fence = json.loads(fence_secrets.read_text()) if fence_secrets else None
         others = member.init(cluster, name, Paths(root), fence)
         _set_up(Paths(root), start=not no_start)
-    click.echo(f"cluster {cluster.name} is made; this is {name}, the APIs will be at {cluster.public_url}")
-    click.echo("next: have the others join, then `stackling ha apply` here starts the cloud")
-    for other, path in others.items():
-        click.echo(f"  {other}: bring {path} there (it holds secrets), and run `stackling cluster join FILE`")
+    lines = [f"cluster {cluster.name} is made; this is {name}, the APIs will be at {cluster.public_url}",
+             "next: have the others join, then `stackling ha apply` here starts the cloud",
+             *(f"  {other}: bring {path} there (it holds secrets), and run `stackling cluster join FILE`"
+               for other, path in others.items())]
+    output.done(style, {"name": cluster.name, "machine": name, "api": cluster.public_url,
+                        "bundles": {other: str(path) for other, path in others.items()}}, "\n".join(lines), err=False)
 
 
 @command.command()
@@ -80,9 +83,10 @@ def init(source: Path | None, name: str | None, cluster_name: str | None, addres
 @click.option("--fence", multiple=True, metavar="KEY=VALUE", help="With a token: what the fence agent needs to know of "
                                                                   "it (no secrets).")
 @click.option("--no-start", is_flag=True, help="Only write files.")
+@options.output_format
 @root_option
 def join(ticket: str, name: str | None, address: str | None, storage: str, tenant: str, control: bool,
-         no_compute: bool, fence: tuple[str, ...], no_start: bool, root: Path) -> None:
+         no_compute: bool, fence: tuple[str, ...], no_start: bool, style: str, root: Path) -> None:
     """Make this machine one of a cluster.
 
     With the bundle that "stackling cluster init" made for it, or with a token of "stackling cluster token". A token of
@@ -104,41 +108,45 @@ def join(ticket: str, name: str | None, address: str | None, storage: str, tenan
             found = bundle.read(Path(ticket))
         member.join(found, paths)
         _set_up(paths, start=not no_start)
-    click.echo(f"this is {found.machine} of cluster {found.cluster.name}")
+    output.done(style, {"machine": found.machine, "name": found.cluster.name, "api": found.cluster.public_url},
+                f"this is {found.machine} of cluster {found.cluster.name}", err=False)
 
 
 @command.command("token")
 @click.option("--hours", type=click.FloatRange(0, 168, min_open=True), default=1.0, show_default=True,
               help="How long it can be used.")
 @click.option("--control", is_flag=True, help="For a control machine: it gets every secret of the cluster.")
+@options.output_format
 @root_option
-def make_token(hours: float, control: bool, root: Path) -> None:
+def make_token(hours: float, control: bool, style: str, root: Path) -> None:
     """Print a token by which one machine can join. Run it on a control machine.
 
     Whoever has the token can join until it expires or is used: treat it as a password.
     """
     with explained():
-        click.echo(token.write(remote.make_token(Paths(root), hours * 3600, control=control)))
+        made = token.write(remote.make_token(Paths(root), hours * 3600, control=control))
+    output.done(style, {"token": made, "hours": hours, "control": control}, made, err=False)
 
 
 @command.command()
 @click.option("--quiet", is_flag=True, help="Say nothing when there is nothing new.")
+@options.output_format
 @root_option
-def sync(quiet: bool, root: Path) -> None:
+def sync(quiet: bool, style: str, root: Path) -> None:
     """Bring this machine to the cluster's present description. A timer does that every minute."""
     with explained():
         changed = setup.sync(Paths(root))
-    for path in changed:
-        click.echo(f"written: {path}")
-    if not changed and not quiet:
-        click.echo("this machine is up to date")
+    if changed or not quiet:
+        output.done(style, {"written": [str(path) for path in changed]},
+                    "\n".join(f"written: {path}" for path in changed) or "this machine is up to date", err=False)
 
 
 @command.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE")
 @click.option("--no-wait", is_flag=True, help="Don't wait for the other machines.")
+@options.output_format
 @root_option
-def update(source: Path, no_wait: bool, root: Path) -> None:
+def update(source: Path, no_wait: bool, style: str, root: Path) -> None:
     """Give the cluster another description (cluster.toml), and wait until every machine follows it.
 
     Machines get in by "join" only.
@@ -152,9 +160,10 @@ def update(source: Path, no_wait: bool, root: Path) -> None:
         setup.sync(paths)
         missing = () if no_wait else setup.await_followers(
             paths, setup.FOLLOW_WITHIN, lambda names: click.echo(f"waiting for {names}", err=True))
-    click.echo(f"the description is at generation {old.generation + 1}")
+    lines = [f"the description is at generation {old.generation + 1}"]
     if missing:
-        click.echo(f"{', '.join(missing)} have not followed yet; they do when they are on")
+        lines.append(f"{', '.join(missing)} have not followed yet; they do when they are on")
+    output.done(style, {"generation": old.generation + 1, "missing": list(missing)}, "\n".join(lines), err=False)
 
 
 @command.command()

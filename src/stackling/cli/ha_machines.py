@@ -56,23 +56,27 @@ def machines(directory: StateDirectory, machine: str | None, style: str) -> None
               help="How long it may be away, as 90s, 30m, 2h.")
 @click.option("--reason", metavar="TEXT", help="For the timeline.")
 @options.state_dir
-def stop(directory: StateDirectory, machine: str, duration: str, reason: str | None) -> None:
+@options.output_format
+def stop(directory: StateDirectory, machine: str, duration: str, reason: str | None, style: str) -> None:
     """Announce that MACHINE will be stopped: no fail-over, and no new servers there.
 
     It ends when the machine is back, with `stackling ha resume`, or at its time; a machine that is away then is
     treated as lost.
     """
-    _act(clients.connect(directory), machine, {"stop": {"seconds": _seconds(duration), "reason": reason}})
-    click.echo(f"{machine} may be stopped now; it is expected back within {duration}")
+    seconds = _seconds(duration)
+    _act(clients.connect(directory), machine, {"stop": {"seconds": seconds, "reason": reason}})
+    output.done(style, {"machine": machine, "action": "stop", "seconds": seconds, "reason": reason},
+                f"{machine} may be stopped now; it is expected back within {duration}", err=False)
 
 
 @click.command()
 @click.argument("machine")
 @options.state_dir
-def resume(directory: StateDirectory, machine: str) -> None:
+@options.output_format
+def resume(directory: StateDirectory, machine: str, style: str) -> None:
     """End a planned stop of MACHINE, or trust it again after its fence device has lied."""
     _act(clients.connect(directory), machine, {"resume": None})
-    click.echo(f"{machine} is watched as usual")
+    output.done(style, {"machine": machine, "action": "resume"}, f"{machine} is watched as usual", err=False)
 
 
 @click.command("confirm-off")
@@ -80,12 +84,14 @@ def resume(directory: StateDirectory, machine: str) -> None:
 @click.option("--i-have-seen-that-it-is-off", "seen", is_flag=True,
               help="Needed. If it isn't off, servers run twice and destroy their disks.")
 @options.state_dir
-def confirm_off(directory: StateDirectory, machine: str, seen: bool) -> None:
+@options.output_format
+def confirm_off(directory: StateDirectory, machine: str, seen: bool, style: str) -> None:
     """Say that a lost MACHINE is off, where no fence device can: its servers are moved then."""
     if not seen:
         raise click.UsageError("look at the machine first, then repeat this with --i-have-seen-that-it-is-off")
     _act(clients.connect(directory), machine, {"confirm_off": {"confirm": machine}})
-    click.echo(f"{machine} counts as fenced; its servers are moved")
+    output.done(style, {"machine": machine, "action": "confirm_off"},
+                f"{machine} counts as fenced; its servers are moved", err=False)
 
 
 def _act(client: Client, machine: str, action: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stackling.cli import local, options
+from stackling.cli import local, options, output
 from stackling.cli.problem import NOT_FOUND, Problem
 from stackling.deploy.embedded.directory import StateDirectory
 from stackling.drivers.simulated.membership import Device, SimulatedCluster
@@ -20,7 +20,8 @@ def _change(cluster: SimulatedCluster, what: str, machine: str) -> None:
 @click.argument("machine")
 @click.argument("behaviour", type=click.Choice([device.value for device in Device]), required=False)
 @options.state_dir
-def simulate(directory: StateDirectory, what: str, machine: str, behaviour: str | None) -> None:
+@options.output_format
+def simulate(directory: StateDirectory, what: str, machine: str, behaviour: str | None, style: str) -> None:
     """Let something happen to a simulated MACHINE.
 
     \b
@@ -44,3 +45,5 @@ def simulate(directory: StateDirectory, what: str, machine: str, behaviour: str 
         cluster.set_device(machine, Device(behaviour))
     else:
         _change(cluster, what, machine)
+    if style == "json":
+        output.facts(style, {"machine": machine, "what": what, "behaviour": behaviour})

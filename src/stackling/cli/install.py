@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from stackling.cli import cluster, options
+from stackling.cli import cluster, options, output
 from stackling.cli.problem import Problem
 from stackling.deploy.cluster import apply, setup, systemd
 from stackling.deploy.cluster.paths import ConfigFile, Paths
@@ -18,8 +18,9 @@ from stackling.deploy.embedded.directory import StateDirectory
 @click.command()
 @options.state_dir
 @click.option("--no-start", is_flag=True, help="Only write files and enable units.")
+@options.output_format
 @cluster.root_option
-def command(directory: StateDirectory, no_start: bool, root: Path) -> None:
+def command(directory: StateDirectory, no_start: bool, style: str, root: Path) -> None:
     """Have systemd start this machine's cloud at boot.
 
     On a machine of a cluster this writes the units and the configuration of everything that runs there, and can be
@@ -32,10 +33,8 @@ def command(directory: StateDirectory, no_start: bool, root: Path) -> None:
     with cluster.explained():
         changed = setup.set_up(paths, start=not no_start) if paths.cluster.exists() else _alone(
             directory, paths, start=not no_start)
-    for path in changed:
-        click.echo(f"written: {path}")
-    if not changed:
-        click.echo("everything is in place")
+    output.done(style, {"written": [str(path) for path in changed]},
+                "\n".join(f"written: {path}" for path in changed) or "everything is in place", err=False)
 
 
 def _alone(directory: StateDirectory, paths: Paths, *, start: bool) -> list[Path]:

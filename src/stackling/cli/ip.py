@@ -45,7 +45,8 @@ def attach(directory: StateDirectory, server: str, address: str | None, style: s
 @click.argument("address_or_server")
 @click.option("--release", is_flag=True, help="Give the address back, too.")
 @options.state_dir
-def detach(directory: StateDirectory, address_or_server: str, release: bool) -> None:
+@options.output_format
+def detach(directory: StateDirectory, address_or_server: str, release: bool, style: str) -> None:
     """Take a floating IP off its server; ADDRESS_OR_SERVER is either."""
     client = clients.connect(directory)
     all_ = _mine(client)
@@ -60,7 +61,10 @@ def detach(directory: StateDirectory, address_or_server: str, release: bool) -> 
             client.delete("network", f"/floatingips/{one['id']}")
         else:
             client.put("network", f"/floatingips/{one['id']}", {"floatingip": {"port_id": None}})
-        click.echo(f"{one['floating_ip_address']} is {'released' if release else 'detached'}", err=True)
+    addresses = [one["floating_ip_address"] for one in found]
+    what = "released" if release else "detached"
+    output.done(style, [{"floating_ip": one, "released": release} for one in addresses],
+                "\n".join(f"{one} is {what}" for one in addresses))
 
 
 @command.command("list")

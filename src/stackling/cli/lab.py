@@ -68,11 +68,13 @@ def command() -> None:
 @click.option("--isolated", is_flag=True, help=f"This machine can't reach the lab; `lab run` can.  [env: {ISOLATED}=1]")
 @click.option("--ceph", is_flag=True, help="With a Ceph beside the machines, on the storage network.")
 @click.option("--cloud/--bare", default=False, help="Make them one cloud, or leave them as they are.  [default: bare]")
-def up(name: str, machines: int, compute_only: int, in_memory: bool, isolated: bool, ceph: bool, cloud: bool) -> None:
+@options.output_format
+def up(name: str, machines: int, compute_only: int, in_memory: bool, isolated: bool, ceph: bool, cloud: bool,
+       style: str) -> None:
     """Make a lab, or what is missing of it, and switch on what is off."""
     from stackling.lab import cluster, storage
 
-    steps = output.Steps()
+    steps = output.Steps(quiet=style == "json")
     access = not isolated and os.environ.get(ISOLATED, "") in ("", "0")
     with steps.step(f"lab {name} has {machines} running machine{'s' if machines > 1 else ''}"):
         lab = labs.up(name, machines=machines, compute_only=compute_only, in_memory=in_memory, access=access,
@@ -83,16 +85,19 @@ def up(name: str, machines: int, compute_only: int, in_memory: bool, isolated: b
     if cloud:
         with steps.step("the cloud answers"):
             cluster.bootstrap(lab, ceph=ceph, progress=steps.note)
-        click.echo(f"https://{lab.topology.virtual_ip.partition('/')[0]}:8700 · credentials: "
-                   f"stackling lab ssh m1 cat /etc/stackling/clouds.yaml")
+    api = f"https://{lab.topology.virtual_ip.partition('/')[0]}:8700" if cloud else None
+    if style == "json":
+        output.facts(style, {"lab": name, "machines": [machine.name for machine in lab.machines], "api": api})
+    elif api:
+        click.echo(f"{api} · credentials: stackling lab ssh m1 cat /etc/stackling/clouds.yaml")
 
 
 @command.command()
 @named
-def down(name: str) -> None:
+@options.output_format
+def down(name: str, style: str) -> None:
     """Take the lab away. No process, namespace, mount, control group, interface or file of it is left."""
-    steps = output.Steps()
-    with steps.step(f"lab {name} is gone"):
+    with _step(style, f"lab {name} is gone", lab=name) as steps:
         labs.down(name, steps.note)
 
 
@@ -141,18 +146,20 @@ def run(name: str, argv: tuple[str, ...]) -> NoReturn:
 @command.command()
 @named
 @machine_argument
-def kill(name: str, machine: str) -> None:
+@options.output_format
+def kill(name: str, machine: str, style: str) -> None:
     """Power loss: M is dead at once, and doesn't say goodbye."""
-    with output.Steps().step(f"{machine} has lost its power"):
+    with _step(style, f"{machine} has lost its power", lab=name, machine=machine):
         Lab.open(name).machine(machine).kill()
 
 
 @command.command()
 @named
 @machine_argument
-def on(name: str, machine: str) -> None:
+@options.output_format
+def on(name: str, machine: str, style: str) -> None:
     """Switch M on and wait until it runs."""
-    with output.Steps().step(f"{machine} is running"):
+    with _step(style, f"{machine} is running", lab=name, machine=machine):
         chosen = Lab.open(name).machine(machine)
         chosen.on()
         chosen.wait_running()
@@ -161,18 +168,20 @@ def on(name: str, machine: str) -> None:
 @command.command()
 @named
 @machine_argument
-def off(name: str, machine: str) -> None:
+@options.output_format
+def off(name: str, machine: str, style: str) -> None:
     """Shut M down in good order."""
-    with output.Steps().step(f"{machine} is off"):
+    with _step(style, f"{machine} is off", lab=name, machine=machine):
         Lab.open(name).machine(machine).off()
 
 
 @command.command()
 @named
 @machine_argument
-def reboot(name: str, machine: str) -> None:
+@options.output_format
+def reboot(name: str, machine: str, style: str) -> None:
     """Reboot M in good order and wait until it runs again."""
-    with output.Steps().step(f"{machine} has rebooted"):
+    with _step(style, f"{machine} has rebooted", lab=name, machine=machine):
         chosen = Lab.open(name).machine(machine)
         before = chosen.life()
         chosen.reboot()
@@ -183,49 +192,57 @@ def reboot(name: str, machine: str) -> None:
 @named
 @machine_argument
 @network_option
-def cut(name: str, machine: str, links: tuple[str, ...]) -> None:
+@options.output_format
+def cut(name: str, machine: str, links: tuple[str, ...], style: str) -> None:
     """Pull M's network cables out. They stay out until `heal`."""
     Lab.open(name).machine(machine).cut(*links)
-    click.echo(f"{machine} is cut off from {', '.join(links) or 'all networks'}", err=True)
+    output.done(style, {"lab": name, "machine": machine, "networks": _all(links), "cut": True},
+                f"{machine} is cut off from {', '.join(links) or 'all networks'}")
 
 
 @command.command()
 @named
 @click.argument("machine", required=False, metavar="[M]")
 @network_option
-def heal(name: str, machine: str | None, links: tuple[str, ...]) -> None:
+@options.output_format
+def heal(name: str, machine: str | None, links: tuple[str, ...], style: str) -> None:
     """Plug the cables of M, or of all machines, in again."""
     lab = Lab.open(name)
     for one in [lab.machine(machine)] if machine else lab.machines:
         one.heal(*links)
-    click.echo(f"{machine or 'all machines'}: {', '.join(links) or 'all networks'} plugged in", err=True)
+    output.done(style, {"lab": name, "machine": machine, "networks": _all(links), "cut": False},
+                f"{machine or 'all machines'}: {', '.join(links) or 'all networks'} plugged in")
 
 
 @command.command()
 @named
 @click.argument("what", metavar="M|M:UNIT")
-def hang(name: str, what: str) -> None:
+@options.output_format
+def hang(name: str, what: str, style: str) -> None:
     """Stop all that runs on M, or the main process of a unit there, where it stands; `resume` lets it go on."""
     machine, unit = _parts(name, what)
     machine.hang(unit)
-    click.echo(f"{what} hangs; `stackling lab resume {what}` lets it go on", err=True)
+    output.done(style, {"lab": name, "what": what, "hangs": True},
+                f"{what} hangs; `stackling lab resume {what}` lets it go on")
 
 
 @command.command()
 @named
 @click.argument("what", metavar="M|M:UNIT")
-def resume(name: str, what: str) -> None:
+@options.output_format
+def resume(name: str, what: str, style: str) -> None:
     """Let go on what `hang` stopped."""
     machine, unit = _parts(name, what)
     machine.resume(unit)
-    click.echo(f"{what} goes on", err=True)
+    output.done(style, {"lab": name, "what": what, "hangs": False}, f"{what} goes on")
 
 
 @command.command("fence-mode")
 @named
 @click.argument("mode", type=click.Choice(["ok", "absent", "hang", "lie"]))
 @click.argument("machine", required=False, metavar="[M]")
-def fence_mode(name: str, mode: str, machine: str | None) -> None:
+@options.output_format
+def fence_mode(name: str, mode: str, machine: str | None, style: str) -> None:
     """How the power switch treats fencers of M, or of any machine.
 
     absent: it hangs up; hang: it never answers; lie: it does nothing and says that it did.
@@ -233,7 +250,23 @@ def fence_mode(name: str, mode: str, machine: str | None) -> None:
     from stackling.lab import power
 
     power.set_mode(Lab.open(name).directory, power.Mode(mode), machine)
-    click.echo(f"the power switch is set to {mode} for {machine or 'all machines'}", err=True)
+    output.done(style, {"lab": name, "machine": machine, "mode": mode},
+                f"the power switch is set to {mode} for {machine or 'all machines'}")
+
+
+@contextmanager
+def _step(style: str, title: str, **value: str) -> Iterator[output.Steps]:
+    """The one step of a command, with the progress of it; at its end *value* as JSON where that is asked for."""
+    steps = output.Steps(quiet=style == "json")
+    with steps.step(title):
+        yield steps
+    if style == "json":
+        output.facts(style, value)
+
+
+def _all(links: tuple[str, ...]) -> list[str]:
+    """The networks that are meant: all of them where none is named."""
+    return list(links) or [network.value for network in Network]
 
 
 def _parts(name: str, what: str) -> tuple[Machine, str | None]:

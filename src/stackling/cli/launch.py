@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from stackling.cli import client as clients
-from stackling.cli import options, output, room, servers
+from stackling.cli import local, options, output, room, servers
 from stackling.cli.client import Client, Refused, escaped
 from stackling.cli.problem import FAILED, NOT_FOUND, Problem
 from stackling.deploy.embedded.directory import StateDirectory
@@ -37,8 +37,8 @@ def command(directory: StateDirectory, name: str, style: str, no_ip: bool, wait:
     client = clients.connect(directory)
     server = launch(client, directory, name, steps, floating=not no_ip, wait=wait, **chosen)
     facts = servers.shown(server)
-    if facts["floating_ip"]:
-        facts["log_in"] = f"stackling ssh {name}"
+    if facts["floating_ip"] and not servers.are_simulated(directory):
+        facts["log_in"] = local.invocation(directory, "ssh", name)
     output.facts(style, facts)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 from stackling.cli.problem import NOT_UP, Problem
 from stackling.deploy.embedded import configuration as configurations
 from stackling.deploy.embedded.configuration import Configuration, ConfigurationError
-from stackling.deploy.embedded.directory import SYSTEM_DIRECTORY, StateDirectory
+from stackling.deploy.embedded.directory import SYSTEM_DIRECTORY, StateDirectory, default_directory
 
 
 def configuration(directory: StateDirectory) -> Configuration:
@@ -23,6 +26,22 @@ def configuration(directory: StateDirectory) -> Configuration:
         raise Problem(f"{directory.root} can't be read; are you who started the cloud?", NOT_UP) from None
     except ConfigurationError as error:
         raise Problem(str(error)) from None
+
+
+def invocation(directory: StateDirectory, *words: str) -> str:
+    """How to call ``stackling`` again for the same cloud."""
+    program = Path(sys.argv[0])
+    named = () if directory.root == default_directory() else ("--state-dir", str(directory.root))
+    called = str(program) if program.name == "stackling" else "stackling"
+    return shlex.join([called, words[0], *named, *words[1:]])
+
+
+@contextmanager
+def one_at_a_time(directory: StateDirectory) -> Iterator[None]:
+    """What a cloud begins with is made once, though several commands find it missing."""
+    with (directory.root / ".beginning.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def refuse_cluster(directory: StateDirectory) -> None:

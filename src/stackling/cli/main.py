@@ -46,6 +46,14 @@ class Lazy(click.Group):
         found = COMMANDS.get(cmd_name)
         return importlib.import_module(found[0]).command if found else None
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            meant = get_close_matches(args[0], COMMANDS)
+            ctx.fail(f"there is no command {args[0]!r}{'; did you mean ' + ' or '.join(meant) + '?' if meant else ''}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -70,8 +78,11 @@ def run(arguments: list[str]) -> int:
     try:
         result: Any = stackling.main(arguments, prog_name="stackling", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        click.echo(f"stackling: {_wrong_usage(error)}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; the same command goes on where this one stopped", err=True)
@@ -90,6 +101,13 @@ def run(arguments: list[str]) -> int:
         return FAILED
     except Exception as error:
         return _unexpected(error)
+
+
+def _wrong_usage(error: click.ClickException) -> str:
+    """What was wrong with the words on the command line, and where to read how they should be."""
+    said = " ".join(error.format_message().split()).removesuffix(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{said} (see `{context.command_path} --help`)" if context else said
 
 
 def _unexpected(error: Exception) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 WIDTH = 80
+AT_ONCE = 1.0       # seconds
 GREEN, RED, YELLOW = "green", "red", "yellow"
 
 
@@ -38,6 +39,14 @@ def facts(style: str, value: Mapping[str, Any]) -> None:
     widest = max(map(len, value), default=0)
     for name, text in value.items():
         click.echo(f"{name.replace('_', ' '):<{widest}}  {text if text is not None else '-'}")
+
+
+def done(style: str, value: Any, text: str, *, err: bool = True) -> None:
+    """What a command has done: *value* as JSON, or *text* (on standard error unless *err* is false)."""
+    if style == "json":
+        click.echo(json.dumps(value, indent=2, default=str))
+    else:
+        click.echo(text, err=err)
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
@@ -98,16 +107,19 @@ class Steps:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """A step with its time: shown while it runs, ticked off when it ends."""
-        began, sign = time.monotonic(), click.style("✗", fg=RED)
+        """A step with its time: shown while it runs, ticked off when it ends. One that is refused at once isn't
+        shown: the refusal says it all."""
+        began, done = time.monotonic(), False
         try:
             with self._moving(title) if self._live else nullcontext():
                 yield
-            sign = click.style("✓", fg=GREEN)
+            done = True
         finally:
             self._note = lambda _text: None
-            if not self._quiet:             # after the moving line is gone
-                click.echo(f"  {sign} {title:<52.52} {time.monotonic() - began:6.1f} s", err=True)
+            took = time.monotonic() - began
+            if not self._quiet and (done or took > AT_ONCE):        # after the moving line is gone
+                sign = click.style("✓", fg=GREEN) if done else click.style("✗", fg=RED)
+                click.echo(f"  {sign} {title:<52.52} {took:6.1f} s", err=True)
 
     def note(self, text: str) -> None:
         """What the present step is doing."""

@@ -11,6 +11,7 @@ from stackling.deploy.embedded.directory import StateDirectory
 
 @click.command()
 @options.state_dir
-def command(directory: StateDirectory) -> None:
+@options.output_format
+def command(directory: StateDirectory, style: str) -> None:
     """Stop the cloud and delete its data: servers, images, networks, credentials."""
-    stop(directory, purge=True)
+    stop(directory, style, purge=True)

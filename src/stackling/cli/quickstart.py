@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from stackling.cli import client as clients
-from stackling.cli import launch, options, output, room, servers
+from stackling.cli import launch, local, options, output, room, servers
 from stackling.cli.client import Client, Refused
 from stackling.cli.images import IMAGE, ensure_image
 from stackling.cli.problem import TIMED_OUT, Problem
 from stackling.cli.up import cloud_options, start
 from stackling.deploy.embedded.configuration import Configuration
-from stackling.deploy.embedded.directory import SYSTEM_DIRECTORY, StateDirectory
+from stackling.deploy.embedded.directory import StateDirectory
 
 SSH_WITHIN = 180.0
 
@@ -34,7 +32,9 @@ def command(directory: StateDirectory, name: str, style: str, **chosen: Any) -> 
         room.require_disk(directory)
     configuration = start(directory, chosen, steps)
     client = clients.connect(directory)
-    ensure_image(client, steps, simulated=configuration.simulated)
+    with local.one_at_a_time(directory):
+        ensure_image(client, steps, simulated=configuration.simulated)
+        launch.launch(client, directory, name, steps, image=IMAGE, wait=False)
     server = launch.launch(client, directory, name, steps, image=IMAGE)
     if server["status"] == "SHUTOFF":
         server = _started(client, server, steps)
@@ -53,17 +53,9 @@ def _summary(client: Client, directory: StateDirectory, configuration: Configura
              "server": server["name"], "floating_ip": ", ".join(servers.addresses(server, "floating")) or None}
     if not configuration.simulated:
         door = servers.door(client, directory, server)
-        facts["log_in"] = invocation(directory, "ssh", server["name"])
+        facts["log_in"] = local.invocation(directory, "ssh", server["name"])
         facts["or"] = shlex.join(door.plain)
-    return {**facts, "stop": invocation(directory, "down")}
-
-
-def invocation(directory: StateDirectory, *words: str) -> str:
-    """How to call ``stackling`` again for the same cloud."""
-    program = Path(sys.argv[0])
-    named = () if directory.root == SYSTEM_DIRECTORY else ("--state-dir", str(directory.root))
-    called = str(program) if program.name == "stackling" else "stackling"
-    return shlex.join([called, words[0], *named, *words[1:]])
+    return {**facts, "stop": local.invocation(directory, "down")}
 
 
 def _started(client: Client, server: dict[str, Any], steps: output.Steps) -> dict[str, Any]:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stackling.cli import room
 from stackling.cli.client import Client, escaped
 from stackling.cli.problem import FAILED, NOT_FOUND, Problem
 from stackling.deploy.embedded.directory import StateDirectory
 
+if TYPE_CHECKING:
+    from stackling.deploy.embedded.configuration import Configuration
+
 KEY = "stackling"
 """The key pair that commands make where none is named."""
+LONGEST = 255       # characters of a server's name
 
 
 def find(client: Client, name_or_id: str) -> dict[str, Any] | None:
     """The server of this name or id, or None; several of one name are a problem."""
+    if len(name_or_id) > LONGEST:
+        return None
     named = client.get("compute", "/servers/detail", name=f"^{_literal(name_or_id)}$")["servers"]
     if len(named) > 1:
         ids = ", ".join(server["id"] for server in named)
@@ -102,6 +109,8 @@ def door(client: Client, directory: StateDirectory, server: dict[str, Any], user
     floating = addresses(server, "floating")
     if not floating:
         raise Problem(f"{server['name']} has no floating IP; `stackling ip attach {server['name']}` gives it one")
+    if are_simulated(directory):
+        raise Problem("the servers of this cloud are simulated: there is nothing to log in to")
     identity = Path(key) if key else directory.root / "keys" / (server.get("key_name") or KEY)
     return Door(f"{user or login_name(client, server)}@{floating[0]}", identity if identity.exists() else None,
                 server["id"], directory.root / "keys" / "known_hosts", _outside(directory))
@@ -122,14 +131,27 @@ def login_name(client: Client, server: dict[str, Any]) -> str:
     return found.get("os_admin_user") or known.get(distribution, "root")
 
 
+def are_simulated(directory: StateDirectory) -> bool:
+    """Whether nothing answers at the addresses of servers."""
+    found = _configuration(directory)
+    return found is not None and found.simulated
+
+
 def _outside(directory: StateDirectory) -> str | None:
+    found = _configuration(directory)
+    return f"{directory.instance}-outside" if found and found.access == "isolated" and not found.simulated else None
+
+
+def _configuration(directory: StateDirectory) -> Configuration | None:
+    """That of the cloud on this machine; None where commands speak to another one."""
     from stackling.deploy.embedded import configuration
 
+    if os.environ.get("OS_AUTH_URL"):
+        return None
     try:
-        found = configuration.read(directory.configuration)
+        return configuration.read(directory.configuration)
     except (OSError, configuration.ConfigurationError):
         return None
-    return f"{directory.instance}-outside" if found.access == "isolated" and not found.simulated else None
 
 
 def _literal(text: str) -> str:

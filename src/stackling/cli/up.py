@@ -82,7 +82,8 @@ def command(directory: StateDirectory, style: str, **chosen: Any) -> None:
     configuration = start(directory, chosen, steps)
     if configuration.simulated:     # what it boots doesn't matter, but there must be something
         from stackling.cli import client, images
-        images.ensure_image(client.connect(directory), steps, simulated=True)
+        with local.one_at_a_time(directory):
+            images.ensure_image(client.connect(directory), steps, simulated=True)
     output.facts(style, summary(directory, configuration))
 
 

@@ -27,6 +27,7 @@ from stackling.agent.leases import Leases
 from stackling.agent.ledger import MachineHeld, MachineLock
 from stackling.agent.run import Run
 from stackling.agent.wire import Endpoint, Lane
+from stackling.deploy.embedded import processes
 from stackling.main import agent_settings, notify, tls
 from stackling.main import log as logs
 from stackling.main.agent_settings import AgentSettings, SettingsError
@@ -56,7 +57,7 @@ def main() -> None:
     except (SettingsError, MachineHeld, OSError) as error:
         sys.exit(f"stackling agent: {error}")
     pid_file = settings.pid_file or settings.state_dir / "agent.pid"
-    pid_file.write_text(f"{os.getpid()}\n")
+    processes.write_pid(pid_file, os.getpid())
     try:
         asyncio.run(_run(settings, credential))
     finally:
@@ -74,11 +75,13 @@ class Wiring:
         self.tls = _tls(settings) if any(endpoint.tls for endpoint in self.endpoints) else None
         self.boot_id = boot_id(settings.boot_id_file)
         crowd = settings.hosts > MANY
-        self.timing = Timing(settings.wait, settings.heartbeat * (2 if crowd else 1), settings.sweep)
+        self.timing = Timing(settings.wait, settings.heartbeat * (2 if crowd else 1), settings.sweep,
+                             settings.resume_guests_state_on_host_boot)
         self.socket = settings.socket or settings.state_dir / "agent.sock"
         self.address = settings.listen or str(self.socket)
         self.agents: list[HostAgent] = []
         self.trial: DirectoryTrial | None = None
+        self.ceph: DirectoryTrial | None = None
         self.led = False        # whether something in ``more`` runs the agents
         self.identities: dict[str, Identities] = {}
         self._shown: dict[str, list[HostAgent]] = {}
@@ -163,7 +166,7 @@ async def _run(settings: AgentSettings, credential: str) -> None:
             from stackling.main import agent_libvirt
             run = await agent_libvirt.wire(wiring)
         control = ControlSocket(wiring.socket, settings.machine, wiring.find, run, _remote(settings),
-                                wiring.modes, _look, wiring.trial)
+                                wiring.modes, _look, wiring.trial, wiring.ceph)
         await control.open()
         stack.push_async_callback(control.close)
         tasks = [asyncio.create_task(work) for work in (

@@ -89,6 +89,8 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     named ``callers`` in their certificates. With ``hosts`` above 1 (simulated only) the process is that many machines,
     named ``<machine>-1`` and so on, with hosts ``<host>-1`` and so on, all with the same credential. With ``leases``
     the agent asks control which hosts it holds, one or several; without, ``host`` is the one.
+    ``resume_guests_state_on_host_boot`` is Nova's option: whether servers that ran are started after the machine has
+    booted.
     """
 
     state_dir: Path
@@ -110,6 +112,7 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat: float = 10.0
     wait: int = 30
     sweep: float = 60.0
+    resume_guests_state_on_host_boot: bool = True
     ca_file: Path | None = None             # for https
     certificate_file: Path | None = None
     key_file: Path | None = None

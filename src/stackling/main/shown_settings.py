@@ -17,7 +17,8 @@ _GROUPS = {
     "Cloud": ("driver", "instance", "machine", "hosts", "region", "log_level", "durable", "engine_lease"),
     "APIs": ("public_url", "listen", "port", "trusted_dashboards"),
     "External network": ("access", "uplink", "floating_range", "floating_gateway", "floating_pool"),
-    "Servers": ("disks", "disk_pool", "simulated_disks", "shelved_offload_time"),
+    "Servers": ("disks", "disk_pool", "simulated_disks", "shelved_offload_time",
+                "resume_guests_state_on_host_boot"),
     "Images": ("images", "image_pool", "web_download", "glance_download", "require_image_format_match"),
     "Volumes": ("volumes", "volume_pool"),
     "Identity": ("lockout_failure_attempts", "lockout_duration", "unique_last_password_count"),
@@ -28,6 +29,7 @@ _CLUSTER = {
     "take_over": 'what is done with the servers of a machine that is lost: "evacuate" (they are made elsewhere) or '
                  '"identity" (another machine takes the host over)',
     "trusted_dashboards": HELP["trusted_dashboards"],
+    "resume_guests_state_on_host_boot": "whether servers that ran are started again after their machine has booted",
     "web_download": HELP["web_download"], "glance_download": HELP["glance_download"]}
 _EXTERNAL = {"range": HELP["floating_range"], "gateway": HELP["floating_gateway"], "pool": HELP["floating_pool"],
              "device": "the interface of each machine that is handed over to the external network; empty: none"}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from stackling.cli.main import COMMANDS
+from stackling.cli.main import COMMANDS, stackling
 
 HEAVY = ("asyncio", "falcon", "httpx", "msgspec", "rich", "sqlalchemy", "urllib.request", "uvicorn", "yaml", "ssl")
 
@@ -34,6 +36,26 @@ def test_every_command_has_help_that_fits_the_terminal(name: str) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+def leaves(group: click.Group = stackling, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that does something, with its words."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from leaves(command, *above, name)
+        else:
+            yield (*above, name), command
+
+
+BECOME_ANOTHER_PROGRAM = {("ssh",), ("lab", "ssh"), ("lab", "exec"), ("lab", "run")}
+
+
+def test_every_command_can_answer_in_json() -> None:
+    without = {words for words, command in leaves() if not any("--format" in one.opts for one in command.params)}
+    assert without == BECOME_ANOTHER_PROGRAM
+
+
 def test_help_loads_nothing_heavy() -> None:
     script = ("import sys; from stackling.cli.main import run; run(['--help']); "
               f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)")
@@ -45,6 +67,24 @@ def test_wrong_usage_is_2() -> None:
     assert call("nonsense").returncode == 2
     assert call("up", "--hosts", "0").returncode == 2
     assert call("up", "--isolated", "--nat").returncode == 2
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (("nonsense",), "there is no command 'nonsense' (see `stackling --help`)"),
+    (("exlpain", "x"), "there is no command 'exlpain'; did you mean explain? (see `stackling --help`)"),
+    (("launch",), "Missing argument 'NAME' (see `stackling launch --help`)"),
+    (("ip", "attach"), "Missing argument 'SERVER' (see `stackling ip attach --help`)"),
+    (("ip", "nonsense"), "No such command 'nonsense' (see `stackling ip --help`)"),
+    (("ha", "simulate", "nonsense", "m1"), "(see `stackling ha simulate --help`)"),
+    (("status", "--format", "xml"), "(see `stackling status --help`)"),
+    (("up", "--isolated", "--nat"), "--isolated and --nat exclude each other (see `stackling up --help`)"),
+])
+def test_wrong_usage_is_one_line_with_the_next_step(words: tuple[str, ...], says: str) -> None:
+    done = call(*words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("stackling: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.rstrip().endswith(says)
 
 
 @pytest.mark.parametrize("words", [("status",), ("launch", "x"), ("ssh", "x"), ("ip", "list"), ("explain", "x")])

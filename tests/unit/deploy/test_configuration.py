@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stackling.deploy.embedded import configuration, credentials
+from stackling.deploy.embedded import agent, configuration, credentials
 from stackling.deploy.embedded.configuration import Configuration, ConfigurationError
 from stackling.deploy.embedded.directory import SYSTEM_DIRECTORY, StateDirectory
+from stackling.main import agent_settings
 
 
 def make(tmp_path: Path, **changes: object) -> Configuration:
@@ -52,6 +53,13 @@ def test_a_missing_key_without_default_is_named(tmp_path: Path) -> None:
     (tmp_path / "stackling.toml").write_text("hosts = 1\n")
     with pytest.raises(ConfigurationError, match="instance"):
         configuration.read(tmp_path / "stackling.toml")
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_the_agent_is_told_whether_servers_resume(tmp_path: Path, resume: bool) -> None:
+    made = make(tmp_path, driver="simulated", resume_guests_state_on_host_boot=resume)
+    agent.write(StateDirectory.at(tmp_path), made)
+    assert agent_settings.read(tmp_path / "agent.toml").resume_guests_state_on_host_boot is resume
 
 
 def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ class Cluster(Struct, frozen=True):
     image_stores: dict[str, dict[str, Any]] = {}
     web_download: bool = False
     glance_download: bool = False
+    resume_guests_state_on_host_boot: bool = True
 
     @property
     def own_image_store(self) -> str:

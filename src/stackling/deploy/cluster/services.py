@@ -127,6 +127,7 @@ def _agent_settings(cluster: Cluster, machine: Machine, paths: Paths) -> ConfigF
         "credential_file": str(paths.secrets / "credential"), "control": _nearest_first(cluster, machine),
         "driver": cluster.driver, "wait": POLL, "socket": str(paths.run / "agent.sock"), "log_level": cluster.log_level,
         "heartbeat": HEARTBEAT, "leases": True,
+        "resume_guests_state_on_host_boot": cluster.resume_guests_state_on_host_boot,
         "listen": f"https://{machine.address}:{AGENT_PORT}", "callers": [one.name for one in cluster.control],
         "ca_file": str(paths.pki / "ca.crt"), "certificate_file": str(paths.pki / "machine.crt"),
         "key_file": str(paths.pki / "machine.key"),

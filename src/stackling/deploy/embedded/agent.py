@@ -31,6 +31,7 @@ def write(directory: StateDirectory, configuration: Configuration) -> None:
         "socket": directory.run / "agent.sock", "pid_file": directory.pid_file(AGENT),
         "ready_file": directory.run / "ready" / AGENT, "boot_id_file": life.boot_id_file(directory),
         "log_file": directory.log_file(AGENT), "log_level": configuration.log_level,
+        "resume_guests_state_on_host_boot": configuration.resume_guests_state_on_host_boot,
     }
     lines = ["# Written by `stackling up` from stackling.toml."]
     if configuration.simulated:

@@ -186,7 +186,7 @@ def _supervise(directory: StateDirectory) -> None:
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                 pass_fds=(listener.fileno(),), cwd="/",
                 env={**os.environ, **processes.mark(directory.digest, SUPERVISOR)})
-    directory.pid_file(SUPERVISOR).write_text(f"{child.pid}\n")
+    processes.write_pid(directory.pid_file(SUPERVISOR), child.pid)
     child.returncode = 0        # it outlives us: nobody waits for it
 
 

@@ -50,6 +50,7 @@ HELP = {
                                   "isn't is stored and nothing boots from it (dangerous data is refused always)",
     "shelved_offload_time": "for how many seconds a shelved server stays on its host; 0: not at all, -1: until it is "
                             "asked to leave",
+    "resume_guests_state_on_host_boot": "whether servers that ran are started again after this machine has booted",
     "disks": 'where servers\' disks lie: "local", or "rbd" (in Ceph; see `stackling storage add ceph`)',
     "simulated_disks": 'where simulated servers\' disks lie: "shared" (all hosts reach them, as in Ceph), "directory" '
                        '(in a shared directory: moved only when the power reads off) or "local"',
@@ -99,6 +100,7 @@ class Configuration:
     glance_download: bool = False
     require_image_format_match: bool = True
     shelved_offload_time: int = 0
+    resume_guests_state_on_host_boot: bool = True
     disks: Place = "local"
     simulated_disks: Literal["shared", "directory", "local"] = "shared"
     images: Place = "local"

@@ -14,6 +14,8 @@ from pathlib import Path
 
 SYSTEM_DIRECTORY = Path("/var/lib/stackling")
 ENVIRONMENT = "STACKLING_STATE_DIR"
+REMEMBERED = "run-directory"
+"""The file that says where the run directory is, in a cloud without root."""
 
 
 def default_directory() -> Path:
@@ -49,12 +51,25 @@ class StateDirectory:
 
     @property
     def run(self) -> Path:
-        """The run directory: sockets (whose paths are limited to 107 bytes) and what dies with the machine."""
+        """The run directory: sockets (whose paths are limited to 107 bytes) and what dies with the machine.
+
+        Without root it depends on the environment, so the one that was made is remembered: a shell with another
+        environment finds the same cloud.
+        """
         if os.geteuid() == 0:
             return Path("/run/stackling") / self.digest
+        if made := self._remembered_run():
+            return made
         if runtime := os.environ.get("XDG_RUNTIME_DIR"):
             return Path(runtime) / "stackling" / self.digest
         return Path(f"/tmp/stackling-{os.geteuid()}") / self.digest
+
+    def _remembered_run(self) -> Path | None:
+        try:
+            made = Path((self.root / REMEMBERED).read_text().strip())
+            return made if made.stat().st_uid == os.geteuid() else None
+        except OSError:
+            return None
 
     @property
     def configuration(self) -> Path:
@@ -134,15 +149,27 @@ class StateDirectory:
         parent.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         if parent.stat().st_uid != os.geteuid() or parent.is_symlink():
             raise PermissionError(f"{parent} belongs to somebody else; set XDG_RUNTIME_DIR to a directory of yours")
-        self.run.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
+        run = self.run
+        run.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
+        if os.geteuid() != 0:
+            (self.root / REMEMBERED).write_text(f"{run}\n")
 
     def remove(self) -> None:
-        """Delete the data. Refuses a directory that doesn't look like one of ours."""
+        """Delete the data. Refuses a directory that doesn't look like one of ours; may be interrupted and repeated,
+        since what it is known by goes last. A mount point, or what a link leads to, is emptied and stays."""
+        run = self.run
         if self.root.exists():
             if not self.configuration.exists() and any(self.root.iterdir()):
                 raise ValueError(f"{self.root} holds no stackling.toml: not deleted")
             kept = [path for path in sorted(self.root.rglob("*")) if path.is_mount()]
             if kept:
                 raise ValueError(f"{kept[0]} is a mount point: unmount it first")
-            shutil.rmtree(self.root)
-        shutil.rmtree(self.run, ignore_errors=True)
+            for path in self.root.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path != self.configuration:
+                    path.unlink(missing_ok=True)
+            self.configuration.unlink(missing_ok=True)
+            if not self.root.is_mount() and not self.root.is_symlink():
+                self.root.rmdir()
+        shutil.rmtree(run, ignore_errors=True)

@@ -55,6 +55,14 @@ def read_pid(path: Path) -> int | None:
         return None
 
 
+def write_pid(path: Path, pid: int) -> None:
+    """Write a pid file. Who reads it meanwhile sees what was there or what is there, never an empty file: that would
+    mean that nothing runs, and something would be started a second time."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_text(f"{pid}\n")
+    new.replace(path)
+
+
 def find(path: Path, digest: str, name: str) -> Running | None:
     """The process whose pid is in the pid file *path*, when it is really ours and alive."""
     pid = read_pid(path)

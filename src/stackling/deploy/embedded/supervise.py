@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 
-from stackling.deploy.embedded import configuration, layout
+from stackling.deploy.embedded import configuration, layout, processes
 from stackling.deploy.embedded.directory import StateDirectory
 from stackling.deploy.embedded.supervisor import Supervisor
 
@@ -26,7 +26,7 @@ def main() -> None:
     _log(directory)
     specs = layout.specs(directory, configuration.read(directory.configuration))
     listener = socket.socket(fileno=options.listener)
-    directory.pid_file("supervisor").write_text(f"{os.getpid()}\n")
+    processes.write_pid(directory.pid_file("supervisor"), os.getpid())
     try:
         Supervisor(specs, directory.digest, directory.root, directory.logs, listener).run()
     except Exception:

@@ -155,7 +155,7 @@ class Supervisor:
             running = None if pid is None else processes.hold(pid, self.digest, spec.name)
             if running is None:
                 return
-            self._pid_file(spec).write_text(f"{running.pid}\n")
+            processes.write_pid(self._pid_file(spec), running.pid)
         child.running, child.state, child.since = running, State.STARTING, time.monotonic()
         self._watch(child)
         log.info("%s is adopted (pid %d)", spec.name, running.pid)
@@ -170,7 +170,7 @@ class Supervisor:
         except OSError as error:
             self._failed(child, f"can't be started: {error}")
             return
-        self._pid_file(spec).write_text(f"{child.popen.pid}\n")
+        processes.write_pid(self._pid_file(spec), child.popen.pid)
         child.running = Running(child.popen.pid, os.pidfd_open(child.popen.pid))
         child.state = State.STARTING
         self._watch(child)
