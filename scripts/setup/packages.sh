@@ -64,6 +64,11 @@ services_allow() {
   [ ! -e "$policy.stackling-saved" ] || mv "$policy.stackling-saved" "$policy"
 }
 
+services_restore() { # what an installation that was killed has left
+  ! grep -qsF "$policy_mark" "$policy" || as_root bash -c "$(declare -p policy policy_mark); $(declare -f services_allow)
+    services_allow" || true
+}
+
 services_disable() { # PACKAGE...: those just installed
   local package units
   command -v systemctl >/dev/null || return 0
