@@ -12,7 +12,9 @@ import pytest
 from stackling.api.stackling.service import service as own_service
 from stackling.api.volume.service import service as volume_service
 from stackling.core.ids import new_id
+from stackling.drivers.local.image_store import LocalImageStore
 from stackling.engine.worker import Worker
+from stackling.image.kinds import kinds
 from stackling.ports.volumes import StoreDown
 from stackling.store import timeline
 from stackling.store.work import SqlWorkQueue
@@ -111,6 +113,32 @@ def test_what_is_missing_is_told(storage: Storage) -> None:
         path.unlink()
     assert storage.audit(fix=True) == {
         ("volume", lost): "missing", ("snapshot", snapshot): "missing", ("backup", backup): "missing"}
+
+
+def test_images_are_compared_with_their_stores(storage: Storage) -> None:
+    world = storage.found.world
+    store = world.cloud.cloud.image_store
+    assert isinstance(store, LocalImageStore)
+    images = Worker(SqlWorkQueue(world.cloud.database), kinds(store))
+
+    def files() -> dict[str, Path]:
+        return {piece.image_id: store.file(piece.location) for piece in store.inventory()}
+
+    dead, lost, alive, stranger = world.make_image("dead"), world.make_image("lost"), world.make_image(), new_id()
+    there = files()
+    assert world.admin.delete(f"/image/v2/images/{dead}").status_code == 204
+    images.step(10)
+    assert dead not in files()
+    there[lost].unlink()
+    older = there[alive].with_name(f"{alive}.1")
+    for path in (there[dead], older, there[dead].with_name(f"{stranger}.1")):
+        path.write_bytes(b"data")
+    wanted = {("image", dead): "left over", ("image", alive): "left over", ("image", stranger): "unknown",
+              ("image", lost): "missing"}
+    assert storage.audit() == wanted
+    assert storage.audit(fix=True) == {**wanted, ("image", dead): "removed", ("image", alive): "removed"}
+    assert files() == {id: there[id] for id in (alive, world.image)} | {
+        stranger: there[dead].with_name(f"{stranger}.1")}
 
 
 def test_a_backend_that_is_silent_is_told_and_nothing_of_it_is_missing(

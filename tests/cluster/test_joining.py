@@ -89,10 +89,12 @@ def test_each_machine_gets_its_own_ceph_key_and_control_also_its_own(world: Worl
         remote.give_ceph(world.paths("c2"), "conf", keys)
     remote.give_ceph(world.m1, "conf", keys)
     assert remote.ceph(world.m1) == (
-        "conf", {"stackling-images": "A", "stackling-volumes": "V", "stackling-m1": "B"})
-    assert remote.ceph(world.paths("c2")) == ("conf", {"stackling-c2": "C"})
+        "conf", {"stackling-images": "A", "stackling-volumes": "V", "stackling-m1": "B"}, {})
+    assert remote.ceph(world.paths("c2")) == ("conf", {"stackling-c2": "C"}, {})
     kept = world.database.read(lambda tx: tx.setting("ceph"))
     assert "conf" not in kept
+    remote.give_ceph(world.m1, "conf", keys, {"stackling-m1": "stackling-m1_2", "stackling-c2": "stackling-c2_2"})
+    assert remote.ceph(world.paths("c2")) == ("conf", {"stackling-c2": "C"}, {"stackling-c2": "stackling-c2_2"})
 
 
 def test_a_machine_joins_by_a_token(world: World) -> None:

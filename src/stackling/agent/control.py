@@ -61,16 +61,19 @@ class ControlSocket:
     ``POST /servers/{id}/nmi`` → ``{}``: the guest got an NMI, or 409 with the reason;
     ``GET /hosts`` → ``{"machine": name, "hosts": {host: mode}}``, also while control is away (``identities.Mode``);
     ``POST /look`` has the machine look for a new description of the cluster now, by *look* (None: there is none);
-    ``POST /shared-directory`` with a step of a proof → what was found, by *trial*, or 409 with the reason.
+    ``POST /shared-directory`` with a step of a proof → what was found, by *trial*, or 409 with the reason;
+    ``POST /ceph`` with the names of pools → what this machine's own proof has found, by *ceph*.
 
     *find* gives the hypervisor that runs a server of this machine's documents, or None; *hosts* the hosts' modes.
     """
 
     def __init__(self, path: Path, machine: str, find: Callable[[str], Hypervisor | None], run: Run,
                  remote: Remote | None = None, hosts: Callable[[], dict[str, str]] = dict,
-                 look: Callable[[], None] | None = None, trial: DirectoryTrial | None = None) -> None:
+                 look: Callable[[], None] | None = None, trial: DirectoryTrial | None = None,
+                 ceph: DirectoryTrial | None = None) -> None:
         self._path, self._machine, self._find, self._run, self._remote = path, machine, find, run, remote
-        self._hosts, self._look, self._trial = hosts, look, trial
+        self._hosts, self._look = hosts, look
+        self._trials = {"/shared-directory": trial, "/ceph": ceph}
         self._servers: list[asyncio.Server] = []
         self._changing: set[str] = set()
 
@@ -101,8 +104,8 @@ class ControlSocket:
         if (request.method, parts.path) == ("POST", "/look") and self._look is not None:
             await self._run(self._look)
             return _json(202, {"machine": self._machine})
-        if (request.method, parts.path) == ("POST", "/shared-directory") and self._trial is not None:
-            return await self._try_directory(self._trial, request.body)
+        if request.method == "POST" and (trial := self._trials.get(parts.path)) is not None:
+            return await self._try_storage(trial, request.body)
         if request.method == "POST" and (found := _PASSWORD.match(parts.path)):
             return await self._change_password(found[1], request.body)
         if request.method == "POST" and (found := _NMI.match(parts.path)):
@@ -121,7 +124,7 @@ class ControlSocket:
             return await self._diagnose(found[1])
         return _json(404, {"error": "no such path"})
 
-    async def _try_directory(self, trial: DirectoryTrial, body: bytes) -> Response:
+    async def _try_storage(self, trial: DirectoryTrial, body: bytes) -> Response:
         try:
             asked = msgspec.json.decode(body, type=dict[str, Any])
             return _json(200, await self._run(trial, asked))

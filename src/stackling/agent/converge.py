@@ -299,6 +299,8 @@ class Converger:
                     await run(hypervisor.extend_volume, server_id, volume)
                 case p.CopyVolume() | p.BeginCopy() | p.FinishCopy() | p.DropCopy():
                     await self._copy(desired, step)
+                case p.KeepVolumes(wanted):
+                    await self._keep(desired, wanted)
                 case p.AbortCopy():
                     await run(hypervisor.abort_copy, server_id)
                 case p.Forget():
@@ -311,6 +313,29 @@ class Converger:
                     pass
         finally:
             slow.cancel()
+
+    async def _keep(self, desired: ServerDesired, wanted: Sequence[tuple[VolumeDisk, str]]) -> None:
+        """Make snapshots of volumes, all of one moment, and note how that ended."""
+        why = ""
+        try:
+            await self._run(self._keep_at_rest, desired, wanted)
+        except GuestRefused as error:
+            why = str(error) or "it can't be done"
+        done = self._ledger.done(desired.id)
+        found = {**done.volume_snapshots, **{id: why for _, id in wanted}}
+        await self._ledger.note(msgspec.structs.replace(done, copying="", volume_snapshots=found))
+
+    def _keep_at_rest(self, desired: ServerDesired, wanted: Sequence[tuple[VolumeDisk, str]]) -> None:
+        guest = self._hypervisor.guest(desired.id)
+        at_rest = guest is not None and guest.on
+        if at_rest:
+            self._hypervisor.rest(desired, pause=len(wanted) > 1)
+        try:
+            for volume, id in wanted:
+                self._copies.keep(volume, id)
+        finally:
+            if at_rest and not self._hypervisor.rouse(desired.id):
+                log.warning("server %s went on before all snapshots of its volumes were made", desired.id)
 
     async def _copy(self, desired: ServerDesired, step: p.CopyVolume | p.BeginCopy | p.FinishCopy | p.DropCopy) -> None:
         """Go on with a snapshot of a volume, and note how it ended."""
@@ -430,6 +455,7 @@ _WORDS: dict[type, str] = {
     p.Suspend: "saving memory", p.Plug: "attaching an interface", p.Unplug: "detaching an interface",
     p.PlugVolume: "attaching a volume", p.UnplugVolume: "detaching a volume",
     p.ExtendVolume: "extending a volume", p.CopyVolume: "copying a volume", p.BeginCopy: "copying a volume",
+    p.KeepVolumes: "making snapshots of volumes",
     p.MakeRescue: "making the rescue disk",
     p.ResizeDisks: "resizing disks", p.Export: "copying the root disk", p.HandOver: "saving the image",
     p.Forget: "removing", p.Wipe: "deleting disks", p.AskShutdown: "shutting down",

@@ -22,6 +22,7 @@ from stackling.ports.hypervisor import Copying, Guest, Migration
 
 PRESS_AGAIN = 10.0          # seconds between two requests to a guest to shut down
 LOOK_AGAIN = 0.5            # seconds between two looks at a migration
+AT_ONCE = "rbd://"          # locations of volumes whose storage makes snapshots itself
 
 
 class Done(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -169,6 +170,13 @@ class CopyVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepVolumes:
+    """Make snapshots of volumes whose storage makes them at once, all of one moment: each volume with its snapshot."""
+
+    wanted: tuple[tuple[VolumeDisk, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BeginCopy:
     """Have the hypervisor copy a volume of a guest that is on."""
 
@@ -291,7 +299,7 @@ class Refuse:
 
 Step = (MakeDisks | FetchDisks | Define | Start | AskShutdown | Wait | SwitchOff | Pause | Unpause | Suspend | Plug
         | Unplug | PlugVolume | UnplugVolume | ExtendVolume
-        | CopyVolume | BeginCopy | FinishCopy | DropCopy | AbortCopy | Watch
+        | CopyVolume | KeepVolumes | BeginCopy | FinishCopy | DropCopy | AbortCopy | Watch
         | Forget | Wipe | ResizeDisks | ForgetKept | MakeRescue | DropRescue | Export | HandOver | Expect
         | Migrate | AbortMigration | HurryMigration | Hold | Note | Refuse)
 OFF = (None, Power.STOPPED, Power.CRASHED, Power.ABSENT)
@@ -571,7 +579,8 @@ def _wanted_snapshots(desired: ServerDesired) -> dict[str, VolumeDisk]:
 def _snapshots(desired: ServerDesired, seen: Observed, done: Done) -> tuple[Step, ...]:
     """Copy volumes, one at a time. Of a guest that is on, the hypervisor does so while everything else goes on; one
     that goes off meanwhile ends it, and the volume is copied as it lies. What can't be done is noted with its reason:
-    it is the snapshot's trouble, not the server's."""
+    it is the snapshot's trouble, not the server's. Storage that makes snapshots itself makes all that are asked for
+    while the guest is at rest; that is noted before, so that whoever dies meanwhile wakes the guest when it is back."""
     wanted = _wanted_snapshots(desired)
     known = {id: why for id, why in done.volume_snapshots.items() if id in wanted}
     id = next((id for id in (done.copying, *wanted) if id in wanted and id not in known), None)
@@ -579,6 +588,11 @@ def _snapshots(desired: ServerDesired, seen: Observed, done: Done) -> tuple[Step
         after = msgspec.structs.replace(done, volume_snapshots=known, copying="")
         return (Note(after),) if after != done else ()
     volume = wanted[id]
+    if volume.location.startswith(AT_ONCE):
+        begun = msgspec.structs.replace(done, copying=id, volume_snapshots=known)
+        keep = KeepVolumes(tuple((each, one) for one, each in wanted.items()
+                                 if one not in known and each.location.startswith(AT_ONCE)))
+        return (Note(begun), keep) if begun != done else (keep,)
     if seen.guest is None or not seen.guest.on:
         return (CopyVolume(volume, id),)
     if done.copying != id or seen.copying is None:

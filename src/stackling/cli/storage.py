@@ -123,7 +123,7 @@ def add_directory(path: Path, dry_run: bool, style: str, root: Path, no_wait: bo
 @options.output_format
 @root_option
 def check(directory: StateDirectory, style: str, root: Path) -> int:
-    """Prove again that the storage works: from this machine what is in Ceph, from every machine a shared directory."""
+    """Prove again, from every machine, that the storage works."""
     from stackling.deploy.directory.target import shared_directory
 
     with explained():
@@ -131,12 +131,85 @@ def check(directory: StateDirectory, style: str, root: Path) -> int:
         steps = output.Steps(quiet=style == "json")
         if not here.files.conf.exists() and shared is None:
             raise Problem("everything is on this machine's own disk: there is nothing to check")
-        found: list[Any] = _proved(here, steps) if here.files.conf.exists() else []
+        found: list[Any] = []
+        if here.files.conf.exists():
+            found = _proved(here, steps) + _proved_elsewhere(here, steps)
         if shared is not None:
             with steps.step("proof from every machine"):
                 found += shared.prove()
     _show(style, [], [], found, None)
     return 0 if all(one.ok for one in found) else FAILED
+
+
+@command.command("rotate-keys")
+@options.state_dir
+@click.option("--keyring", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True, metavar="FILE",
+              help="An administrator's keyring.")
+@click.option("--wait", type=click.FloatRange(0), default=600.0, show_default=True, metavar="SECONDS",
+              help="For everybody who is connected by a former key.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be done.")
+@options.output_format
+@root_option
+def rotate_keys(directory: StateDirectory, keyring: Path, wait: float, dry_run: bool, style: str, root: Path) -> int:
+    """Give each of the cloud's users in Ceph another key.
+
+    Nothing is detached and nothing stops: control and agents connect anew, running servers' QEMU is given the new key.
+    The former keys are removed when nobody is connected by them any more. When that isn't so in time, they stay valid,
+    and the command is to be run again.
+    """
+    from stackling.deploy.ceph import add as adding
+    from stackling.deploy.ceph import rotate
+    from stackling.deploy.ceph.admin import Admin
+
+    with explained():
+        here = target(directory, root)
+        if not here.files.conf.exists() or not here.control:
+            raise Problem("run this on a control machine of the cluster" if not here.control
+                          else "no Ceph is used here: there are no keys")
+        admin = Admin(here.files.conf, keyring)
+        rotation = rotate.plan(adding.users(here.pools, here.machines), admin.known())
+        if dry_run:
+            texts = [step.text for step in (*rotate.made(rotation), *rotate.removed(rotation))]
+            output.show(style, {"commands": texts}, (["what would be run"], [[text] for text in texts]))
+            return 0
+        return _rotate(here, admin, rotation, wait, style)
+
+
+def _rotate(here: Target, admin: Any, rotation: Any, wait: float, style: str) -> int:
+    from stackling.deploy.ceph import add as adding
+    from stackling.deploy.ceph import proof, rotate
+
+    steps, done = output.Steps(quiet=style == "json"), rotate.made(rotation)
+    formers = rotate.formers(rotation, here.files, here.own_users)
+    with steps.step("new keys"):
+        for step in done:
+            admin.do(step)
+        prepared = adding.prepared(admin, rotation.users, {
+            user.name: admin.key(user) for user in rotation.users.values()})
+        written = adding.write(prepared, here.files, here.own_users)
+    texts, found = [step.text for step in done], _proved(here, steps)
+    if not all(check.ok for check in found):
+        _show(style, texts, written, found, "The former keys stay valid: see what failed, and run it again.")
+        return FAILED
+    with steps.step("every machine has its key"):
+        missing = here.hand_out(prepared, steps.note)
+    left: dict[str, list[str]] = {}
+    if not missing:
+        with steps.step("nobody uses the former keys"):
+            left = dict(rotate.await_nobody(admin, rotation.former, wait, steps.note))
+    if missing or left:
+        who = ", ".join(missing) or ", ".join(f"client.{name} ({', '.join(sorted(set(addresses)))})"
+                                              for name, addresses in sorted(left.items()))
+        _show(style, texts, written, found, f"Former keys are still used by {who}; they stay valid. Run it again.")
+        return FAILED
+    with steps.step("the former keys are removed"):
+        for step in rotate.removed(rotation):
+            admin.do(step)
+            texts.append(step.text)
+        adding.write(prepared, here.files, here.own_users)
+        found += [proof.refused(here.files.conf, login) for login in formers]
+    _show(style, texts, written, found, "Every machine and every running server uses its new key.")
+    return 0 if all(check.ok for check in found) else FAILED
 
 
 @command.command()
@@ -176,6 +249,13 @@ def _proved(here: Target, steps: output.Steps) -> list[Any]:
 
     with steps.step("proof from this machine"):
         return proof.prove(here.files, here.pools, here.machine, control=here.control)
+
+
+def _proved_elsewhere(here: Target, steps: output.Steps) -> list[Any]:
+    if not here.control or here.machines == (here.machine,):
+        return []
+    with steps.step("proof from every other machine"):
+        return here.prove_others()
 
 
 def _by_hand(style: str, here: Target, admin: Any, dry_run: bool) -> int:

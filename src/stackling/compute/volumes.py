@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from stackling.compute import changes, rows, servers, timeline
+from stackling.compute import block_devices, changes, rows, servers, timeline
 from stackling.compute.model import Awaits, ServerRow
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -25,6 +25,8 @@ from stackling.store.transaction import Tx
 from stackling.volume import facade as volumes
 
 MOST = 24
+RESTABLE = "rbd://"
+"""Locations of volumes of which a host makes snapshots while its guest is at rest, beside those of files."""
 COPY_DEADLINE = 3600.0
 """Seconds in which a host must have copied a volume of a guest that is off."""
 OLD_FOR_SHARED = "Multiattach volumes are only supported starting with compute API version 2.60."
@@ -190,19 +192,30 @@ def settled(tx: Tx, server: ServerRow) -> dict[str, Any]:
 
 # -- snapshots that the host makes
 
-def snapshot(tx: Tx, server_id: str, attachment_id: str, snapshot_id: str) -> bool:
+def snapshot(tx: Tx, server_id: str, attachment_id: str, snapshot_id: str, *, live: bool, together: bool) -> bool:
     """Have the server's host make a snapshot of a volume, which the volume service is told the end of; False where the
-    server has no host that has the volume."""
+    server has no host that has the volume. *live*: the backend makes snapshots itself, and the host is asked only where
+    it can do so with the guest at rest: because an agent is in it, or since several are to be of one moment
+    (*together*)."""
     server = rows.get(tx, server_id)
     if server is None or server["deleted"] or server["deleting"] or server["host_id"] is None:
         return False
     there = of(server)
-    if not any(one.disk.id == attachment_id and not one.detaching and one.awaits != Awaits.MADE for one in there):
+    volume = next((one for one in there if one.disk.id == attachment_id), None)
+    if volume is None or volume.detaching or volume.awaits == Awaits.MADE:
+        return False
+    if live and not (volume.disk.location.startswith(RESTABLE) and (together or _has_agent(server))):
         return False
     changes.apply(tx, server, {"volumes": text([
         _with_snapshots(one, (*one.disk.snapshots, snapshot_id)) if one.disk.id == attachment_id else one
         for one in there])}, desired=True, deadline=COPY_DEADLINE)
     return True
+
+
+def _has_agent(server: ServerRow) -> bool:
+    image: Mapping[str, Mapping[str, str]] = server["image"] or {}
+    said = image.get("properties", {})
+    return any(block_devices.is_true(said.get(name, False)) for name in ("hw_qemu_guest_agent", "os_require_quiesce"))
 
 
 def call_off_snapshot(tx: Tx, server_id: str, snapshot_id: str) -> bool:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 
 from stackling.core.context import Context, system_context
 from stackling.core.errors import Invalid, NotFound
-from stackling.image import images, metadefs, rows, uploads
+from stackling.image import audit, images, metadefs, rows, uploads
+from stackling.image.audit import Found as Found
+from stackling.image.audit import Listed as Listed
 from stackling.image.kinds import LOST
 from stackling.image.model import Image, NewImage, Place
 from stackling.image.rules import BOOTABLE, OPAQUE_CONTAINERS, UNKNOWN
@@ -17,6 +19,7 @@ from stackling.image.stores import weights
 from stackling.ports.images import ImageStore, Inspection, Stored
 from stackling.store.transaction import Tx
 
+audit_listed, audit_judge, audit_is_missing, audit_remove = audit.listed, audit.judge, audit.is_missing, audit.remove
 CLONED, OWN = "rbd://", "ceph"
 """How locations begin from which disks are cloned, and the store whose images every machine may read."""
 

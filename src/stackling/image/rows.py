@@ -38,6 +38,7 @@ _DOCUMENT = select(
 ).select_from(images.outerjoin(
     image_members, and_(image_members.c.image_id == images.c.id, image_members.c.member_id == bindparam("project")),
 )).where(images.c.id == bindparam("id"))
+_ALL = select(*_COLUMNS)
 _SEVERAL = select(*_COLUMNS).where(images.c.copies.is_not(None), images.c.deleting.is_(False))
 _INSERT = insert(images)
 _SAVED = [name for name in _NAMES if name not in ("id", "created_at")]
@@ -56,6 +57,11 @@ def get(tx: Tx, image_id: str) -> Image | None:
     """The row, whoever asks."""
     row = tx.one(_GET, id=image_id)
     return None if row is None else _image(row)
+
+
+def everything(tx: Tx) -> list[Image]:
+    """Every row, for the audit."""
+    return [_image(row) for row in tx.all(_ALL)]
 
 
 def get_for(tx: Tx, image_id: str, project_id: str | None) -> Image | None:

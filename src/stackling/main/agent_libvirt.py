@@ -35,6 +35,7 @@ from stackling.main import agent_ceph, agent_directory
 from stackling.main.agent_settings import LibvirtSettings
 from stackling.ports.disks import Fetch, InstanceDisks
 from stackling.ports.document import Inventory, MetadataNetwork, ServerDesired
+from stackling.ports.volume_copies import VolumeCopies
 
 if TYPE_CHECKING:
     from stackling.main.agent import Wiring
@@ -65,8 +66,15 @@ async def wire(wiring: Wiring) -> Run:
         secret=secret.uuid if secret else "", ceph=agent_ceph.reached(settings.ceph)),
         consoles=libvirt.consoles_here, secret=secret, peer=libvirt.migrate_uri)
     wiring.stack.callback(hypervisor.close)
+    if secret is not None:
+        wiring.more.append(agent_ceph.follow_keyring(hypervisor, secret.keyring, run))
     (machine, home), = settings.names()
     networks = Networks()
+    copies: VolumeCopies = LocalVolumeCopies()
+    if settings.ceph is not None:
+        copies = in_ceph = agent_ceph.copies(settings.ceph)
+        wiring.stack.callback(in_ceph.close)
+        wiring.ceph = agent_ceph.trial(settings.ceph, settings.machine)
     metadata = MetadataService(Plant(libvirt.instance, libvirt.netns, libvirt.bridge, libvirt.ovs_socket), run,
                                lambda id: _desired(wiring, id), Passwords(wiring.lane(), machine))
     networks.changed = metadata.set_networks
@@ -88,7 +96,7 @@ async def wire(wiring: Wiring) -> Run:
         ledger = Ledger(path, host, run=writing)
         return HostAgent(
             machine=machine, host=host, ledger=ledger, hypervisor=hypervisor, disks=disks,
-            copies=LocalVolumeCopies(), lanes=lanes, hand_over=wiring.sender(), keys=wiring.keys(),
+            copies=copies, lanes=lanes, hand_over=wiring.sender(), keys=wiring.keys(),
             boot_id=wiring.boot_id, run=run, address=wiring.address, timing=wiring.timing,
             inventory=measure if host == home else lambda: None,
             networks_changed=lambda found: networks.set(host, found), held=held, everything=everything,

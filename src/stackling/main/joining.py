@@ -76,11 +76,13 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     machine: Machine
 
 
-class CephKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The text of ``ceph.conf``, and keys by user (without ``client.``)."""
+class CephKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The text of ``ceph.conf``, and keys by user (without ``client.``); ``names`` says whose the key is where the
+    user has a successor (``deploy.ceph.rotate``)."""
 
     conf: str
     keys: dict[str, str]
+    names: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"CephKeys(of {', '.join(self.keys)})"
@@ -125,7 +127,8 @@ class Joining:
             raise NotFound("No Ceph was added to this cluster; run `stackling storage add ceph`.")
         found = msgspec.json.decode(self._box().open(sealed.encode()), type=CephKeys)
         users = (machine_user_name(machine), *(CONTROL_USERS if control else ()))
-        return CephKeys(found.conf, {user: found.keys[user] for user in users if user in found.keys})
+        return CephKeys(found.conf, {user: found.keys[user] for user in users if user in found.keys},
+                        {user: found.names[user] for user in users if user in found.names})
 
     def remember(self, machine: str, credential: str | None, token: NewToken) -> None:
         """Let *token* be used. Raises ``Unauthorized``, ``Forbidden``."""

@@ -187,6 +187,16 @@ class Hypervisor(Protocol):
         """Stop it (nothing when none is under way)."""
         ...
 
+    def rest(self, server: ServerDesired, *, pause: bool) -> None:
+        """Have the guest write nothing until ``rouse``, or for half a minute at most: its file systems are put to rest
+        where its hardware says that an agent is there, and with *pause* its processors stand still. Raises
+        ``GuestRefused`` where that rest is demanded (``os_require_quiesce``) and the agent doesn't see to it."""
+        ...
+
+    def rouse(self, server_id: str) -> bool:
+        """End ``rest`` (nothing when that is over); whether it has lasted until now."""
+        ...
+
     def undefine(self, server_id: str) -> None:
         """Switch off and forget the definition (and a saved memory image); disks are the caller's."""
         ...

@@ -6,6 +6,9 @@ guest goes on writing. Either way the copy is made under another name and gets i
 so control, which sees the same directory, never takes half a copy for a snapshot. Making it again, by whomever, does no
 harm: the first that is whole stays. Control removes a snapshot, and what is left of a copy that was broken off, once
 the host's document doesn't name it any more and the host has said so.
+
+Storage that does make snapshots itself is asked by the host where the guest shall be at rest meanwhile, or where
+several volumes of a guest shall be of one moment (``keep``).
 """
 
 from __future__ import annotations
@@ -25,6 +28,11 @@ class VolumeCopies(Protocol):
 
     def copy(self, volume: VolumeDisk, snapshot_id: str) -> None:
         """Copy a volume that nobody writes to (nothing when the snapshot is there)."""
+        ...
+
+    def keep(self, volume: VolumeDisk, snapshot_id: str) -> None:
+        """Have the volume's storage make the snapshot, whether or not somebody writes to it (nothing when it is
+        there). ``GuestRefused`` for storage that doesn't."""
         ...
 
     def finish(self, volume: VolumeDisk, snapshot_id: str) -> None:

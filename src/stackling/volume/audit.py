@@ -1,4 +1,5 @@
-"""Comparing what lies in the backends with what the database knows, when an administrator asks for it.
+"""Comparing what lies in the backends with what the database knows, when an administrator asks for it; and images with
+their stores (``image.audit``).
 
 Theory of operation. An audit is asked for by a number, done by any engine's turn, and its findings are kept until the
 next one. The backends are listed first: a row is always committed before anything of it reaches a backend. What has a
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from stackling.core.errors import Unavailable
 from stackling.engine.kinds import Fence, Outcome
+from stackling.image import facade as image
 from stackling.ports.volumes import StoreDown, StoreFull, StoreRefused
 from stackling.store.tables.volume import volume_backups, volume_snapshots, volumes
 from stackling.store.transaction import Tx
@@ -104,7 +107,7 @@ class AuditKind:
     def observe(self, desired: Audit) -> list[Finding]:
         if desired.found is None:
             listed = {host: _listed(store) for host, store in self._backends.stores.items()}
-            found = self._read(judge, listed, self._backup_ids())
+            found = self._read(judge, listed, self._backup_ids(), self._images())
             desired.found = [one for one in found if one.state != "missing" or self._is_missing(one)]
         return desired.found
 
@@ -115,7 +118,7 @@ class AuditKind:
         state, detail = "removed", step.detail
         try:
             self._remove(step)
-        except (StoreDown, StoreFull, StoreRefused) as error:
+        except (OSError, StoreDown, StoreFull, StoreRefused, Unavailable) as error:
             state, detail = "left", f"it can't be removed: {error}"
         assert desired.found is not None
         desired.found[desired.found.index(step)] = Finding(step.what, step.id, step.where, state, detail)
@@ -141,9 +144,14 @@ class AuditKind:
         except StoreDown as error:
             return str(error)
 
+    def _images(self) -> image.Listed:
+        return image.audit_listed(self._backends.images)
+
     def _is_missing(self, one: Finding) -> bool:
         """It may have been made, or moved, since the backends were listed."""
         try:
+            if one.what == "image":
+                return image.audit_is_missing(self._backends.images, _of_image(one))
             if one.what == "backup":
                 return self._backends.backups is not None and self._backends.backups.find(one.id) is None
             store = self._backends.stores[one.where]
@@ -154,7 +162,9 @@ class AuditKind:
             return False
 
     def _remove(self, one: Finding) -> None:
-        if one.what == "backup":
+        if one.what == "image":
+            image.audit_remove(self._backends.images, _of_image(one))
+        elif one.what == "backup":
             assert self._backends.backups is not None
             self._backends.backups.delete(one.id)
         elif one.what == "volume":
@@ -171,7 +181,11 @@ def _listed(store: Any) -> Listed:
         return Listed(silent=str(error))
 
 
-def judge(tx: Tx, listed: Mapping[str, Listed], backups: frozenset[str] | str) -> list[Finding]:
+def _of_image(one: Finding) -> image.Found:
+    return image.Found(one.id, one.where, one.detail, one.state)
+
+
+def judge(tx: Tx, listed: Mapping[str, Listed], backups: frozenset[str] | str, images: image.Listed) -> list[Finding]:
     """What isn't as it should be."""
     found = [Finding("backend", host, host, "silent", place.silent) for host, place in listed.items() if place.silent]
     there = {row.id: rows.mapping(row) for row in tx.all(_VOLUMES)}
@@ -184,6 +198,8 @@ def judge(tx: Tx, listed: Mapping[str, Listed], backups: frozenset[str] | str) -
                   if row["backend"] == host and id not in place.volumes and rules.task_of(row) is not Task.RETYPE]
         found += [Finding("snapshot", row.id, host, "missing", row.volume_id) for row in tx.all(_SNAPSHOTS)
                   if row.backend == host and row.id not in place.snapshots and row.volume_id in place.volumes]
+    found += [Finding("backend" if one.state == "silent" else "image", one.id, one.store, one.state, one.location)
+              for one in image.audit_judge(tx, images)]
     return found + _judge_backups(tx, backups)
 
 

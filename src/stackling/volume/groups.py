@@ -282,9 +282,10 @@ def create_group_snapshot(tx: Tx, ctx: Context, id: str, group: AnyRow, name: st
         "user_id": ctx.user_id, "name": name, "description": description, "forced_status": None, "deleting": 0,
         "status": "creating", "created_at": tx.now, "updated_at": None}
     tx.execute(insert(volume_group_snapshots), row)
-    for volume in there:
-        snapshots.create_snapshot(tx, ctx, new_id(), volume, name=name, description=description, force=True,
-                                  group_snapshot_id=id)
+    made = [snapshots.create_snapshot(tx, ctx, new_id(), volume, name=name, description=description, force=True,
+                                      group_snapshot_id=id) for volume in there]
+    for snapshot in made:
+        snapshots.ask_host(tx, snapshot)
     return row
 
 

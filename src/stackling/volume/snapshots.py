@@ -1,6 +1,7 @@
 """Snapshots of volumes.
 
-Theory of operation. Where a backend can't make a snapshot of what a guest writes to, the host of that guest's server is
+Theory of operation. Where a backend can't make a snapshot of what a guest writes to, or could but the guest shall be at
+rest meanwhile (its agent sees to that, or several volumes are to be of one moment), the host of that guest's server is
 asked to (``by_host``), and says how it ended; the engine then finds the snapshot in the backend, as any other. Whoever
 else may use the volume by then (another host, after a move; control, after a detach) is asked instead: the engine looks
 again as long as there is no snapshot. Nothing of a snapshot is removed while a host may still be making it: even one
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import delete, insert
+from sqlalchemy import bindparam, delete, insert, select
 
 from stackling.core.context import Context
 from stackling.core.errors import Invalid, NotFound
@@ -23,6 +24,7 @@ from stackling.volume.model import Attached, ByHost, SnapshotRow, VolumeRow
 from stackling.volume.rows import AnyRow
 
 _INSERT = insert(volume_snapshots)
+_OF_GROUP = select(volume_snapshots.c.volume_id).where(volume_snapshots.c.group_snapshot_id == bindparam("id"))
 
 
 def missing(id: str) -> NotFound:
@@ -41,7 +43,8 @@ def get_snapshot(tx: Tx, ctx: Context, id: str) -> SnapshotRow:
 def create_snapshot(tx: Tx, ctx: Context, id: str, volume: VolumeRow, *, name: str | None = None,
                     description: str | None = None, metadata: Mapping[str, str] | None = None, force: bool = False,
                     internal: bool = False, group_snapshot_id: str | None = None) -> SnapshotRow:
-    """Raises ``Invalid`` in a state that forbids it, ``QuotaExceeded``. *force*: also of a volume that is in use."""
+    """Raises ``Invalid`` in a state that forbids it, ``QuotaExceeded``. *force*: also of a volume that is in use. For
+    those of a group, ``ask_host`` is the caller's, when all of them are there."""
     allowed = ("available", "in-use", "maintenance", "backing-up") if force or internal else ("available",)
     if volume["status"] not in allowed:
         raise Invalid(f"Invalid volume: Volume {volume['id']} status must be {' or '.join(allowed)}, but current "
@@ -63,23 +66,35 @@ def create_snapshot(tx: Tx, ctx: Context, id: str, volume: VolumeRow, *, name: s
     tx.execute(_INSERT, row)
     tx.event(ctx, changes.SNAPSHOT, id, "create", f"of volume {volume['id']}", project_id=volume["project_id"])
     tx.nudge(changes.SNAPSHOT, id, deadline=changes.DEADLINE)
-    return ask_host(tx, row)
+    return ask_host(tx, row) if group_snapshot_id is None else row
 
 
 # -- those that hosts make
 
 def ask_host(tx: Tx, snapshot: SnapshotRow) -> SnapshotRow:
     """Have the host make it whose guest may be writing to the volume, in a backend that can't make a snapshot beneath
-    it. Nothing where there is no such host, or it is asked already."""
+    it, or beneath one that shall be at rest. Nothing where there is no such host, or it is asked already."""
     volume = rows.volume(tx, snapshot["volume_id"])
-    if snapshot["by_host"] != ByHost.NO or volume is None or not is_written(tx, volume):
+    if snapshot["by_host"] != ByHost.NO or volume is None or volume["backend"] is None or (
+            volume["attach_status"] == Attached.DETACHED):
         return snapshot
     from stackling.compute import facade as compute
 
+    live = bool(services.backend(tx, volume["backend"])["live"])
     for one in _with_servers(tx, volume["id"]):
-        if compute.snapshot_volume(tx, one["server_id"], one["id"], snapshot["id"]):
+        if compute.snapshot_volume(tx, one["server_id"], one["id"], snapshot["id"], live=live,
+                                   together=live and _is_one_of_several(tx, snapshot, one["server_id"])):
             return changes.snapshot(tx, snapshot, {"by_host": ByHost.ASKED.value})
     return snapshot
+
+
+def _is_one_of_several(tx: Tx, snapshot: SnapshotRow, server_id: str) -> bool:
+    """Whether the server has several volumes of the group that it belongs to."""
+    if snapshot["group_snapshot_id"] is None:
+        return False
+    ids = [row.volume_id for row in tx.all(_OF_GROUP, id=snapshot["group_snapshot_id"])]
+    found = rows.attachments(tx, ids)
+    return sum(any(one["server_id"] == server_id and one["by_compute"] for one in found[id]) for id in ids) > 1
 
 
 def is_written(tx: Tx, volume: VolumeRow) -> bool:

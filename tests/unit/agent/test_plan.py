@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -53,11 +54,14 @@ class Machine:
                     self.apply(desired, step)
         raise AssertionError(f"doesn't come to rest: {steps}")
 
-    def apply(self, desired: ServerDesired, step: p.Step) -> None:
+    def may_die(self) -> None:
         if self.steps_left is not None:
             if self.steps_left == 0:
                 raise Crash
             self.steps_left -= 1
+
+    def apply(self, desired: ServerDesired, step: p.Step) -> None:
+        self.may_die()
         id, hypervisor = desired.id, self.hypervisor
         match step:
             case p.Note(done):
@@ -96,6 +100,8 @@ class Machine:
                 assert self.power(desired) not in (Power.RUNNING, Power.PAUSED)
                 self.copies.copy(volume, snapshot)
                 self.copied(snapshot)
+            case p.KeepVolumes(wanted):
+                self.keep(desired, wanted)
             case p.BeginCopy(volume, snapshot):
                 hypervisor.begin_copy(desired, volume.id, self.copies.prepare(volume, snapshot))
             case p.FinishCopy(volume, snapshot):
@@ -118,6 +124,18 @@ class Machine:
                 self.disks.drop_rescue(desired)
             case p.Refuse(reason):
                 raise AssertionError(reason)
+
+    def keep(self, desired: ServerDesired, wanted: Sequence[tuple[VolumeDisk, str]]) -> None:
+        guest = self.hypervisor.guest(desired.id)
+        if guest is not None and guest.on:
+            self.hypervisor.rest(desired, pause=len(wanted) > 1)
+        for volume, snapshot in wanted:
+            self.may_die()
+            self.copies.keep(volume, snapshot)
+        self.may_die()
+        self.hypervisor.rouse(desired.id)
+        for _, snapshot in wanted:
+            self.copied(snapshot)
 
     def copied(self, snapshot: str, why: str = "") -> None:
         assert self.done is not None

@@ -109,6 +109,53 @@ def test_one_that_fails_is_the_snapshots_trouble() -> None:
     assert plan_of(machine, one) == ()
 
 
+IN_CEPH = tuple(msgspec.structs.replace(one, location=f"rbd://volumes/{one.volume_id}") for one in VOLUMES)
+
+
+def in_ceph(machine: Machine, power: Power) -> ServerDesired:
+    one = server(volumes=IN_CEPH)
+    machine.converge(one)
+    if power is not Power.RUNNING:
+        one = changed(one, power=power)
+        machine.converge(one)
+    return one
+
+
+@pytest.mark.parametrize("power", [Power.RUNNING, Power.STOPPED])
+def test_storage_that_makes_them_makes_all_while_the_guest_rests(power: Power) -> None:
+    for steps in range(20):
+        machine = Machine()
+        one = in_ceph(machine, power)
+        two = changed(one, volumes=tuple(msgspec.structs.replace(volume, snapshots=(f"s-{volume.volume_id}",))
+                                         for volume in one.volumes))
+        machine.steps_left = steps
+        try:
+            machine.converge(two)
+        except Crash:
+            machine.steps_left = None
+            machine.converge(two)
+        else:
+            assert steps > 3
+        assert machine.copies.made == {("a", "s-a"), ("b", "s-b")}
+        assert machine.hypervisor.resting == {}
+        assert machine.done is not None
+        assert (machine.done.volume_snapshots, machine.done.copying) == ({"s-a": "", "s-b": ""}, "")
+        assert machine.power(two) is power
+
+
+def test_a_guest_that_was_left_at_rest_is_woken_when_nobody_wants_the_snapshot() -> None:
+    machine = Machine()
+    one = in_ceph(machine, Power.RUNNING)
+    machine.steps_left = 2                  # noted, and put to rest
+    with pytest.raises(Crash):
+        machine.converge(asking(one, "s"))
+    assert machine.hypervisor.resting == {one.id: False}
+    machine.steps_left = None
+    machine.converge(asking(one))
+    assert machine.hypervisor.resting == {}
+    assert machine.copies.made == set()
+
+
 def plan_of(machine: Machine, desired: ServerDesired) -> tuple[p.Step, ...]:
     assert machine.done is not None
     return p.plan(desired, machine.observe(desired), machine.done, machine.boot)

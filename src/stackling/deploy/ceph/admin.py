@@ -108,6 +108,11 @@ class Admin:
         """A user's key."""
         return self.run("auth", "print-key", user.entity).strip()
 
+    def known(self) -> list[str]:
+        """The names of all clients' users, without ``client.``."""
+        found = json.loads(self.run("auth", "ls", "-f", "json"))["auth_dump"]
+        return [each["entity"].removeprefix("client.") for each in found if each["entity"].startswith("client.")]
+
     def usage(self, pools: Pools) -> dict[str, Any]:
         """Health, and what the pools hold."""
         health = json.loads(self.run("health", "-f", "json"))

@@ -19,6 +19,7 @@ from pathlib import Path
 from stackling.deploy.ceph.files import CephFiles
 from stackling.deploy.ceph.rights import IMAGES_USER, VOLUMES_USER, Pools, machine_user_name
 from stackling.drivers.ceph.client import CephAccess, CephClient, CephError
+from stackling.drivers.ceph.keyring import Login
 
 SIZE = 4 << 20
 WRITTEN = b"\xab" * 65_536          # 171
@@ -61,6 +62,26 @@ def prove(files: CephFiles, pools: Pools, machine: str, *, control: bool = True)
             if not found[0].ok:         # nothing else could work
                 break
         return found
+
+
+def refused(conf: Path, login: Login) -> Check:
+    """Whether the cluster lets somebody in no more."""
+    def attempt() -> str:
+        with tempfile.NamedTemporaryFile("w", prefix="stackling-", suffix=".keyring") as file:
+            file.write(f"[client.{login.user}]\n\tkey = {login.key}\n")
+            file.flush()
+            client = CephClient(CephAccess(conf, login.user, Path(file.name)))
+            try:
+                client.quick("cluster")
+            except CephError as error:
+                if error.kind == "refused":
+                    return "as it must be"
+                raise
+            finally:
+                client.close()
+        raise ProofFailed(f"the cluster lets client.{login.user} in")
+
+    return _tried(f"the former key of client.{login.user} is refused", attempt)
 
 
 def _tried(what: str, step: Callable[[], str]) -> Check:
@@ -180,20 +201,11 @@ class _Proof:
         return self._refused(self.disks, self.pools.volumes)
 
     def wrong_key(self) -> str:
-        with tempfile.NamedTemporaryFile("w", prefix="stackling-", suffix=".keyring") as file:
-            user = machine_user_name(self.machine)
-            file.write(f"[client.{user}]\n\tkey = AQAAAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAA==\n")
-            file.flush()
-            client = CephClient(CephAccess(self.files.conf, user, Path(file.name)))
-            try:
-                client.quick("cluster")
-            except CephError as error:
-                if error.kind == "refused":
-                    return "as it must be"
-                raise
-            finally:
-                client.close()
-        raise ProofFailed("the cluster lets anybody in: it doesn't use cephx")
+        found = refused(self.files.conf, Login(self.disks.access.now, "AQAAAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAA=="))
+        if found.ok:
+            return found.detail
+        raise ProofFailed("the cluster lets anybody in: it doesn't use cephx" if "lets" in found.detail
+                          else found.detail)
 
     def clean(self) -> str:
         self._remove()

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stackling.drivers.ceph import keyring
+
 IMAGES_USER, VOLUMES_USER = "stackling-images", "stackling-volumes"
 CONTROL_USERS = IMAGES_USER, VOLUMES_USER       # whom control machines have the keys of
 _USED = ("rbd_data.", "rbd_header.", "rbd_object_map.")         # objects that using an image writes
@@ -76,6 +78,11 @@ def machine_user(machine: str, pools: Pools) -> User:
                 f"profile rbd pool={pools.disks}, profile rbd-read-only pool={pools.images}, "
                 f"profile rbd-read-only pool={pools.volumes}, {used}",
                 f"profile rbd pool={pools.disks}")
+
+
+def successor(user: User, number: int) -> User:
+    """Somebody with the same rights, to whom a key is given that replaces *user*'s."""
+    return User(keyring.successor(user.name, number), user.mon, user.osd, user.mgr)
 
 
 def placement_groups(osds: int) -> int:

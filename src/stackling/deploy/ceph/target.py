@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from stackling.deploy.ceph.add import Prepared
 from stackling.deploy.ceph.files import CephFiles
+from stackling.deploy.ceph.proof import Check
 from stackling.deploy.ceph.rights import CONTROL_USERS, Pools, machine_user_name
 from stackling.deploy.cluster import description, remote, setup
-from stackling.deploy.cluster.description import Cluster
+from stackling.deploy.cluster.description import Cluster, ClusterError, Machine
 from stackling.deploy.cluster.paths import Paths
 from stackling.deploy.cluster.remote import Described
 from stackling.deploy.embedded import configuration as configurations
@@ -58,6 +61,14 @@ class Target:
         """Wait until every machine uses it, telling *say* for whom; what is left to do, in words."""
         return ""
 
+    def prove_others(self) -> list[Check]:
+        """Have every other machine that runs servers try it."""
+        return []
+
+    def hand_out(self, prepared: Prepared, say: Callable[[str], None]) -> tuple[str, ...]:
+        """Have every other machine take its new key, telling *say* for whom we wait; those that haven't in time."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class OneMachine(Target):
@@ -99,7 +110,7 @@ class WholeCluster(Target):
         storage = msgspec.structs.replace(
             newest.cluster.storage, images="rbd", volumes="rbd",
             disks="rbd" if disks else newest.cluster.storage.disks)
-        remote.give_ceph(self.paths, prepared.conf, prepared.keys)
+        remote.give_ceph(self.paths, prepared.conf, prepared.keys, prepared.names)
         if storage != newest.cluster.storage:
             remote.replace(self.paths, Described(
                 newest.generation + 1, msgspec.structs.replace(newest.cluster, storage=storage)))
@@ -111,6 +122,28 @@ class WholeCluster(Target):
             return (f"{', '.join(missing)} have not followed yet: servers made there get local disks. They follow when "
                     "they are on, or by `stackling cluster sync` there.")
         return "Every machine uses it."
+
+    def prove_others(self) -> list[Check]:
+        others = [machine for machine in self.cluster.compute if machine.name != self.machine]
+        if not others:
+            return []
+        with ThreadPoolExecutor(len(others)) as pool:
+            return [check for found in pool.map(self._proof_of, others) for check in found]
+
+    def _proof_of(self, machine: Machine) -> list[Check]:
+        began = time.monotonic()
+        try:
+            found = msgspec.convert(remote.try_ceph(self.paths, machine, asdict(self.pools)), list[Check])
+        except (ClusterError, OSError, LookupError, ValueError) as error:
+            return [Check(f"{machine.name} answers", False, str(error), time.monotonic() - began)]
+        return [replace(check, what=f"{machine.name}: {check.what}") for check in found]
+
+    def hand_out(self, prepared: Prepared, say: Callable[[str], None]) -> tuple[str, ...]:
+        remote.give_ceph(self.paths, prepared.conf, prepared.keys, prepared.names)
+        newest = remote.described(self.paths)
+        remote.replace(self.paths, Described(newest.generation + 1, newest.cluster))
+        setup.sync(self.paths)
+        return setup.await_followers(self.paths, setup.FOLLOW_WITHIN, say)
 
 
 def target(directory: StateDirectory, root: Path = Path("/")) -> Target:

@@ -21,7 +21,7 @@ from stackling.deploy.cluster.paths import Paths
 from stackling.deploy.cluster.services import AGENT_PORT
 from stackling.deploy.cluster.token import Token, new
 
-TIMEOUT, SOON = 20.0, 3.0
+TIMEOUT, SOON, PROOF = 20.0, 3.0, 120.0
 _LARGEST = 4 << 20
 
 
@@ -97,15 +97,25 @@ def try_directory(paths: Paths, machine: Machine, asked: Mapping[str, Any]) -> d
     return found if isinstance(found, dict) else {}
 
 
-def give_ceph(paths: Paths, conf: str, keys: dict[str, str]) -> None:
-    """Have the cluster keep what its machines need to reach Ceph. Raises ``ClusterError``."""
-    _member(paths, "PUT", "/internal/cluster/ceph", {"conf": conf, "keys": keys})
+def try_ceph(paths: Paths, machine: Machine, pools: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Have *machine* prove that it can use Ceph. Raises ``ClusterError``, or ``OSError``."""
+    found = json.loads(_ask(machine.address, AGENT_PORT, _context(paths), "POST", "/ceph", dict(pools),
+                            timeout=PROOF))
+    return list(found["proof"])
 
 
-def ceph(paths: Paths) -> tuple[str, dict[str, str]]:
-    """The text of ``ceph.conf``, and the keys that this machine may have. Raises ``ClusterError``."""
+def give_ceph(paths: Paths, conf: str, keys: Mapping[str, str], names: Mapping[str, str] | None = None) -> None:
+    """Have the cluster keep what its machines need to reach Ceph; *names* are the successors of users whose keys were
+    rotated. Raises ``ClusterError``."""
+    _member(paths, "PUT", "/internal/cluster/ceph", {
+        "conf": conf, "keys": dict(keys), **({"names": dict(names)} if names else {})})
+
+
+def ceph(paths: Paths) -> tuple[str, dict[str, str], dict[str, str]]:
+    """The text of ``ceph.conf``, the keys that this machine may have, and who has succeeded their users. Raises
+    ``ClusterError``."""
     found = json.loads(_member(paths, "GET", "/internal/cluster/ceph"))
-    return found["conf"], found["keys"]
+    return found["conf"], found["keys"], found.get("names", {})
 
 
 def _fetch_authority(address: str, fingerprint: str) -> bytes:

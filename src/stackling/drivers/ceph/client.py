@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stackling.drivers.ceph.keyring import current
 from stackling.drivers.worker import DOWN, PYTHON, Bytes, Worker, WorkerError
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -26,23 +28,33 @@ class CephError(Exception):
 class CephAccess:
     """How to reach a cluster: ``ceph.conf``, the user's name without ``client.``, and its keyring (0600).
 
-    The configuration names the keyring in the user's section, for QEMU's tools.
+    The keyring may hold a successor of the user instead (``drivers.ceph.keyring``). The configuration names the
+    keyring in the section of whoever is in it, for QEMU's tools.
     """
 
     conf: Path
     user: str
     keyring: Path
 
+    @property
+    def now(self) -> str:
+        """As whom the cluster knows us at present; the user itself when the keyring can't be read."""
+        with contextlib.suppress(OSError):
+            if found := current(self.keyring, self.user):
+                return found.user
+        return self.user
+
     def source(self, pool: str, name: str) -> str:
         """An RBD image as QEMU's tools are told it (the key is found by the configuration's ``keyring``)."""
-        return f"file.driver=rbd,file.pool={pool},file.image={name},file.conf={self.conf},file.user={self.user}"
+        return f"file.driver=rbd,file.pool={pool},file.image={name},file.conf={self.conf},file.user={self.now}"
 
 
 class CephClient:
     """One cluster as one user. Safe from several threads.
 
     Looks and small changes, data, and long operations run in processes of their own, so that none is ended because
-    another one hangs: the first is given up after ``QUICK`` seconds, by the cluster's library or by killing it.
+    another one hangs: the first is given up after ``QUICK`` seconds, by the cluster's library or by killing it. A
+    keyring that changes is noticed by the processes themselves: they connect anew when they have nothing to do.
     """
 
     def __init__(self, access: CephAccess) -> None:

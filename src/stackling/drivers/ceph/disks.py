@@ -195,7 +195,7 @@ class RbdDisks:
             if not wanted:
                 return None
             access = self.client.access
-            return RbdDisk(self.pool, self._name(server, kind), access.conf, access.user)
+            return RbdDisk(self.pool, self._name(server, kind), access.conf, access.now)
 
         return GuestDisks(root=disk("root", server.root), ephemeral=disk("ephemeral", server.ephemeral_gib),
                           swap=disk("swap", server.swap_mib), config_drive=disk("config", server.config_drive),

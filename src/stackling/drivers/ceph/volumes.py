@@ -21,7 +21,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,6 +50,7 @@ from stackling.ports.volumes import (
 
 log = logging.getLogger(__name__)
 COPY_SECONDS = 3600.0
+FULL = "the Ceph pool is full"
 DEEPEST = 5                 # clones of clones, before the last one is made whole
 HALF_MADE = ".new"
 ABANDONED = 86_400.0        # seconds after which what is half made, and held open by nobody, is nobody's
@@ -267,7 +268,7 @@ class RbdVolumes:
                                    f"volume of {size // GIB} GiB has beside its LUKS header")
             _tool("convert", "-n", "-m", "4", "-W", *secret.words, "--image-opts", "--target-image-opts", source,
                   f"driver=luks,key-secret=key,{self.client.access.source(self.pool, name)}",
-                  full="the Ceph pool is full", fd=secret.fd)
+                  fd=secret.fd, hopeless=self._hopeless)
 
     def _source(self, origin: FromFile | FromImage) -> tuple[str, int]:
         """How QEMU's tools read data, and how large its disk is."""
@@ -296,7 +297,14 @@ class RbdVolumes:
 
     def _convert_into(self, source: str, name: str) -> None:
         _tool("convert", "-n", "--target-is-zero", "-m", "4", "-W", "--image-opts", "--target-image-opts", source,
-              f"driver=raw,{self.client.access.source(self.pool, name)}", full="the Ceph pool is full")
+              f"driver=raw,{self.client.access.source(self.pool, name)}", hopeless=self._hopeless)
+
+    def _hopeless(self) -> str:
+        """Why a copy can't end: QEMU waits for ever for room in a full pool."""
+        with contextlib.suppress(CephError):
+            if self.client.quick("space", pool=self.pool)["free"] <= 0:
+                return FULL
+        return ""
 
     # -- the trash
 
@@ -381,11 +389,12 @@ def _virtual_size(file: Path, format: str) -> int:
     return int(found["virtual-size"])
 
 
-def _tool(*words: str, seconds: float = COPY_SECONDS, full: str = "", fd: int | None = None) -> str:
+def _tool(*words: str, seconds: float = COPY_SECONDS, full: str = FULL, fd: int | None = None,
+          hopeless: Callable[[], str] = lambda: "") -> str:
     try:
-        return qemu_img(*words, seconds=seconds, fd=fd)
+        return qemu_img(*words, seconds=seconds, fd=fd, hopeless=hopeless)
     except ToolFailed as error:
-        if "No space left" in str(error):
+        if "No space left" in str(error) or str(error) == FULL:
             raise StoreFull(full) from None
         if "took longer" in str(error) or "isn't installed" in str(error):
             raise StoreDown(str(error)) from None

@@ -10,6 +10,9 @@ returns ``bytes`` answers with data. Kinds of error: ``down`` (the cluster doesn
 
 Clones are always of the second format: then a snapshot that has clones can be given up, and goes with the last of
 them, and whoever clones needs no right to write to the parent's pool.
+
+USER may have a successor in KEYRING (``keyring.py``, which can't be imported here). When the file changes, the
+connection is closed as soon as no call is under way and nothing is held open, and the next call makes a new one.
 """
 
 from __future__ import annotations
@@ -19,11 +22,14 @@ import errno
 import itertools
 import json
 import os
+import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import rados  # pyright: ignore[reportMissingImports]
@@ -35,6 +41,7 @@ FEATURES = 61                   # layering, exclusive lock, object map, fast dif
 GROW_LEAST, GROW_MOST = 64 << 20, 4 << 30
 SNAP = "snap"                   # the protected snapshot that makes an image a parent of clones
 CHUNK = 4 << 20
+LOOK = 1.0                      # seconds between two looks at the keyring
 _DOWN = (errno.ETIMEDOUT, errno.EAGAIN, errno.ENOTCONN, errno.ENETUNREACH, errno.EHOSTUNREACH)
 _KINDS = {errno.ENOENT: "missing", errno.EEXIST: "exists", errno.EBUSY: "busy", errno.ENOTEMPTY: "busy",
           errno.ENOSPC: "full", errno.EDQUOT: "full", errno.EPERM: "refused", errno.EACCES: "refused",
@@ -65,8 +72,11 @@ class Worker:
         self.handles: dict[int, Handle] = {}
         self.numbers = itertools.count(1)
         self.rbd = rbd.RBD()
+        self.resting, self.calls = threading.Condition(), 0
+        self.login: tuple[int, int] | None = None       # the keyring that the connection was made with
 
     def run(self) -> None:
+        threading.Thread(target=self._watch_keyring, daemon=True).start()
         stream = sys.stdin.buffer
         with ThreadPoolExecutor(THREADS) as pool:
             while line := stream.readline():
@@ -90,6 +100,16 @@ class Worker:
                 os._exit(0)
 
     def _serve(self, request: dict[str, Any], data: bytes) -> None:
+        with self.resting:
+            self.calls += 1
+        try:
+            self._answer(request, data)
+        finally:
+            with self.resting:
+                self.calls -= 1
+                self.resting.notify_all()
+
+    def _answer(self, request: dict[str, Any], data: bytes) -> None:
         number = request["id"]
         try:
             arguments = request.get("args", {})
@@ -113,7 +133,8 @@ class Worker:
         with self.connecting:
             if self.cluster is None:
                 answer = min(ANSWER, int(self.timeout))
-                cluster = rados.Rados(conffile=self.conf, rados_id=self.user, conf={
+                self.login = stamp(self.keyring)
+                cluster = rados.Rados(conffile=self.conf, rados_id=current(self.keyring, self.user), conf={
                     "keyring": self.keyring, "client_mount_timeout": str(answer), "rados_mon_op_timeout": self.timeout,
                     "rados_osd_op_timeout": self.timeout, "rbd_default_clone_format": "2", "rbd_cache": "false",
                     "log_to_stderr": "false", "log_file": "", "admin_socket": ""})
@@ -121,11 +142,29 @@ class Worker:
                 self.cluster = cluster
             return self.cluster
 
+    def _watch_keyring(self) -> None:
+        while True:
+            time.sleep(LOOK)
+            if self.cluster is None or stamp(self.keyring) in (None, self.login):
+                continue
+            with self.resting:
+                if self.resting.wait_for(lambda: not self.calls and not self.handles, LOOK):
+                    self._disconnect()
+
+    def _disconnect(self) -> None:
+        for pool in self.pools.values():
+            pool.close()
+        self.pools = {}
+        cluster, self.cluster = self.cluster, None
+        if cluster is not None:
+            cluster.shutdown()
+
     def pool(self, name: str) -> Any:
         cluster = self.connected()
         with self.connecting:
             if name not in self.pools:
-                self.pools[name] = cluster.open_ioctx(name)
+                self.pools[name] = found = cluster.open_ioctx(name)
+                found.set_osdmap_full_try()     # a full pool says so, and what is deleted can go, instead of waiting
             return self.pools[name]
 
     @contextlib.contextmanager
@@ -152,6 +191,24 @@ class Worker:
         if status:
             raise Failure(kind_of(-status), errors or os.strerror(-status))
         return json.JSONDecoder().raw_decode(output.decode())[0] if output.strip() else None     # words may follow
+
+
+def stamp(path: str) -> tuple[int, int] | None:
+    """Another value when the file is another one; None when it isn't there."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def current(keyring: str, user: str) -> str:
+    """As whom the keyring lets us in: *user* or its successor."""
+    with contextlib.suppress(OSError):
+        for name in re.findall(r"^\s*\[client\.([^\]\s]+)\]", Path(keyring).read_text(), re.MULTILINE):
+            if name == user or re.fullmatch(re.escape(user) + "_[0-9]+", name):
+                return name
+    return user
 
 
 def kind_of(number: int | None) -> str:

@@ -29,7 +29,8 @@ class Platform:
     in userspace, which needs whole checksums from the guest. *uefi*: firmware for it is installed.
     *direct*: the file system of the disks takes direct input and output. *secret* is the UUID of the libvirt secret
     that holds this machine's Ceph key; *ceph* is the cluster's configuration, as QEMU may read it, and the user
-    (without ``client.``) to whom that key belongs. *shared* is a directory of all machines, in which disks belong to
+    (without ``client.``) to whom that key belongs; *user* is who it belongs to now, since keys were rotated ("": whom
+    disks and *ceph* name). *shared* is a directory of all machines, in which disks belong to
     QEMU's account already, and stay so when a guest leaves.
     """
 
@@ -41,6 +42,7 @@ class Platform:
     direct: bool = True
     secret: str = ""
     ceph: tuple[Path, str] | None = None
+    user: str = ""
     shared: Path | None = None
     emulator: str = "/usr/bin/qemu-system-x86_64"
 
@@ -259,7 +261,8 @@ def _disk(devices: Element, where: Path | RbdDisk, device: str, format: str, pla
     SubElement(disk, "driver", {"name": "qemu", "type": "raw", "cache": "writeback", **driver})
     source = SubElement(disk, "source", protocol="rbd", name=f"{where.pool}/{where.name}")
     SubElement(source, "config", file=str(where.conf))
-    SubElement(SubElement(source, "auth", username=where.user), "secret", type="ceph", uuid=platform.secret)
+    login = SubElement(source, "auth", username=platform.user or where.user)
+    SubElement(login, "secret", type="ceph", uuid=platform.secret)
     return disk
 
 

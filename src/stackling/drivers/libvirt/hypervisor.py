@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from stackling.drivers.ceph.keyring import Login, current
 from stackling.drivers.libvirt.client import WorkerClient
 from stackling.drivers.libvirt.domain import Platform, domain_xml, interface_xml, volume_xml
 from stackling.drivers.libvirt.hardware import quiesce
@@ -32,28 +32,29 @@ CONSOLE_MOST = 1 << 20              # bytes of the console that are ever read or
 
 @dataclass(frozen=True, slots=True)
 class CephSecret:
-    """The libvirt secret by which guests reach their disks: its UUID, the Ceph user, and the file with its key."""
+    """The libvirt secret by which guests reach their disks: its UUID, the Ceph user, and the file with its key, or that
+    of the user's successor (``drivers.ceph.keyring``)."""
 
     uuid: str
     user: str
     keyring: Path
 
-    def value(self) -> str:
-        """The key. Raises ``HypervisorError``."""
+    def login(self) -> Login:
+        """Who it is now, and the key. Raises ``HypervisorError``."""
         try:
-            found = re.search(r"^\s*key\s*=\s*(\S+)", self.keyring.read_text(), re.MULTILINE)
+            found = current(self.keyring, self.user)
         except OSError as error:
             raise HypervisorError(f"this machine's Ceph key can't be read: {error.strerror}: {self.keyring}") from None
         if found is None:
             raise HypervisorError(f"there is no key in {self.keyring}; run `stackling storage check`")
-        return found[1]
+        return found
 
 
 class LibvirtHypervisor:
     """Guests of one libvirtd. ``instances`` is the directory whose ``<server id>/console.log`` the guests write;
     ``consoles`` is ``platform.sockets`` as we see it. *secret* is given to libvirtd anew before each start, and is
-    kept in its memory only, so that a key that was rotated is used from then on. *peer* is how other machines' libvirtd
-    reach this one for live migrations ("": they don't)."""
+    kept in its memory only, so that a key that was rotated is used from then on; ``use_new_key`` is for guests that are
+    on. *peer* is how other machines' libvirtd reach this one for live migrations ("": they don't)."""
 
     def __init__(self, uri: str, instances: Path, platform: Platform, *, consoles: Path | None = None,
                  client: WorkerClient | None = None, secret: CephSecret | None = None, peer: str = "") -> None:
@@ -80,13 +81,11 @@ class LibvirtHypervisor:
 
     def define(self, server: ServerDesired, disks: GuestDisks, era: int = 1) -> None:
         log_file = self._instances / server.id / CONSOLE_LOG
-        self._give_secret()
-        xml = domain_xml(server, disks, log_file, self._platform, era)
+        xml = domain_xml(server, disks, log_file, self._as_now(), era)
         self.client.call("define", id=server.id, era=era, generation=server.generation, xml=xml)
 
     def start(self, server_id: str) -> None:
-        self._give_secret()
-        self.client.call("start", START, id=server_id)
+        self.client.call("start", START, id=server_id, user=self._as_now().user)
 
     def shutdown(self, server_id: str) -> None:
         self.client.call("shutdown", id=server_id)
@@ -113,8 +112,7 @@ class LibvirtHypervisor:
         self.client.call("volume_secret", id=volume.key_id, volume=volume.volume_id, value=passphrase)
 
     def attach_volume(self, server: ServerDesired, volume: VolumeDisk) -> None:
-        self._give_secret()
-        self.client.call("attach_volume", id=server.id, volume=volume.id, xml=volume_xml(volume, self._platform))
+        self.client.call("attach_volume", id=server.id, volume=volume.id, xml=volume_xml(volume, self._as_now()))
 
     def detach_volume(self, server_id: str, attachment_id: str) -> None:
         self.client.call("detach_volume", id=server_id, volume=attachment_id)
@@ -133,6 +131,14 @@ class LibvirtHypervisor:
     def abort_copy(self, server_id: str) -> None:
         self.client.call("abort_copy", id=server_id)
 
+    def rest(self, server: ServerDesired, *, pause: bool) -> None:
+        problem = self.client.call("rest", COPY, id=server.id, quiesce=quiesce(server), pause=pause)
+        if problem:
+            raise GuestRefused(f"the guest's file systems can't be put to rest: {problem}")
+
+    def rouse(self, server_id: str) -> bool:
+        return bool(self.client.call("rouse", COPY, id=server_id))
+
     def undefine(self, server_id: str) -> None:
         self.client.call("undefine", id=server_id)
         if self._consoles:
@@ -141,13 +147,14 @@ class LibvirtHypervisor:
 
     @property
     def migration_peer(self) -> str:
-        return self._peer
+        """With the Ceph user behind a ``#``: whoever sends a guest has it reach its disks as this machine does."""
+        return f"{self._peer}#{self._secret.login().user}" if self._peer and self._secret else self._peer
 
     def expect_migration(self) -> None:
         if not self._peer:
             raise GuestRefused("Live migration isn't set up on this host: its libvirtd doesn't take guests of others "
                                "(migrate_uri in the agent's settings).")
-        self._give_secret()
+        self._as_now()
 
     def migrate(self, server_id: str, peer: str, own_disks: bool) -> None:
         shared = self._platform.shared
@@ -209,10 +216,34 @@ class LibvirtHypervisor:
     def close(self) -> None:
         self.client.close()
 
-    def _give_secret(self) -> None:
-        if self._secret is not None:
-            self.client.call("secret", id=self._secret.uuid, usage=f"client.{self._secret.user} of Stackling",
-                             value=self._secret.value())
+    def use_new_key(self) -> int:
+        """Have libvirtd, and every guest that is on, reach Ceph by the key that the keyring holds now; how many guests
+        have to be tried again. A guest doesn't notice."""
+        if self._secret is None:
+            return 0
+        login, left = self._secret.login(), 0
+        self._as_now()
+        for guest in self.guests().values():
+            if not guest.ours or guest.power not in (Power.RUNNING, Power.PAUSED):
+                continue
+            try:
+                changed = self.client.call("rekey", START, id=guest.id, user=login.user, value=login.key)
+            except (HypervisorError, GuestRefused) as error:
+                log.warning("server %s doesn't use this machine's new Ceph key yet: %s", guest.id, error)
+                left += 1
+                continue
+            if changed:
+                log.info("server %s reaches %d disks as client.%s now", guest.id, changed, login.user)
+        return left
+
+    def _as_now(self) -> Platform:
+        """Gives libvirtd this machine's key as it is now, and says whose it is."""
+        if self._secret is None:
+            return self._platform
+        login = self._secret.login()
+        self.client.call("secret", id=self._secret.uuid, usage=f"client.{self._secret.user} of Stackling",
+                         value=login.key)
+        return replace(self._platform, user=login.user)
 
     def _event(self, event: dict[str, Any]) -> None:
         if event["event"] == "disconnected":

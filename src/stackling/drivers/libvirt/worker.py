@@ -1,7 +1,7 @@
 """The process that talks to libvirtd: ``/usr/bin/python3 -I worker.py URI``.
 
 Debian's python3-libvirt lives outside of our environment, and a thread that hangs in libvirt can't be ended, but a
-process can. So this file imports only the standard library and ``libvirt``, and nothing of ours.
+process can. So this file imports only the standard library and ``libvirt``, and of ours only ``rekey.py`` beside it.
 
 Requests come as JSON, one a line: ``{"id": 1, "call": "start", "args": {…}}``; several run at once, and answers come
 in any order: ``{"id": 1, "result": …}`` or ``{"id": 1, "error": [kind, message]}`` with kind ``down`` (libvirtd doesn't
@@ -17,14 +17,21 @@ import base64
 import contextlib
 import json
 import os
+import re
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import libvirt_qemu  # pyright: ignore[reportMissingImports]
+
 import libvirt  # pyright: ignore[reportMissingImports]
+
+sys.path.append(str(Path(__file__).parent))
+import rekey as rekeying  # pyright: ignore[reportMissingImports]
 
 THREADS = 8
 KEEPALIVE = (5, 3)          # seconds between two probes, probes lost until the connection counts as dead
@@ -32,9 +39,11 @@ RECONNECT = 0.5
 GIB = 1 << 30
 NAMESPACE = "{https://stackling.dev/xmlns/server/1}"
 AGENT_SECONDS = 5           # that a guest's agent has for a sign of life, and then for its answer
+REST = 30.0                 # seconds after which a guest is woken, whoever put it to rest
 SILENCE = (libvirt.VIR_ERR_AGENT_UNRESPONSIVE, getattr(libvirt, "VIR_ERR_AGENT_COMMAND_TIMEOUT", -1))
 REFUSALS = (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_XML_ERROR, libvirt.VIR_ERR_XML_DETAIL,
             libvirt.VIR_ERR_XML_INVALID_SCHEMA, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED)
+CEPH_USER = re.compile(r"(<auth username=)(['\"])[^'\"]*\2")
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 UNDEFINE = (libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
             | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
@@ -62,6 +71,9 @@ class Worker:
         with ThreadPoolExecutor(THREADS) as pool:
             for line in sys.stdin.buffer:
                 pool.submit(self._serve, json.loads(line))
+            for id in list(RESTING):
+                with contextlib.suppress(libvirt.libvirtError):
+                    rouse(self.connection, id)
             os._exit(0)
 
     # -- wire
@@ -279,14 +291,63 @@ def forget_secrets(connection: Any, ids: set[str]) -> None:
             connection.secretLookupByUUIDString(id).undefine()
 
 
-def start(connection: Any, id: str) -> None:
+def start(connection: Any, id: str, user: str = "") -> None:
+    """*user*: as whom the secret's key, which may have changed since the definition was made, reaches Ceph."""
     domain = connection.lookupByUUIDString(id)
     if not domain.isActive():
         try:
+            if user:
+                reach_as(connection, domain, user)
             domain.create()
         except libvirt.libvirtError:
             if not domain.isActive():
                 raise
+
+
+def as_user(xml: str, user: str) -> str:
+    """A definition whose disks in Ceph are reached as *user*."""
+    return CEPH_USER.sub(rf"\g<1>'{user}'", xml)
+
+
+def reach_as(connection: Any, domain: Any, user: str) -> None:
+    """Put *user* into the definition of a guest that is off, and into that of its saved memory."""
+    found = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+    if (wanted := as_user(found, user)) != found:
+        connection.defineXML(wanted)
+    if domain.hasManagedSaveImage():
+        found = domain.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)
+        if (wanted := as_user(found, user)) != found:
+            domain.managedSaveDefineXML(wanted, 0)
+
+
+def rekey(connection: Any, id: str, user: str, value: str) -> int:
+    """How many disks in Ceph a guest that is on reached as somebody else than *user*, as whom it does now."""
+    domain = connection.lookupByUUIDString(id)
+    if not domain.isActive():
+        return 0
+    if outgoing(domain) is not None or not domain.isPersistent():
+        raise Failure("failed", "it is being migrated")
+    passed = {source.get("name"): driver.get("discard") == "unmap"
+              for disk in ElementTree.fromstring(domain.XMLDesc()).findall("devices/disk")
+              if (source := disk.find("source[@protocol='rbd']")) is not None
+              and (driver := disk.find("driver")) is not None}
+    if not passed:
+        return 0
+    try:
+        return rekeying.rekey(monitor(domain), user, value, lambda pool, image: passed.get(f"{pool}/{image}", True))
+    except rekeying.MonitorRefused as refused:
+        raise Failure("failed", str(refused)) from None
+
+
+def monitor(domain: Any) -> Any:
+    """QEMU's own monitor; what libvirt does at the same time, it does between two commands."""
+    def ask(command: str, **arguments: Any) -> Any:
+        answer = json.loads(libvirt_qemu.qemuMonitorCommand(
+            domain, json.dumps({"execute": command, "arguments": arguments}), 0))
+        if "error" in answer:
+            raise rekeying.MonitorRefused(f"{command}: {answer['error'].get('desc')}")
+        return answer.get("return")
+    return ask
 
 
 def shutdown(connection: Any, id: str) -> None:
@@ -509,7 +570,9 @@ PROGRESS = {f"{ours}_{part}_bytes": f"{theirs}_{part}" for ours, theirs in (("me
 
 def migrate(connection: Any, id: str, peer: str, own_disks: bool, shared: str = "") -> None:
     """libvirtd itself drives it (peer to peer), so it goes on when this process ends. *shared*: the directory, with a
-    slash at its end, that is known to be shared, whatever libvirt takes its file system for."""
+    slash at its end, that is known to be shared, whatever libvirt takes its file system for. Behind a ``#``, *peer*
+    says as whom the other machine reaches Ceph, whose secret of the same name has that one's key."""
+    peer, _, user = peer.partition("#")
     domain = connection.lookupByUUIDString(id)
     if outgoing(domain) is not None or MOVING.get(id, "") is None:
         return
@@ -524,7 +587,7 @@ def migrate(connection: Any, id: str, peer: str, own_disks: bool, shared: str = 
     if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
         flags |= libvirt.VIR_MIGRATE_PAUSED
     MOVING[id] = None
-    threading.Thread(target=_migrate, args=(domain, id, peer, flags, copied), daemon=True).start()
+    threading.Thread(target=_migrate, args=(domain, id, peer, flags, copied, user), daemon=True).start()
 
 
 def all_shared(domain: Any, shared: str) -> bool:
@@ -548,12 +611,17 @@ def own_targets(domain: Any) -> list[str]:
     return found
 
 
-def _migrate(domain: Any, id: str, peer: str, flags: int, copied: list[str]) -> None:
+def _migrate(domain: Any, id: str, peer: str, flags: int, copied: list[str], user: str) -> None:
     parameters: dict[str, Any] = {libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS: copied} if copied else {}
     if peer.startswith("qemu+unix:"):       # two libvirtd on one machine: QEMU's stream goes by a socket as well
         parameters[libvirt.VIR_MIGRATE_PARAM_URI] = f"unix:/tmp/stackling-{id}.migration"
         flags |= libvirt.VIR_MIGRATE_UNSAFE     # and of course they share the disks' file system
     try:
+        if user:
+            whole = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_MIGRATABLE
+            parameters[libvirt.VIR_MIGRATE_PARAM_DEST_XML] = as_user(domain.XMLDesc(whole), user)
+            parameters[libvirt.VIR_MIGRATE_PARAM_PERSIST_XML] = as_user(
+                domain.XMLDesc(whole | libvirt.VIR_DOMAIN_XML_INACTIVE), user)
         secrets = volume_secrets(ElementTree.fromstring(domain.XMLDesc()))
         domain.migrateToURI3(peer, parameters, flags)
         del MOVING[id]
@@ -658,6 +726,52 @@ def thaw(domain: Any) -> None:
             return
 
 
+RESTING: dict[str, tuple[threading.Timer, str, bool]] = {}
+"""Guests that write nothing: who wakes them at last, how their file systems are at rest, whether they are paused."""
+
+
+def rest(connection: Any, id: str, quiesce: str, pause: bool) -> str:
+    """Why the guest isn't at rest although it must be; "": it is, or need not be."""
+    rouse(connection, id)
+    domain = connection.lookupByUUIDString(id)
+    if domain.state()[0] not in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):
+        return "it is paused" if quiesce == "must" else ""
+    if quiesce:
+        domain.agentSetResponseTimeout(AGENT_SECONDS)
+        thaw(domain)            # whoever froze them before has died
+    timer = threading.Timer(REST, rouse, (connection, id))
+    timer.daemon = True
+    RESTING[id] = timer, quiesce, pause
+    timer.start()
+    try:
+        if quiesce:
+            domain.fsFreeze()
+    except libvirt.libvirtError as error:
+        if quiesce == "must":
+            rouse(connection, id)
+            return explain(error)[1]
+        thaw(domain)
+    if pause:
+        domain.suspend()
+    return ""
+
+
+def rouse(connection: Any, id: str) -> bool:
+    """Whether it has been at rest until now."""
+    found = RESTING.pop(id, None)
+    if found is None:
+        return False
+    timer, quiesce, pause = found
+    timer.cancel()
+    with contextlib.suppress(libvirt.libvirtError):
+        domain = connection.lookupByUUIDString(id)
+        if pause and domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+            domain.resume()
+        if quiesce:
+            thaw(domain)
+    return True
+
+
 def copied_to(domain: Any) -> str | None:
     """The file that a copy under way is written to."""
     try:
@@ -706,6 +820,7 @@ def how_it_ended(domain: Any) -> str | None:
 
 
 def abort_copy(connection: Any, id: str) -> None:
+    rouse(connection, id)
     domain = connection.lookupByUUIDString(id)
     COPIES.pop(id, None)
     if domain.isActive() and copied_to(domain) is not None:
@@ -721,9 +836,9 @@ def abort_copy(connection: Any, id: str) -> None:
 
 
 CALLS = {call.__name__: call for call in (
-    begin_copy, copying, abort_copy,
+    begin_copy, copying, abort_copy, rest, rouse,
     attach_volume, detach_volume, extend_volume, volume_secret, set_password, inject_nmi, diagnostics,
-    guests, guest, inventory, define, secret, start, shutdown, destroy, pause, unpause, suspend, attach, detach,
+    guests, guest, inventory, define, secret, rekey, start, shutdown, destroy, pause, unpause, suspend, attach, detach,
     undefine, migrate, migration, abort_migration,
     hurry_migration)}
 

@@ -51,6 +51,9 @@ class LocalVolumeCopies:
             finally:
                 part.unlink(missing_ok=True)
 
+    def keep(self, volume: VolumeDisk, snapshot_id: str) -> None:
+        raise GuestRefused(f"the storage of volume {volume.volume_id} makes no snapshots itself")
+
     def finish(self, volume: VolumeDisk, snapshot_id: str) -> None:
         target = _snapshot(volume, snapshot_id)
         part = part_of(target)

@@ -79,6 +79,7 @@ class SimulatedHypervisor:
             self._peers[name] = self
         self._migrations: dict[str, tuple[str, Migration]] = {}
         self._copies: dict[str, Copying] = {}
+        self._resting: dict[str, bool] = {}
         self.hold_migrations = self.hold_copies = False
         self.reachable = True
         self._inventory = inventory
@@ -235,6 +236,20 @@ class SimulatedHypervisor:
     def abort_copy(self, server_id: str) -> None:
         self._may_fail("abort_copy")
         self._copies.pop(server_id, None)
+        self._resting.pop(server_id, None)
+
+    def rest(self, server: ServerDesired, *, pause: bool) -> None:
+        self._may_fail("rest")
+        self._resting[server.id] = pause
+
+    def rouse(self, server_id: str) -> bool:
+        self._may_fail("rouse")
+        return self._resting.pop(server_id, None) is not None
+
+    @property
+    def resting(self) -> dict[str, bool]:
+        """Guests that are at rest, and whether they are paused."""
+        return dict(self._resting)
 
     def undefine(self, server_id: str) -> None:
         self._may_fail("undefine")

@@ -24,6 +24,10 @@ class SimulatedVolumeCopies:
         self._may_fail("copy")
         self.made.add((volume.volume_id, snapshot_id))
 
+    def keep(self, volume: VolumeDisk, snapshot_id: str) -> None:
+        self._may_fail("keep")
+        self.made.add((volume.volume_id, snapshot_id))
+
     def finish(self, volume: VolumeDisk, snapshot_id: str) -> None:
         self._may_fail("finish")
         self.begun.discard((volume.volume_id, snapshot_id))
