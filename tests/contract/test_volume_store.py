@@ -21,8 +21,9 @@ from stackling.drivers.ceph.image_store import RbdImageStore
 from stackling.drivers.ceph.volumes import DEEPEST, RbdVolumes
 from stackling.drivers.local.volumes import LocalVolumes
 from stackling.drivers.simulated.volumes import SimulatedVolumes
-from stackling.ports.volumes import FromFile, FromImage, FromSnapshot, FromVolume, StoreDown, StoreRefused
+from stackling.ports.volumes import FromFile, FromImage, FromSnapshot, FromVolume, StoreDown, StoreFull, StoreRefused
 from tests.ceph import INSTALLED, POOLS, RealCeph, real_ceph
+from tests.ovn import eventually
 
 needs_ceph = pytest.mark.skipif(not INSTALLED, reason="needs Ceph: ./setup test")
 RBD = pytest.param("rbd", marks=needs_ceph)
@@ -133,7 +134,62 @@ def test_a_file_that_names_another_is_not_taken(tmp_path: Path) -> None:
         store.create(new_id(), 1, FromFile(tmp_path / "bad.qcow2", "vmdk"))
 
 
+def test_a_damaged_source_is_refused_and_nothing_is_left(real: Any, tmp_path: Path) -> None:
+    id, data = new_id(), tmp_path / "data"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", data, "64M"], check=True)
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 8M", data], check=True, capture_output=True)
+    whole = data.read_bytes()
+    for damaged in (whole[:100], b"QFI\xfb" + os.urandom(100_000), whole[:40] + b"\xff" * 24 + whole[64:]):
+        data.write_bytes(damaged)
+        with pytest.raises(StoreRefused):
+            real.create(id, 1, FromFile(data, "qcow2"))
+        assert real.size(id) is None
+    assert real.inventory() == {}
+
+
+@pytest.mark.root
+def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+    place, data = tmp_path / "small", tmp_path / "data"
+    place.mkdir()
+    data.write_bytes(os.urandom(16 << 20))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "small", place], check=True)
+    try:
+        store, id = LocalVolumes(place / "volumes"), new_id()
+        with pytest.raises(StoreFull):
+            store.create(id, 1, FromFile(data, "raw"))
+        assert store.size(id) is None
+        assert [path for path in (place / "volumes").rglob("*") if path.is_file()] == []
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
 # -- Ceph's own
+
+@needs_ceph
+def test_a_full_pool_is_said_and_what_is_deleted_goes(rbd: RbdVolumes, ceph: RealCeph, tmp_path: Path) -> None:
+    """QEMU and librbd would wait for room for ever."""
+    first, second, empty, data = new_id(), new_id(), new_id(), tmp_path / "data"
+    data.write_bytes(os.urandom(16 << 20))
+    rbd.create(first, 1, FromFile(data, "raw"))
+    ceph.ceph.command("osd", "pool", "set-quota", POOLS.volumes, "max_bytes", str(8 << 20))
+    try:
+        eventually(lambda: "full_quota" in ceph.ceph.command("osd", "pool", "ls", "detail"), 60)
+        assert rbd.capacity().free_gib == 0
+        began = time.monotonic()
+        with pytest.raises(StoreFull, match="full"):
+            rbd.create(second, 1, FromFile(data, "raw"))
+        assert time.monotonic() - began < 20
+        assert rbd.size(second) is None
+        with suppress(StoreFull):
+            rbd.create(empty, 1, None)      # takes next to nothing
+        rbd.delete(empty)
+        rbd.delete(first)
+        rbd.client.long("purge", pool=POOLS.volumes)
+        assert [line for line in ceph.left() if first in line] == []
+    finally:
+        ceph.ceph.command("osd", "pool", "set-quota", POOLS.volumes, "max_bytes", "0")
+        eventually(lambda: "full_quota" not in ceph.ceph.command("osd", "pool", "ls", "detail"), 60)
+
 
 @needs_ceph
 def test_a_volume_is_a_clone_of_its_image_and_outlives_it(rbd: RbdVolumes, ceph: RealCeph) -> None:
