@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import os
 import signal
 import stat
@@ -43,6 +44,28 @@ def test_the_client_gets_a_token_and_a_server(simulated: TestCloud) -> None:
     server = active(simulated, "one")
     assert server["addresses"]["net"][0].startswith("10.7.0.")
     assert server["OS-EXT-STS:power_state"] == 1
+
+
+def peaks(cloud: TestCloud) -> dict[str, int]:
+    """The most memory that each process has ever had, in KiB."""
+    texts = {name: Path(f"/proc/{cloud.pid(name)}/status").read_text() for name in PROCESSES}
+    return {name: int(text.split("VmHWM:")[1].split()[0]) for name, text in texts.items()}
+
+
+def test_an_image_is_never_whole_in_memory(simulated: TestCloud, tmp_path: Path) -> None:
+    sent, got, size = tmp_path / "large.raw", tmp_path / "got.raw", 256 << 20
+    with sent.open("wb") as file:
+        file.write(os.urandom(1 << 20))
+        file.truncate(size)
+    before = peaks(simulated)
+    run = simulated.openstack
+    made = run("image", "create", "--file", str(sent), "--disk-format", "raw", "large")
+    assert (made["status"], made["size"]) == ("active", size)
+    run("image", "save", "--file", str(got), "large")
+    assert filecmp.cmp(sent, got, shallow=False)
+    grown = {name: now - before[name] for name, now in peaks(simulated).items()}
+    assert max(grown.values()) < size // 8 // 1024, grown
+    run("image", "delete", "large")
 
 
 def test_every_host_gets_the_keys_of_its_servers_volumes(simulated: TestCloud) -> None:
