@@ -21,6 +21,11 @@ HERE = Path(__file__).parent
 BIN = HERE.parent.parent / ".clients/bin"
 SECONDS = 600
 """The most that one command of a client may take."""
+FILES = {
+    "data.bin": bytes(100_000), "data.txt": b"hello\n", "filters.json": b'{"interface": "public"}',
+    "rules.json": b'[{"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "UserName"}]}]',
+    "key.pub": b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIF2ZYxC/Uj9taWEid86hutClLmIwAQUs7HhCYqQNOgX9 somebody\n"}
+"""What the commands read."""
 
 
 class Walker:
@@ -33,9 +38,9 @@ class Walker:
                              **{f"OS_{key.upper()}": value for key, value in cloud["auth"].items()}}
         self.by_file = {**base, "OS_CLIENT_CONFIG_FILE": str(state / "clouds.yaml"), "OS_CLOUD": "stackling"}
 
-    def run(self, program: str, *arguments: str, **variables: str) -> str:
+    def run(self, program: str, *arguments: str, seconds: float = SECONDS, **variables: str) -> str:
         """What it prints; raises ``RuntimeError`` with all of it where it fails."""
-        done = subprocess.run([BIN / program, *arguments], capture_output=True, text=True, timeout=SECONDS, check=False,
+        done = subprocess.run([BIN / program, *arguments], capture_output=True, text=True, timeout=seconds, check=False,
                               env={**self.by_variables, **variables}, stdin=subprocess.DEVNULL)
         if done.returncode:
             raise RuntimeError(f"{program} {' '.join(arguments)}: {done.stdout[-2000:]}\n{done.stderr[-3000:]}")
@@ -131,6 +136,15 @@ def bindings(walker: Walker) -> None:
     walker.run("python", str(HERE / "bindings.py"))
 
 
+def commands(walker: Walker) -> None:
+    """Every group of commands of ``openstack``: the lines of ``commands/*.txt``, what works and what is refused."""
+    with tempfile.TemporaryDirectory() as directory:
+        for name, text in FILES.items():
+            (Path(directory) / name).write_bytes(text)
+        files = sorted((HERE / "commands").glob("*.txt"))
+        walker.run("python", str(HERE / "commands.py"), directory, *map(str, files), seconds=6 * SECONDS)
+
+
 def libcloud(walker: Walker) -> None:
     """Apache libcloud."""
     walker.run("python", str(HERE / "libcloud_walk.py"))
@@ -144,7 +158,7 @@ def ansible(walker: Walker) -> None:
     walker.playbook("-e", "state=absent")
 
 
-WALKS = (shells, bindings, placement, balancers, libcloud, ansible)
+WALKS = (shells, bindings, placement, balancers, libcloud, ansible, commands)
 
 
 def main() -> int:

@@ -25,7 +25,8 @@ def main() -> None:
     driver.ex_add_router_subnet(router, subnet)
     key = driver.create_key_pair(name)
     assert key.private_key
-    node = driver.create_node(name=name, image=image, size=size, networks=[network], ex_keyname=name)
+    node = driver.create_node(name=name, image=image, size=size, networks=[network], ex_keyname=name,
+                              ex_config_drive=True, ex_files={"/etc/motd": "hello"})
     node, addresses = driver.wait_until_running([node], wait_period=1, timeout=120, ssh_interface="private_ips")[0]
     assert addresses[0].startswith("192.168.72.")
     floating = driver.ex_create_floating_ip(outside.name)
