@@ -39,6 +39,30 @@ test("a host is disabled, its servers move away running, and it is enabled again
   await page.context().close();
 });
 
+test("the cluster's map shows which machine holds which host, and says what doesn't answer", async () => {
+  const { page, problems } = await visit(browser, cloud.url);
+  await logIn(page, cloud.admin.name, cloud.admin.password, "/dashboard/admin/cluster");
+  await page.getByRole("heading", { name: "Everything answers." }).waitFor();
+  const cards = page.getByRole("list", { name: "Machines" }).getByRole("listitem").filter({ has: page.getByRole("heading", { level: 2 }) });
+  expect(await cards.count()).toBeGreaterThanOrEqual(3);
+  const one = cards.filter({ has: page.getByRole("heading", { level: 2, name: /^host-1/ }) });
+  await one.getByText(/servers: \d+ · lease \d+/).waitFor();
+  await one.getByText("nova-compute").waitFor();
+  expect(await findings(page)).toEqual([]);
+  expect(problems).toEqual([]);
+  await page.route("**/compute/v2.1/os-services", async (route) => {
+    const answer = await route.fetch();
+    const body = (await answer.json()) as { services: { host: string; state: string }[] };
+    await route.fulfill({ response: answer, json: { services: body.services.map((one) => (one.host === "host-2" ? { ...one, state: "down" } : one)) } });
+  });
+  await page.getByText(/nova-compute \(host-2\)/).waitFor();
+  await page.getByRole("heading", { name: "Not everything answers." }).waitFor();
+  await page.unroute("**/compute/v2.1/os-services");
+  await one.getByRole("heading", { level: 2 }).getByRole("link").click();
+  await page.getByRole("heading", { level: 1, name: "host-1" }).waitFor();
+  await page.context().close();
+});
+
 test("what no host takes is listed with the reason", async () => {
   const { flavor } = await cloud.admin.post("/compute/v2.1/flavors", { flavor: { name: "giant", ram: 64_000_000, vcpus: 1, disk: 1 } });
   const { images } = await cloud.admin.get("/image/v2/images");
@@ -66,7 +90,11 @@ test("aggregates and quotas are changed; storage tells what is full", async () =
   await dialog.getByRole("button", { name: "Add" }).click();
   await page.getByRole("row", { name: /fast – host-3/ }).waitFor();
   await page.getByRole("link", { name: "Storage" }).click();
-  await page.getByRole("row", { name: /simulated up .* of 97.7 TiB/ }).waitFor();
+  await page.getByRole("row", { name: /^simulated up/ }).getByText(/ of 97.7 TiB/).waitFor();
+  await page.getByText("Never compared yet.").waitFor();
+  await page.getByRole("button", { name: "Compare now" }).click();
+  await page.getByRole("heading", { name: "All is as it should be" }).waitFor();
+  expect(await findings(page)).toEqual([]);
   await page.getByRole("link", { name: "Projects" }).click();
   await page.getByRole("row", { name: /demo/ }).getByRole("button").last().click();
   await page.getByRole("menuitem", { name: "Quotas" }).click();
@@ -77,7 +105,7 @@ test("aggregates and quotas are changed; storage tells what is full", async () =
   const { projects } = await cloud.admin.get("/identity/v3/projects?name=demo");
   const id = projects[0].id;
   expect((await cloud.admin.get(`/volume/v3/os-quota-sets/${id}`)).quota_set.volumes).toBe(7);
-  expect((await cloud.admin.get(`/network/v2.0/quotas/${id}`)).quota).toMatchObject({ network: 3, router: -1 });
+  expect((await cloud.admin.get(`/network/v2.0/quotas/${id}`)).quota).toMatchObject({ network: 3, router: 10 });
   expect(problems).toEqual([]);
   await page.context().close();
 });

@@ -1,13 +1,13 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-const run = promisify(execFile);
-const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+export const run = promisify(execFile);
+export const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const stackling = join(root, ".venv/bin/stackling");
 
 export const PASSWORD = "a long password of the tests";
@@ -23,14 +23,15 @@ async function freePort(): Promise<number> {
   }
 }
 
-/** A simulated cloud of its own, with a project `demo`, its member `maria` and its reader `rosa`. */
+/** A cloud of its own, simulated unless `real`, with a project `demo`, its member `maria` and its reader `rosa`. */
 export class Cloud {
-  private constructor(readonly url: string, private readonly directory: string, readonly admin: Account) {}
+  private constructor(readonly url: string, readonly directory: string, readonly admin: Account) {}
 
-  static async start(): Promise<Cloud> {
-    const directory = mkdtempSync(join(tmpdir(), "dashboard-"));
+  static async start({ hosts = 3, real = false } = {}): Promise<Cloud> {
+    const directory = mkdtempSync(join(real ? "/var/tmp" : tmpdir(), "dashboard-"));
+    if (real) chmodSync(directory, 0o755);
     const port = String(await freePort());
-    await run(stackling, ["up", "--simulated", "--hosts", "3", "--port", port, "--state-dir", directory], { cwd: root }).catch(async (error: unknown) => {
+    await run(stackling, ["up", ...(real ? ["--isolated"] : ["--simulated", "--hosts", String(hosts)]), "--port", port, "--state-dir", directory], { cwd: root }).catch(async (error: unknown) => {
       await run(stackling, ["down", "--state-dir", directory], { cwd: root }).catch(() => undefined);
       rmSync(directory, { recursive: true, force: true });
       throw error;
@@ -79,7 +80,7 @@ export class Cloud {
   }
 
   async stop(): Promise<void> {
-    await run(stackling, ["down", "--state-dir", this.directory], { cwd: root });
+    await run(stackling, ["down", "--purge", "--state-dir", this.directory], { cwd: root });
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
@@ -116,9 +117,9 @@ export class Account {
   }
 
   /** A network with a subnet and a router to the outside; gives the network's id. */
-  async network(name: string): Promise<string> {
+  async network(name: string, cidr = "10.20.0.0/20"): Promise<string> {
     const { network } = await this.post("/network/v2.0/networks", { network: { name } });
-    const { subnet } = await this.post("/network/v2.0/subnets", { subnet: { network_id: network.id, name: `${name}-subnet`, ip_version: 4, cidr: "10.20.0.0/20" } });
+    const { subnet } = await this.post("/network/v2.0/subnets", { subnet: { network_id: network.id, name: `${name}-subnet`, ip_version: 4, cidr } });
     const { networks } = await this.get("/network/v2.0/networks?router:external=true");
     const { router } = await this.post("/network/v2.0/routers", { router: { name: "gateway", external_gateway_info: { network_id: networks[0].id } } });
     await this.ask("PUT", `/network/v2.0/routers/${router.id}/add_router_interface`, { subnet_id: subnet.id });

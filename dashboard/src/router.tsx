@@ -16,6 +16,7 @@ const Volume = page(() => import("./volumes/VolumePage"), "VolumePage");
 const Images = page(() => import("./images/ImagesPage"), "ImagesPage");
 const KeyPairs = page(() => import("./keypairs/KeyPairsPage"), "KeyPairsPage");
 const Networks = page(() => import("./network/NetworksPage"), "NetworksPage");
+const Network = page(() => import("./network/NetworkPage"), "NetworkPage");
 const Routers = page(() => import("./network/RoutersPage"), "RoutersPage");
 const FloatingIps = page(() => import("./network/FloatingIpsPage"), "FloatingIpsPage");
 const SecurityGroups = page(() => import("./network/SecurityGroupsPage"), "SecurityGroupsPage");
@@ -25,6 +26,7 @@ const Balancer = page(() => import("./balancers/BalancerPage"), "BalancerPage");
 const ServerGroups = page(() => import("./servers/ServerGroupsPage"), "ServerGroupsPage");
 const Topology = page(() => import("./topology/TopologyPage"), "TopologyPage");
 const Access = page(() => import("./overview/AccessPage"), "AccessPage");
+const Cluster = page(() => import("./admin/ClusterPage"), "ClusterPage");
 const Hosts = page(() => import("./admin/HostsPage"), "HostsPage");
 const Machines = page(() => import("./admin/MachinesPage"), "MachinesPage");
 const Machine = page(() => import("./admin/MachinePage"), "MachinePage");
@@ -55,6 +57,7 @@ export const router = createBrowserRouter([
           { path: "/images", element: <Images /> },
           { path: "/key-pairs", element: <KeyPairs /> },
           { path: "/networks", element: <Networks /> },
+          { path: "/networks/:id", element: <Network /> },
           { path: "/routers", element: <Routers /> },
           { path: "/floating-ips", element: <FloatingIps /> },
           { path: "/security-groups", element: <SecurityGroups /> },
@@ -64,6 +67,7 @@ export const router = createBrowserRouter([
           { path: "/server-groups", element: <ServerGroups /> },
           { path: "/topology", element: <Topology /> },
           { path: "/access", element: <Access /> },
+          { path: "/admin/cluster", element: <Cluster /> },
           { path: "/admin/hosts", element: <Hosts /> },
           { path: "/admin/machines", element: <Machines /> },
           { path: "/admin/machines/:name", element: <Machine /> },

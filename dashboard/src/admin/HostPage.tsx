@@ -54,7 +54,7 @@ export function HostPage() {
   ];
   const all = servers.data ?? [];
   return (
-    <Page title={name} parents={[{ title: t("Hosts and services"), to: "/admin/hosts" }]} badge={service && <><Status value={service.state} /><Status value={service.status} /></>} lead={service?.disabled_reason}
+    <Page title={name} parents={[{ title: t("Hosts and services"), to: "/admin/hosts" }]} badge={service && <><Status value={service.state} bad={service.state !== "up"} /><Status value={service.status} /></>} lead={service?.disabled_reason}
       actions={service && (
         <Flex gap={{ default: "gapSm" }} flexWrap={{ default: "nowrap" }}>
           <FlexItem>{service.status === "enabled" ? <Button variant="secondary" onClick={() => setDisabling(service)}>{t("Disable")}</Button>

@@ -1,4 +1,4 @@
-import { Progress, ProgressMeasureLocation } from "@patternfly/react-core";
+import { Progress, ProgressMeasureLocation, Title } from "@patternfly/react-core";
 import { ServerIcon } from "@patternfly/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -12,8 +12,9 @@ import { Page } from "../parts/Page";
 import { type Column, ResourceTable } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { perform, refresh } from "../parts/work";
+import { Services } from "./Services";
 
-interface Hypervisor {
+export interface Hypervisor {
   id: string; hypervisor_hostname: string; state: string; status: string; vcpus: number; vcpus_used: number; memory_mb: number; memory_mb_used: number; running_vms: number;
 }
 export interface Service { id: string; binary: string; host: string; zone: string; status: string; state: string; updated_at: string; disabled_reason: string | null; forced_down?: boolean }
@@ -21,9 +22,13 @@ export interface Service { id: string; binary: string; host: string; zone: strin
 /** The last microversion in which a hypervisor tells what it has and what is used. */
 const WITH_USAGE = { headers: { "X-OpenStack-Nova-API-Version": "2.87", "OpenStack-API-Version": "compute 2.87" } };
 
+export function useHypervisors() {
+  return useQuery({ queryKey: ["hosts", "hypervisors"], refetchInterval: 10_000, queryFn: () => compute.get<{ hypervisors: Hypervisor[] }>("/os-hypervisors/detail", undefined, WITH_USAGE).then((body) => body.hypervisors) });
+}
+
 export function HostsPage() {
   const [disabling, setDisabling] = useState<Service | null>(null);
-  const hosts = useQuery({ queryKey: ["hosts", "hypervisors"], refetchInterval: 10_000, queryFn: () => compute.get<{ hypervisors: Hypervisor[] }>("/os-hypervisors/detail", undefined, WITH_USAGE).then((body) => body.hypervisors) });
+  const hosts = useHypervisors();
   const services = useQuery({ queryKey: ["hosts", "services"], refetchInterval: 10_000, queryFn: () => compute.get<{ services: Service[] }>("/os-services").then((body) => body.services) });
   const of = (host: Hypervisor) => services.data?.find((service) => service.binary === "nova-compute" && service.host === host.hypervisor_hostname);
   const gauge = (title: string, used: number, all: number, unit: (value: number) => string) => (
@@ -31,7 +36,7 @@ export function HostsPage() {
   );
   const columns: Column<Hypervisor>[] = [
     { title: t("Host"), cell: (h) => <Link to={`/admin/hosts/${h.hypervisor_hostname}`}>{h.hypervisor_hostname}</Link>, sort: (h) => h.hypervisor_hostname, nowrap: true },
-    { title: t("State"), cell: (h) => <Status value={h.state} />, sort: (h) => h.state, nowrap: true },
+    { title: t("State"), cell: (h) => <Status value={h.state} bad={h.state !== "up"} />, sort: (h) => h.state, nowrap: true },
     { title: t("New servers"), cell: (h) => { const service = of(h); return h.status === "enabled" ? t("yes") : t("no: {{reason}}", { reason: service?.disabled_reason || t("disabled") }); }, sort: (h) => h.status },
     { title: t("Servers"), cell: (h) => h.running_vms, sort: (h) => h.running_vms },
     { title: t("vCPUs"), cell: (h) => gauge(t("vCPUs"), h.vcpus_used, h.vcpus, String), sort: (h) => h.vcpus_used },
@@ -44,6 +49,8 @@ export function HostsPage() {
         actions={(h) => { const service = of(h); return !service ? [] : service.status === "enabled" ? [{ title: t("Disable"), onClick: () => setDisabling(service) }]
           : [{ title: t("Enable"), onClick: () => void perform(t("Enable {{name}}", { name: service.host }), () => compute.put(`/os-services/${service.id}`, { status: "enabled" }), ["hosts"]) }]; }}
         empty={{ icon: ServerIcon, title: t("No hosts yet"), body: t("A host appears when its agent has reported for the first time.") }} />
+      <Title headingLevel="h2" size="lg" className="st-section">{t("Services")}</Title>
+      <Services />
       {disabling && <Disable service={disabling} close={() => setDisabling(null)} />}
     </Page>
   );

@@ -19,17 +19,18 @@ export function ProjectsPage() {
   const session = useSession();
   const [dialog, setDialog] = useState<Dialog | null>(null);
   const projects = useProjects();
-  const assignments = useQuery({ queryKey: ["projects", "members"], queryFn: () => identity.get<{ role_assignments: { user?: { id: string; name: string }; role: { name: string }; scope: { project?: { id: string } } }[] }>("/role_assignments", { include_names: true }).then((body) => body.role_assignments) });
+  const assignments = useQuery({ queryKey: ["projects", "members"], queryFn: () => identity.get<{ role_assignments: { user?: { id: string; name: string }; role: { id: string; name: string }; scope: { project?: { id: string } } }[] }>("/role_assignments", { include_names: true }).then((body) => body.role_assignments) });
   const members = (project: Project) => (assignments.data ?? []).filter((found) => found.scope.project?.id === project.id && found.user);
   const columns: Column<Project>[] = [
     { title: t("Name"), cell: (p) => p.name, sort: (p) => p.name },
-    { title: t("Members"), cell: (p) => members(p).map((found, index) => <Label key={`${found.user?.id}${index}`} isCompact>{found.user?.name} · {found.role.name}</Label>) },
+    { title: t("Members"), cell: (p) => members(p).map((found, index) => <Label key={`${found.user?.id}${index}`} isCompact closeBtnAriaLabel={t("Take role {{role}} from {{name}}", { role: found.role.name, name: found.user?.name })}
+      onClose={p.id === session.project.id && found.user?.id === session.user.id ? undefined : () => takeRole(p, found.user as { id: string; name: string }, found.role)}>{found.user?.name} · {found.role.name}</Label>) },
     { title: t("Description"), cell: (p) => p.description, sort: (p) => p.description },
     { title: t("Enabled"), cell: (p) => (p.enabled ? t("yes") : t("no")), sort: (p) => Number(p.enabled) },
   ];
   return (
     <Page title={t("Projects")} lead={t("A project owns servers, networks and images, and has quotas. People have roles in it.")} actions={<Button onClick={() => setDialog({ kind: "make" })}>{t("Create a project")}</Button>}>
-      <ResourceTable label={t("Projects")} rows={projects.data} error={projects.error} retry={() => void projects.refetch()} columns={columns} rowKey={(p) => p.id} text={(p) => `${p.name} ${p.description}`}
+      <ResourceTable label={t("Projects")} rows={projects.data} error={projects.error ?? assignments.error} retry={() => { void projects.refetch(); void assignments.refetch(); }} columns={columns} rowKey={(p) => p.id} text={(p) => `${p.name} ${p.description}`}
         actions={(p) => [
           { title: t("Give somebody a role"), onClick: () => setDialog({ kind: "member", project: p }) },
           { title: t("Quotas"), onClick: () => setDialog({ kind: "quota", project: p }) },
@@ -43,6 +44,14 @@ export function ProjectsPage() {
       {dialog?.kind === "quota" && <Quota project={dialog.project} close={() => setDialog(null)} />}
     </Page>
   );
+}
+
+function takeRole(project: Project, user: { id: string; name: string }, role: Role): void {
+  confirmLoss({
+    title: t("Take role {{role}} in {{project}} from {{name}}?", { role: role.name, project: project.name, name: user.name }), button: t("Take it"),
+    body: t("What the role allowed ends at once, in sessions that are open too."),
+    run: async () => { await identity.delete(`/projects/${project.id}/users/${user.id}/roles/${role.id}`); refresh(["projects"]); },
+  });
 }
 
 function Create({ close }: { close: () => void }) {

@@ -2,7 +2,9 @@ import { Progress, ProgressMeasureLocation } from "@patternfly/react-core";
 import { HddIcon } from "@patternfly/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { has } from "../api/catalog";
 import { volume } from "../api/http";
+import { useSession } from "../api/session";
 import { t } from "../language";
 import { FormDialog } from "../parts/dialog";
 import { TextField } from "../parts/fields";
@@ -11,6 +13,7 @@ import { Page } from "../parts/Page";
 import { type Column, ResourceTable } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { perform, refresh } from "../parts/work";
+import { StorageCheck } from "./StorageCheck";
 
 interface Pool {
   name: string;
@@ -22,12 +25,13 @@ const gib = (value: number) => memory(value * 1024);
 
 /** Where volumes lie: how full each backend is, and whether its service answers. */
 export function StoragePage() {
+  const own = has(useSession().catalog, "stackling");
   const pools = useQuery({ queryKey: ["storage", "pools"], refetchInterval: 10_000, queryFn: () => volume.get<{ pools: Pool[] }>("/scheduler-stats/get_pools", { detail: true }).then((body) => body.pools) });
   const services = useQuery({ queryKey: ["storage", "services"], refetchInterval: 10_000, queryFn: () => volume.get<{ services: VolumeService[] }>("/os-services").then((body) => body.services) });
   const [disabling, setDisabling] = useState<VolumeService | null>(null);
   const columns: Column<Pool>[] = [
     { title: t("Backend"), cell: (p) => p.capabilities.volume_backend_name, sort: (p) => p.capabilities.volume_backend_name, nowrap: true },
-    { title: t("State"), cell: (p) => <Status value={p.capabilities.backend_state ?? "up"} />, sort: (p) => p.capabilities.backend_state ?? "", nowrap: true },
+    { title: t("State"), cell: (p) => <Status value={p.capabilities.backend_state ?? "up"} bad={p.capabilities.backend_state === "down"} />, sort: (p) => p.capabilities.backend_state ?? "", nowrap: true },
     { title: t("Used"), cell: (p) => <Fill pool={p} /> },
     { title: t("Promised"), cell: (p) => (p.capabilities.provisioned_capacity_gb === undefined ? "–" : gib(p.capabilities.provisioned_capacity_gb)), sort: (p) => p.capabilities.provisioned_capacity_gb ?? 0, nowrap: true },
     { title: t("Volumes"), cell: (p) => p.capabilities.total_volumes ?? "–", sort: (p) => p.capabilities.total_volumes ?? 0 },
@@ -36,7 +40,7 @@ export function StoragePage() {
   const parts: Column<VolumeService>[] = [
     { title: t("Service"), cell: (s) => s.binary, sort: (s) => s.binary, nowrap: true },
     { title: t("Host"), cell: (s) => s.host, sort: (s) => s.host },
-    { title: t("State"), cell: (s) => <Status value={s.state} />, sort: (s) => s.state, nowrap: true },
+    { title: t("State"), cell: (s) => <Status value={s.state} bad={s.state !== "up"} />, sort: (s) => s.state, nowrap: true },
     { title: t("New volumes"), cell: (s) => (s.status === "enabled" ? t("yes") : t("no: {{reason}}", { reason: s.disabled_reason || t("disabled") })), sort: (s) => s.status },
     { title: t("Heard of"), cell: (s) => ago(s.updated_at), nowrap: true },
   ];
@@ -51,6 +55,7 @@ export function StoragePage() {
             : { title: t("Enable"), onClick: () => void perform(t("Enable {{name}}", { name: s.host }), () => volume.put("/os-services/enable", { binary: s.binary, host: s.host }), ["storage"]) }])}
           empty={{ icon: HddIcon, title: t("No services"), body: t("A service appears when it has reported for the first time.") }} />
       </section>
+      {own && <section className="st-section"><h2 className="pf-v6-c-title pf-m-lg st-above">{t("What lies in them")}</h2><StorageCheck /></section>}
       {disabling && <Disable service={disabling} close={() => setDisabling(null)} />}
     </Page>
   );

@@ -1,4 +1,8 @@
 import { expect, test } from "vitest";
+import type { Hypervisor } from "./HostsPage";
+import type { Machine } from "./machines";
+import type { Part } from "./serviceList";
+import { clusterMap, troubles } from "./cluster";
 import { type AuditLine, nameOfKind, pageOf, since } from "./audit";
 import { groups, isChanged, type Setting, shown } from "./settings";
 
@@ -30,4 +34,19 @@ test("settings are found by any of their words, and say what was changed", () =>
   expect(groups(settings, "FETCHED").map(([group]) => group)).toEqual(["Images"]);
   expect(settings.map(isChanged)).toEqual([false, true, true]);
   expect([shown(true), shown([]), shown(["a", "b"]), shown(0), shown("")]).toEqual(["yes", "–", "a, b", "0", "–"]);
+});
+
+const machine = (name: string, hosts: [string, number][], state = "up") => ({ id: name, name, state, hosts: hosts.map(([host, epoch]) => ({ id: host, name: host, epoch, fenced: false })) }) as Machine;
+const hypervisor = (name: string, state = "up") => ({ id: name, hypervisor_hostname: name, state, status: "enabled", vcpus: 4, vcpus_used: 1, memory_mb: 8, memory_mb_used: 2, running_vms: 1 }) as Hypervisor;
+const service = (name: string, host: string, up = true) => ({ key: `${name} ${host}`, name, host, up, enabled: true, of: "", at: "" }) as Part;
+
+test("a cluster is put together: who holds which host, and where services run", () => {
+  const map = clusterMap([machine("m10", []), machine("m2", [["m2", 1], ["m10", 3]])], [hypervisor("m2"), hypervisor("m10", "down"), hypervisor("lost")],
+    [service("nova-compute", "m2"), service("nova-compute", "m10", false), service("cinder-volume", "m10@ceph"), service("cinder-scheduler", "control")]);
+  expect(map.map((one) => [one.machine?.name, one.hosts.map((host) => `${host.name} ${host.epoch}: ${host.parts.map((part) => part.name).join("+")}`), one.parts.map((part) => part.name)])).toEqual([
+    ["m2", ["m2 1: nova-compute", "m10 3: nova-compute+cinder-volume"], []],
+    ["m10", [], []],
+    [undefined, ["lost null: "], ["cinder-scheduler"]],
+  ]);
+  expect(troubles(map)).toEqual({ machines: [], hosts: ["m10"], parts: ["nova-compute (m10)"] });
 });

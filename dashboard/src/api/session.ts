@@ -126,6 +126,13 @@ async function scope(from: string, project: string, projects: Session["projects"
   });
 }
 
+/** Every token of the user ends with the old password, this session's too; so it logs in again with the new one. */
+export async function changePassword(original_password: string, password: string): Promise<void> {
+  const { token: current, user, domain } = session();
+  await send("POST", `${IDENTITY}/users/${user.id}/password`, { headers: { "X-Auth-Token": current }, json: { user: { original_password, password } } });
+  await logIn(user.name, password, domain);
+}
+
 /** The token that a request was sent with isn't taken any more. */
 export function expired(tokenOfRequest: string): void {
   if (state.session?.token === tokenOfRequest) become({ ...state, ended: true });

@@ -98,6 +98,8 @@ export interface Port {
   mac_address: string;
   fixed_ips: { subnet_id: string; ip_address: string }[];
   security_groups: string[];
+  port_security_enabled?: boolean;
+  project_id: string;
 }
 
 export interface Router {

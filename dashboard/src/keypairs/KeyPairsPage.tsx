@@ -12,6 +12,7 @@ import { download } from "../parts/download";
 import { TextAreaField, TextField } from "../parts/fields";
 import { Page } from "../parts/Page";
 import { type Column, ResourceTable } from "../parts/ResourceTable";
+import { deleteEach } from "../parts/removal";
 import { perform, refresh } from "../parts/work";
 import { generate, isPublicKey } from "./openssh";
 
@@ -33,6 +34,8 @@ export function KeyPairsPage() {
   return (
     <Page title={t("Key pairs")} actions={pairs.data?.length ? buttons : undefined} lead={t("The key with which you log in to a server by SSH. They are yours alone, in every project.")}>
       <ResourceTable label={t("Key pairs")} rows={pairs.data} error={pairs.error} retry={() => void pairs.refetch()} columns={columns} rowKey={(k) => k.name} text={(k) => k.name}
+        bulk={write ? [{ title: t("Delete"), isDanger: true, run: (found) => deleteEach(found, (k) => k.name, t("Servers that have them keep them; new ones can't get them any more."),
+          (k) => compute.delete(`/os-keypairs/${encodeURIComponent(k.name)}`), ["key-pairs"]) }] : undefined}
         actions={write ? (k) => [{ title: t("Delete"), isDanger: true, onClick: () => confirmLoss({
           title: t("Delete {{name}}?", { name: k.name }), button: t("Delete"), body: t("Servers that have it keep it; new ones can't get it any more."),
           run: async () => { await compute.delete(`/os-keypairs/${encodeURIComponent(k.name)}`); refresh(["key-pairs"]); } }) }] : undefined}

@@ -14,7 +14,7 @@ import { ChoiceField } from "../parts/fields";
 import { Page } from "../parts/Page";
 import { type Column, ResourceTable } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
-import { perform, refresh } from "../parts/work";
+import { perform, performEach, refresh } from "../parts/work";
 
 const STALE = ["floating-ips", "servers", "usage"];
 
@@ -44,6 +44,7 @@ export function FloatingIpsPage() {
     <Page title={t("Floating IPs")} actions={ips.data?.length ? button : undefined} lead={t("Public addresses of this project. One stays yours until you release it, whichever server it leads to.")}>
       <ResourceTable label={t("Floating IPs")} rows={ips.data} error={ips.error} retry={() => void ips.refetch()} columns={columns} rowKey={(ip) => ip.id}
         text={(ip) => `${ip.floating_ip_address} ${ip.fixed_ip_address ?? ""} ${names.data?.get(serverOf(ip) ?? "") ?? ""}`}
+        bulk={write ? [{ title: t("Release"), isDanger: true, run: releaseAll }] : undefined}
         actions={write ? (ip) => [
           ip.port_id === null ? { title: t("Give to a server"), onClick: () => setDialog({ kind: "give", ip }) }
             : { title: t("Take from the server"), onClick: () => void perform(t("Free {{address}}", { address: ip.floating_ip_address }), () => network.put(`/floatingips/${ip.id}`, { floatingip: { port_id: null } }), STALE) },
@@ -57,6 +58,14 @@ export function FloatingIpsPage() {
       {dialog?.kind === "give" && <Give close={() => setDialog(null)} ip={dialog.ip} servers={servers.map(([value, label]) => ({ value, label }))} />}
     </Page>
   );
+}
+
+function releaseAll(found: FloatingIp[]): void {
+  const address = found.length === 1 && found[0] ? found[0].floating_ip_address : t("{{number}} chosen", { number: found.length });
+  confirmLoss({
+    title: t("Release {{address}}?", { address }), button: t("Release"), body: t("They go back to the cloud; somebody else may get them next."),
+    run: async () => void performEach(t("Release {{address}}", { address }), found, (ip) => ip.floating_ip_address, (ip) => network.delete(`/floatingips/${ip.id}`), STALE),
+  });
 }
 
 function Take({ close, networks }: { close: () => void; networks: { value: string; label: string }[] }) {

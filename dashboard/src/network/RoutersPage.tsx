@@ -1,6 +1,7 @@
 import { Button } from "@patternfly/react-core";
 import { RouteIcon } from "@patternfly/react-icons";
 import { useState } from "react";
+import { Link } from "react-router";
 import { network } from "../api/http";
 import { useNetworks, usePorts, useRouters, useSubnets } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
@@ -28,8 +29,8 @@ export function RoutersPage() {
   const columns: Column<Router>[] = [
     { title: t("Name"), cell: (r) => r.name || t("(no name)"), sort: (r) => r.name },
     { title: t("Status"), cell: (r) => <Status value={r.status} />, sort: (r) => r.status, nowrap: true },
-    { title: t("Way out"), cell: (r) => r.external_gateway_info ? <>{nameOf(r.external_gateway_info.network_id)} <span className="st-muted">{r.external_gateway_info.external_fixed_ips?.map((ip) => ip.ip_address).join(", ")}</span></> : t("none") },
-    { title: t("Connects"), cell: (r) => interfaces(r).map((port) => <div key={port.id}>{nameOf(port.network_id)} <span className="st-muted">{port.fixed_ips[0]?.ip_address}</span></div>) },
+    { title: t("Way out"), cell: (r) => r.external_gateway_info ? <><Link to={`/networks/${r.external_gateway_info.network_id}`}>{nameOf(r.external_gateway_info.network_id)}</Link> <span className="st-muted">{r.external_gateway_info.external_fixed_ips?.map((ip) => ip.ip_address).join(", ")}</span></> : t("none") },
+    { title: t("Connects"), cell: (r) => interfaces(r).map((port) => <div key={port.id}><Link to={`/networks/${port.network_id}`}>{nameOf(port.network_id)}</Link> <span className="st-muted">{port.fixed_ips[0]?.ip_address}</span></div>) },
   ];
   return (
     <Page title={t("Routers")} actions={routers.data?.length ? button : undefined} lead={t("A router joins networks and leads them to the outside, where public addresses are.")}>

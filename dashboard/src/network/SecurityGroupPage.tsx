@@ -1,7 +1,9 @@
 import { Alert, Button, Flex, FlexItem, Label, LabelGroup } from "@patternfly/react-core";
 import { ShieldAltIcon } from "@patternfly/react-icons";
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useParams } from "react-router";
+import { ApiError } from "../api/errors";
 import { network } from "../api/http";
 import { useSecurityGroups } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
@@ -25,16 +27,21 @@ export function SecurityGroupPage() {
   const groups = useSecurityGroups();
   const [adding, setAdding] = useState(false);
   const parents = [{ title: t("Security groups"), to: "/security-groups" }];
-  const group = groups.data?.find((found) => found.id === id);
+  const own = groups.data?.find((found) => found.id === id);
+  const other = useQuery({ queryKey: ["security-groups", "one", id], enabled: groups.data !== undefined && !own, retry: false,
+    queryFn: () => network.get<{ security_group: SecurityGroup }>(`/security-groups/${id}`).then((body) => body.security_group) });
+  const group = own ?? other.data;
+  const gone = other.error instanceof ApiError && other.error.status === 404;
+  const error = groups.error ?? other.error;
   if (!group) {
     return (
       <Page title={t("Security group")} parents={parents}>
-        {groups.error ? <Problem error={groups.error} retry={() => void groups.refetch()} /> : groups.data
+        {error && !gone ? <Problem error={error} retry={() => { void groups.refetch(); void other.refetch(); }} /> : gone
           ? <Nothing icon={ShieldAltIcon} title={t("This security group isn't there any more")} body={t("It has been deleted, or it belongs to another project.")} /> : <Loading />}
       </Page>
     );
   }
-  const nameOf = (other: string) => groups.data?.find((found) => found.id === other)?.name ?? t("another project");
+  const nameOf = (wanted: string) => groups.data?.find((found) => found.id === wanted)?.name ?? t("another project");
   const columns: Column<SecurityRule>[] = [
     { title: t("Direction"), cell: (r) => (r.direction === "ingress" ? t("in") : t("out")), sort: (r) => (r.direction === "ingress" ? 0 : 1) },
     { title: t("Traffic"), cell: traffic, sort: traffic },

@@ -11,6 +11,7 @@ import { confirmLoss, FormDialog } from "../parts/dialog";
 import { TextField } from "../parts/fields";
 import { Page } from "../parts/Page";
 import { type Column, ResourceTable } from "../parts/ResourceTable";
+import { deleteEach } from "../parts/removal";
 import { refresh } from "../parts/work";
 import { summary } from "./rules";
 
@@ -29,6 +30,8 @@ export function SecurityGroupsPage() {
     <Page title={t("Security groups")} actions={button} lead={t("What may reach your servers, and what they may reach. Everything else is dropped.")}>
       <ResourceTable label={t("Security groups")} rows={groups.data} error={groups.error} retry={() => void groups.refetch()} columns={columns}
         rowKey={(g) => g.id} text={(g) => `${g.name} ${g.description}`}
+        bulk={write ? [{ title: t("Delete"), isDanger: true, fits: (g) => g.name !== "default", run: (found) => deleteEach(found, (g) => g.name,
+          t("Servers that use them keep them from being deleted."), (g) => network.delete(`/security-groups/${g.id}`), ["security-groups"]) }] : undefined}
         actions={write ? (g) => (g.name === "default" ? [] : [{ title: t("Delete"), isDanger: true, onClick: () => confirmLoss({
           title: t("Delete {{name}}?", { name: g.name }), button: t("Delete"), body: t("Servers that use it keep it from being deleted."),
           run: async () => { await network.delete(`/security-groups/${g.id}`); refresh(["security-groups"]); } }) }]) : undefined}

@@ -27,3 +27,9 @@ export function isCidr(text: string): boolean {
   const parts = address.split(".");
   return parts.length === 4 && parts.every((part) => part !== "" && Number(part) <= 255) && Number(length) <= 32;
 }
+
+/** The IP addresses of a list that somebody typed; null where something else is among them. */
+export function addressesIn(text: string): string[] | null {
+  const found = text.split(/[\s,;]+/).filter(Boolean);
+  return found.every((one) => isCidr(`${one}/${one.includes(":") ? 128 : 32}`)) ? found : null;
+}

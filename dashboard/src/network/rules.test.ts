@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { SecurityRule } from "../api/types";
-import { freeRange, isCidr } from "./cidr";
+import { addressesIn, freeRange, isCidr } from "./cidr";
 import { missing, presets, summary } from "./rules";
 
 const rule = (part: Partial<SecurityRule>) => ({ direction: "ingress", ethertype: "IPv4", protocol: "tcp", port_range_min: 22, port_range_max: 22, remote_ip_prefix: null, remote_group_id: null, ...part }) as SecurityRule;
@@ -11,6 +11,7 @@ test("a group in plain words", () => {
   expect(summary(rules, () => "web")).toEqual([
     "In: SSH (tcp 22) from anywhere.", "In: tcp 8000 to 8100 from 192.0.2.0/24.", "In: everything from servers of group web.", "Out: everything to anywhere."]);
   expect(summary([], () => "")).toEqual(["Nobody may reach its servers.", "Its servers may reach nothing."]);
+  expect(summary([rule({})], () => "", { ingress: "-", egress: "It may reach nothing." })).toEqual(["In: SSH (tcp 22) from anywhere.", "It may reach nothing."]);
 });
 
 test("of a preset only what is missing is added", () => {
@@ -29,4 +30,11 @@ test("a new network's range overlaps none there is", () => {
 test("ranges are checked as far as a form needs", () => {
   expect(["10.0.0.0/24", "fd00::/64"].every(isCidr)).toBe(true);
   expect(["10.0.0.0", "10.0.0/24", "300.0.0.0/8", "10.0.0.0/33", "x"].some(isCidr)).toBe(false);
+});
+
+test("addresses are read from what somebody typed", () => {
+  expect(addressesIn(" 192.0.2.53, fd00::1;192.0.2.54 ")).toEqual(["192.0.2.53", "fd00::1", "192.0.2.54"]);
+  expect(addressesIn("")).toEqual([]);
+  expect(addressesIn("192.0.2.53, dns.example")).toBeNull();
+  expect(addressesIn("192.0.2.0/24")).toBeNull();
 });

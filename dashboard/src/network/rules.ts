@@ -53,16 +53,17 @@ export function remote(rule: SecurityRule, groupName: (id: string) => string): s
   return rule.remote_ip_prefix;
 }
 
-/** A group in plain words: who may reach its servers, and what they may reach. */
-export function summary(rules: SecurityRule[], groupName: (id: string) => string): string[] {
+/** A group in plain words: who may reach its servers, and what they may reach; *nothing* is what is said where no rule allows any. */
+export function summary(rules: SecurityRule[], groupName: (id: string) => string,
+  nothing = { ingress: t("Nobody may reach its servers."), egress: t("Its servers may reach nothing.") }): string[] {
   const lines: string[] = [];
-  for (const [direction, none] of [["ingress", t("Nobody may reach its servers.")], ["egress", t("Its servers may reach nothing.")]] as const) {
+  for (const direction of ["ingress", "egress"] as const) {
     const byRemote = new Map<string, Set<string>>();
     for (const rule of rules.filter((found) => found.direction === direction)) {
       const from = remote(rule, groupName);
       byRemote.set(from, (byRemote.get(from) ?? new Set()).add(traffic(rule)));
     }
-    if (byRemote.size === 0) lines.push(none);
+    if (byRemote.size === 0) lines.push(nothing[direction]);
     for (const [from, what] of byRemote) {
       const list = new Intl.ListFormat("en", { type: "conjunction" }).format(what.has(t("everything")) ? [t("everything")] : [...what]);
       lines.push(direction === "ingress" ? t("In: {{what}} from {{from}}.", { what: list, from }) : t("Out: {{what}} to {{to}}.", { what: list, to: from }));

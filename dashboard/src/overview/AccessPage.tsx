@@ -6,6 +6,7 @@ import { useSession } from "../api/session";
 import { t } from "../language";
 import { download } from "../parts/download";
 import { Page } from "../parts/Page";
+import { Credentials } from "./Credentials";
 import { cloudName, cloudsYaml, openrc, terraform } from "./access";
 
 export function AccessPage() {
@@ -35,6 +36,12 @@ export function AccessPage() {
                 ))}
               </Tabs>
             </CardBody>
+          </Card>
+        </GridItem>
+        <GridItem span={12}>
+          <Card isFullHeight>
+            <CardTitle component="h2">{t("Credentials for programs")}</CardTitle>
+            <CardBody><Credentials /></CardBody>
           </Card>
         </GridItem>
         <GridItem span={12}>

@@ -17,6 +17,21 @@ export function cloudsYaml(session: Session, domain: string): string {
 `;
 }
 
+/** The same for a program, by a credential of its own. */
+export function credentialYaml(session: Session, id: string, secret: string): string {
+  return `clouds:
+  ${cloudName(session)}:
+    auth_type: v3applicationcredential
+    auth:
+      auth_url: ${endpointOf(session.catalog, "identity", session.region)}
+      application_credential_id: ${id}
+      application_credential_secret: ${JSON.stringify(secret)}
+    region_name: ${yaml(session.region ?? "RegionOne")}
+    interface: public
+    identity_api_version: 3
+`;
+}
+
 export function openrc(session: Session, domain: string): string {
   return `#!/bin/sh
 # For: . ./${cloudName(session)}-openrc.sh

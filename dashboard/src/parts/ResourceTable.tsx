@@ -145,7 +145,7 @@ export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, t
                   {columns.map((column) => (
                     <Td key={column.title} dataLabel={column.title} modifier={column.nowrap ? "nowrap" : "breakWord"}>{column.cell(row)}</Td>
                   ))}
-                  {actions && <Td isActionCell>{possible && <RowActions name={text?.(row) ?? label} items={() => actions(row)} />}</Td>}
+                  {actions && <Td isActionCell>{possible && <RowActions name={text?.(row) ?? String(columns[0]?.sort?.(row) || label)} items={() => actions(row)} />}</Td>}
                 </Tr>
               );
             })}

@@ -31,6 +31,9 @@ function dismiss(id: number): void {
   change(works.filter((work) => work.id !== id));
 }
 
+/** So many failures are told in full. */
+const NAMED = 5;
+
 export type Tell = (detail: string, progress?: number | null) => void;
 
 /** Do *job* and show it. Afterwards the queries named by *stale* are asked again. Gives undefined where it failed. */
@@ -69,7 +72,7 @@ export async function performEach<T>(title: string, items: T[], name: (item: T) 
       }
     }
     await Promise.all(Array.from({ length: 4 }, worker));
-    if (failures.length > 0) throw new Error(failures.slice(0, 5).join(" · "));
+    if (failures.length > 0) throw new Error([...failures.slice(0, NAMED), ...(failures.length > NAMED ? [t("and {{number}} more", { number: failures.length - NAMED })] : [])].join(" · "));
   }, stale);
 }
 

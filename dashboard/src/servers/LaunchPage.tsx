@@ -2,12 +2,13 @@ import { ActionGroup, Alert, Button, Checkbox, ExpandableSection, Form, FormFiel
 import { type FormEvent, useState } from "react";
 import { Link, useNavigate } from "react-router";
 import { has } from "../api/catalog";
-import { compute, network } from "../api/http";
+import { compute } from "../api/http";
 import { useFlavors, useImages, useKeyPairs, useNetworks, useSecurityGroups, useServerGroups, useVolumes } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
-import type { Network, Server } from "../api/types";
+import type { Server } from "../api/types";
 import { t } from "../language";
 import { give } from "../network/PublicAddress";
+import { makeNetwork } from "../network/work";
 import { ChoiceField, TextAreaField, TextField } from "../parts/fields";
 import { memory } from "../parts/format";
 import { Page } from "../parts/Page";
@@ -67,7 +68,7 @@ export function LaunchPage() {
   const chosenNetwork = networkChosen === NEW ? undefined : inner.find((found) => found.id === networkChosen) ?? defaultNetwork(networks.data, session.project.id);
   const keyPair = keyChosen ?? defaultKeyPair(keyPairs.data, localStorage.getItem(LAST_KEY))?.name ?? "";
   const number = Math.max(1, Math.min(100, Number(count) || 1));
-  const external = networks.data.some((found) => found["router:external"]);
+  const external = networks.data.find((found) => found["router:external"]);
   const startable = (volumes.data ?? []).filter((found) => found.bootable === "true" && found.status === "available");
   const least = smallest(image, undefined);
   const size = diskSize || String(Math.max(least, flavor?.disk ?? 0, 1));
@@ -90,12 +91,12 @@ export function LaunchPage() {
     setBusy(true);
     setError(null);
     try {
-      const net = chosenNetwork?.id ?? (await makeNetwork()).id;
+      const net = chosenNetwork?.id ?? (await makeNetwork("network", "10.0.0.0/24", external)).id;
       const wish = { name, image: image.id, flavor: flavor.id, network: net, keyPair, groups: groupsChosen, userData, count: number, description, together: group, disk };
       const made = await compute.post<{ server: { id: string } }>("/servers", body(wish, net));
       if (keyPair) localStorage.setItem(LAST_KEY, keyPair);
       refresh(STALE);
-      follow(made.server.id, name.trim(), publicAddress && external && number === 1);
+      follow(made.server.id, name.trim(), publicAddress && external !== undefined && number === 1);
       await navigate(number === 1 ? `/servers/${made.server.id}` : "/servers");
     } catch (found) {
       setError(found);
@@ -123,8 +124,8 @@ export function LaunchPage() {
         <ExpandableSection toggleText={more ? t("Less") : t("More: network, key pair, rules, disk, user data")} isExpanded={more} onToggle={(_event, open) => setMore(open)}>
           <FormFieldGroup header={<FormFieldGroupHeader titleText={{ id: "more-network", text: t("Network") }} />}>
             <ChoiceField label={t("Network")} value={chosenNetwork?.id ?? NEW} set={setNetwork}
-              options={[...inner.map((found) => ({ value: found.id, label: found.name })), { value: NEW, label: t("A new network (10.0.0.0/24 with a router)") }]} />
-            <Checkbox id="public" label={t("Give it a public address")} isChecked={publicAddress && external && number === 1} isDisabled={!external || number > 1}
+              options={[...inner.map((found) => ({ value: found.id, label: found.name })), { value: NEW, label: external ? t("A new network (10.0.0.0/24 with a router)") : t("A new network (10.0.0.0/24)") }]} />
+            <Checkbox id="public" label={t("Give it a public address")} isChecked={publicAddress && external !== undefined && number === 1} isDisabled={!external || number > 1}
               description={external ? undefined : t("This cloud has no external network.")} onChange={(_event, on) => setPublic(on)} />
           </FormFieldGroup>
           <FormFieldGroup header={<FormFieldGroupHeader titleText={{ id: "more-access", text: t("Access") }} />}>
@@ -162,13 +163,6 @@ export function LaunchPage() {
       </Form>
     </Page>
   );
-}
-
-async function makeNetwork(): Promise<Network> {
-  const { network: made } = await network.post<{ network: Network }>("/networks", { network: { name: "network" } });
-  await network.post("/subnets", { subnet: { network_id: made.id, name: "subnet", ip_version: 4, cidr: "10.0.0.0/24" } });
-  refresh(["networks", "subnets"]);
-  return made;
 }
 
 /** Show how the build goes, and give the address as soon as the server has a port for it. */

@@ -27,6 +27,7 @@ import { Loading } from "../shell/Shell";
 import { addresses, busy, possible } from "./actions";
 import { useServer } from "./queries";
 import { MetricsTab } from "./MetricsTab";
+import { NetworksTab } from "./NetworksTab";
 import { TimelineTab } from "./TimelineTab";
 import { VolumesTab } from "./VolumesTab";
 import { act, remove, STALE } from "./work";
@@ -66,6 +67,11 @@ export function ServerPage() {
         <Tab eventKey="overview" title={<TabTitleText>{t("Overview")}</TabTitleText>}>
           <div className="st-tab">{tab === "overview" && <Overview server={server} write={write} />}</div>
         </Tab>
+        {has(session.catalog, "network") && (
+          <Tab eventKey="networks" title={<TabTitleText>{t("Networks")}</TabTitleText>}>
+            <div className="st-tab">{tab === "networks" && <NetworksTab server={server} write={write} />}</div>
+          </Tab>
+        )}
         {volumes && (
           <Tab eventKey="volumes" title={<TabTitleText>{t("Volumes")}</TabTitleText>}>
             <div className="st-tab">{tab === "volumes" && <VolumesTab server={server} write={write} />}</div>
@@ -93,7 +99,7 @@ export function ServerPage() {
 function Menu({ server }: { server: Server }) {
   const navigate = useNavigate();
   const [open, setOpen] = useState(false);
-  const [dialog, setDialog] = useState<"rename" | "resize" | "image" | null>(null);
+  const [dialog, setDialog] = useState<"rename" | "resize" | "image" | "rebuild" | null>(null);
   const entries: [string, () => void][] = possible(server).map((action) => [action.title, () => act(action, [server])]);
   return (
     <Flex gap={{ default: "gapSm" }} flexWrap={{ default: "nowrap" }}>
@@ -115,6 +121,7 @@ function Menu({ server }: { server: Server }) {
             <DropdownItem onClick={() => setDialog("rename")}>{t("Rename")}</DropdownItem>
             <DropdownItem isDisabled={server.locked || !["ACTIVE", "SHUTOFF"].includes(server.status)} onClick={() => setDialog("resize")}>{t("Change the size")}</DropdownItem>
             <DropdownItem isDisabled={!["ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED"].includes(server.status)} onClick={() => setDialog("image")}>{t("Save as an image")}</DropdownItem>
+            <DropdownItem isDanger isDisabled={server.locked || !server.image || !["ACTIVE", "SHUTOFF", "ERROR"].includes(server.status)} onClick={() => setDialog("rebuild")}>{t("Start again from an image")}</DropdownItem>
             <DropdownItem isDanger isDisabled={server.locked} onClick={() => remove([server], () => void navigate("/servers"))}>{t("Delete")}</DropdownItem>
           </DropdownList>
         </Dropdown>
@@ -122,6 +129,7 @@ function Menu({ server }: { server: Server }) {
       {dialog === "rename" && <Rename server={server} close={() => setDialog(null)} />}
       {dialog === "resize" && <Resize server={server} close={() => setDialog(null)} />}
       {dialog === "image" && <SaveImage server={server} close={() => setDialog(null)} />}
+      {dialog === "rebuild" && <Rebuild server={server} close={() => setDialog(null)} />}
     </Flex>
   );
 }
@@ -172,6 +180,22 @@ function SaveImage({ server, close }: { server: Server; close: () => void }) {
   );
 }
 
+function Rebuild({ server, close }: { server: Server; close: () => void }) {
+  const images = (useImages().data ?? []).filter((found) => found.status === "active");
+  const [chosen, setChosen] = useState(server.image ? server.image.id : "");
+  const id = images.some((found) => found.id === chosen) ? chosen : images[0]?.id ?? "";
+  return (
+    <FormDialog danger title={t("Start {{name}} again from an image?", { name: server.name })} button={t("Start again")} ready={id !== ""} close={close}
+      description={t("What is on its disk is lost. Its addresses, its key pair and its volumes stay.")}
+      submit={async () => {
+        await compute.post(`/servers/${server.id}/action`, { rebuild: { imageRef: id } });
+        void perform(t("Start {{name}} again", { name: server.name }), async () => undefined, STALE);
+      }}>
+      <ChoiceField label={t("Image")} value={id} set={setChosen} options={images.map((found) => ({ value: found.id, label: found.name ?? found.id }))} />
+    </FormDialog>
+  );
+}
+
 function Overview({ server, write }: { server: Server; write: boolean }) {
   const images = useImages();
   const admin = isAdmin(useSession());
@@ -196,6 +220,7 @@ function Overview({ server, write }: { server: Server; write: boolean }) {
               <Term name={t("Key pair")}>{server.key_name ?? t("none")}</Term>
               <Term name={t("Security groups")}>
                 {(server.security_groups ?? []).length === 0 ? t("none") : [...new Set((server.security_groups ?? []).map((group) => group.name))].map((name) => <Label key={name} isCompact>{name}</Label>)}
+                {" "}<Link to="?tab=networks" replace>{write ? t("Who may reach it, and change it") : t("Who may reach it")}</Link>
               </Term>
             </DescriptionList>
           </CardBody>

@@ -22,7 +22,7 @@ import { useServerChanges, useServerPage } from "./queries";
 import { act, remove } from "./work";
 
 const SIZES = [25, 50, 100, 200];
-const STATUSES = ["ACTIVE", "SHUTOFF", "BUILD", "ERROR", "PAUSED", "SUSPENDED", "VERIFY_RESIZE", "SHELVED_OFFLOADED"];
+const STATUSES = ["ACTIVE", "SHUTOFF", "BUILD", "ERROR", "PAUSED", "SUSPENDED", "VERIFY_RESIZE", "RESCUE", "SHELVED_OFFLOADED"];
 const SORTS: Record<number, string> = { 1: "display_name", 2: "vm_state", 5: "created_at" };
 
 /** The way back: the markers of the pages before this one, kept in the browser's history with the page. */
@@ -165,6 +165,7 @@ function NameFilter({ value, set }: { value: string; set: (value: string) => voi
 function Bulk({ servers }: { servers: Server[] }) {
   const [open, setOpen] = useState(false);
   const offered = actions().filter((action) => action.bulk);
+  const unlocked = servers.filter((server) => !server.locked);
   return (
     <Dropdown isOpen={open} onOpenChange={setOpen} toggle={(ref) => (
       <MenuToggle ref={ref} isExpanded={open} isDisabled={servers.length === 0} onClick={() => setOpen(!open)}>
@@ -181,7 +182,8 @@ function Bulk({ servers }: { servers: Server[] }) {
             </DropdownItem>
           );
         })}
-        <DropdownItem isDanger onClick={() => { setOpen(false); remove(servers.filter((server) => !server.locked)); }}>{t("Delete")}</DropdownItem>
+        <DropdownItem isDanger isDisabled={unlocked.length === 0} onClick={() => { setOpen(false); remove(unlocked); }}
+          description={unlocked.length < servers.length ? t("Fits {{number}} of them", { number: unlocked.length }) : undefined}>{t("Delete")}</DropdownItem>
       </DropdownList>
     </Dropdown>
   );

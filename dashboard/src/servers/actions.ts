@@ -26,6 +26,8 @@ export function actions(): Action[] {
     { id: "resume", title: t("Resume"), body: { resume: null }, fits: status("SUSPENDED"), bulk: false },
     { id: "shelve", title: t("Shelve"), body: { shelve: null }, fits: status("ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED"), bulk: false },
     { id: "unshelve", title: t("Unshelve"), body: { unshelve: null }, fits: status("SHELVED", "SHELVED_OFFLOADED"), bulk: false },
+    { id: "rescue", title: t("Rescue (start from another disk)"), body: { rescue: {} }, fits: status("ACTIVE", "SHUTOFF", "ERROR"), bulk: false },
+    { id: "unrescue", title: t("End the rescue"), body: { unrescue: null }, fits: status("RESCUE"), bulk: false },
     { id: "confirm", title: t("Keep the new size"), body: { confirmResize: null }, fits: status("VERIFY_RESIZE"), bulk: false },
     { id: "revert", title: t("Back to the old size"), body: { revertResize: null }, fits: status("VERIFY_RESIZE"), bulk: false },
     { id: "lock", title: t("Lock"), body: { lock: null }, fits: (server) => !server.locked, bulk: false },

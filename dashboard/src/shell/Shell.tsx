@@ -4,7 +4,7 @@ import {
   PageToggleButton, SearchInput, SkipToContent, Spinner, Toolbar, ToolbarContent, ToolbarGroup, ToolbarItem, Tooltip,
 } from "@patternfly/react-core";
 import { BarsIcon, MoonIcon, ProjectDiagramIcon, SunIcon, UserIcon } from "@patternfly/react-icons";
-import { Suspense, useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { Link, Outlet, useLocation, useNavigate } from "react-router";
 import { has } from "../api/catalog";
 import { useLive } from "../api/live";
@@ -15,6 +15,8 @@ import { Questions } from "../parts/dialog";
 import { perform, Works } from "../parts/work";
 import { Login, LoginForm } from "./Login";
 import { useTheme } from "./theme";
+
+const ChangePassword = lazy(() => import("./ChangePassword").then((module) => ({ default: module.ChangePassword })));
 
 interface Place { to: string; title: string; shown?: (session: Session) => boolean }
 
@@ -40,6 +42,7 @@ function places(): { title: string; places: Place[]; shown?: (session: Session) 
     ] },
     { title: t("Access"), places: [{ to: "/access", title: t("API access") }] },
     { title: t("Administration"), shown: isAdmin, places: [
+      { to: "/admin/cluster", title: t("Cluster"), shown: compute },
       { to: "/admin/hosts", title: t("Hosts and services"), shown: compute },
       { to: "/admin/machines", title: t("Machines"), shown: (s) => has(s.catalog, "stackling") },
       { to: "/admin/storage", title: t("Storage"), shown: (s) => has(s.catalog, "volume") },
@@ -56,7 +59,8 @@ function places(): { title: string; places: Place[]; shown?: (session: Session) 
 
 function Navigation({ session }: { session: Session }) {
   const { pathname } = useLocation();
-  useEffect(() => document.querySelector(".pf-v6-c-nav [aria-current=page]")?.scrollIntoView({ block: "nearest" }), [pathname]);
+  // in braces: newer browsers give a promise, which React would take for the effect's end
+  useEffect(() => { void document.querySelector(".pf-v6-c-nav [aria-current=page]")?.scrollIntoView({ block: "nearest" }); }, [pathname]);
   const active = (to: string) => (to === "/" ? pathname === "/" : pathname === to || pathname.startsWith(`${to}/`));
   return (
     <Nav aria-label={t("Pages")}>
@@ -111,7 +115,7 @@ function ProjectSwitcher({ session }: { session: Session }) {
   );
 }
 
-function UserMenu({ session }: { session: Session }) {
+function UserMenu({ session, changePassword }: { session: Session; changePassword: () => void }) {
   const [open, setOpen] = useState(false);
   return (
     <Dropdown isOpen={open} onOpenChange={setOpen} popperProps={{ position: "right" }}
@@ -124,6 +128,7 @@ function UserMenu({ session }: { session: Session }) {
       <DropdownList>
         <DropdownItem isDisabled description={session.roles.join(", ")}>{t("Roles in this project")}</DropdownItem>
         <Divider component="li" />
+        <DropdownItem onClick={() => { setOpen(false); changePassword(); }}>{t("Change your password")}</DropdownItem>
         <DropdownItem onClick={() => { queries.clear(); logOut(); }}>{t("Log out")}</DropdownItem>
       </DropdownList>
     </Dropdown>
@@ -149,6 +154,7 @@ export function Shell() {
   const { session, ended } = useSessionState();
   const { pathname } = useLocation();
   const token = session?.token;
+  const [changing, setChanging] = useState(false);
   useLive();
   useEffect(() => {
     document.getElementById("main")?.scrollTo(0, 0);
@@ -171,7 +177,7 @@ export function Shell() {
             <ToolbarItem><ProjectSwitcher session={session} /></ToolbarItem>
             <ToolbarGroup align={{ default: "alignEnd" }} variant="action-group-plain">
               <ToolbarItem><ThemeButton /></ToolbarItem>
-              <ToolbarItem><UserMenu session={session} /></ToolbarItem>
+              <ToolbarItem><UserMenu session={session} changePassword={() => setChanging(true)} /></ToolbarItem>
             </ToolbarGroup>
           </ToolbarContent>
         </Toolbar>
@@ -185,6 +191,7 @@ export function Shell() {
       <Suspense key={session.project.id} fallback={<Loading />}><Outlet /></Suspense>
       <Works />
       <Questions />
+      {changing && <Suspense><ChangePassword close={() => setChanging(false)} /></Suspense>}
       {ended && (
         <Modal isOpen variant="small" aria-labelledby="ended" disableFocusTrap={false}>
           <ModalHeader labelId="ended" title={t("Your session has ended")}

@@ -48,7 +48,7 @@ export function Picture({ drawing, connecting, targets, edit }: { drawing: Drawi
         );
         return connecting && targets.has(bar.id)
           ? <Press key={bar.id} className="target" label={t("Connect to {{name}}", { name: bar.name })} press={() => edit?.finish(bar.id)}>{shape}</Press>
-          : <Link key={bar.id} to="/networks">{shape}</Link>;
+          : <Link key={bar.id} to={`/networks/${bar.id}`}>{shape}</Link>;
       })}
       {drawing.boxes.map((box) => (
         <Link key={`${box.kind}-${box.id}-${box.x}-${box.y}`} to={box.kind === "server" ? `/servers/${box.id}` : box.kind === "router" ? "/routers" : "/servers"}>

@@ -1,0 +1,46 @@
+import type { Hypervisor } from "./HostsPage";
+import type { Machine } from "./machines";
+import type { Part } from "./serviceList";
+
+/** A host as the map shows it; *epoch* counts who has held its lease, null where the cloud has no leases. */
+export interface MapHost { name: string; up: boolean; enabled: boolean; epoch: number | null; fenced: boolean; servers: number; gauges: { used: number; all: number }[]; parts: Part[] }
+
+/** A machine with the hosts whose leases it holds and the services that run on it beside theirs; null: nobody's. */
+export interface MapMachine { machine: Machine | null; hosts: MapHost[]; parts: Part[] }
+
+/** Put together what three APIs tell of a cluster. Services are found by the name of their host, without its backend. */
+export function clusterMap(machines: Machine[], hypervisors: Hypervisor[], parts: Part[]): MapMachine[] {
+  const on = (name: string) => parts.filter((part) => place(part) === name);
+  const host = (found: Hypervisor, held?: Machine["hosts"][number]): MapHost => ({
+    name: found.hypervisor_hostname, up: found.state === "up", enabled: found.status === "enabled", epoch: held?.epoch ?? null, fenced: held?.fenced ?? false, servers: found.running_vms,
+    gauges: [{ used: found.vcpus_used, all: found.vcpus }, { used: found.memory_mb_used, all: found.memory_mb }], parts: on(found.hypervisor_hostname) });
+  const known = new Map(hypervisors.map((found) => [found.hypervisor_hostname, found]));
+  const held = new Set<string>();
+  const shown: MapMachine[] = [...machines].sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true })).map((machine) => ({
+    machine,
+    hosts: machine.hosts.flatMap((one) => {
+      const found = known.get(one.name);
+      held.add(one.name);
+      return found ? [host(found, one)] : [];
+    }),
+    parts: known.has(machine.name) ? [] : on(machine.name),
+  }));
+  const free = hypervisors.filter((found) => !held.has(found.hypervisor_hostname)).map((found) => host(found));
+  const placed = new Set([...shown.flatMap((one) => [...one.parts, ...one.hosts.flatMap((each) => each.parts)]), ...free.flatMap((one) => one.parts)].map((part) => part.key));
+  const elsewhere = parts.filter((part) => !placed.has(part.key));
+  return free.length + elsewhere.length > 0 ? [...shown, { machine: null, hosts: free, parts: elsewhere }] : shown;
+}
+
+function place(part: Part): string {
+  return part.host.split("@")[0] ?? part.host;
+}
+
+/** What isn't well, by kind. */
+export function troubles(map: MapMachine[]): { machines: string[]; hosts: string[]; parts: string[] } {
+  const hosts = map.flatMap((one) => one.hosts);
+  return {
+    machines: map.flatMap((one) => (one.machine && one.machine.state !== "up" ? [one.machine.name] : [])),
+    hosts: hosts.filter((one) => !one.up).map((one) => one.name),
+    parts: [...map.flatMap((one) => one.parts), ...hosts.flatMap((one) => one.parts)].filter((part) => !part.up).map((part) => `${part.name} (${part.host})`),
+  };
+}
