@@ -10,6 +10,8 @@ from stackling.core.errors import Conflict, Invalid, NotFound
 from stackling.core.ids import new_id
 from stackling.store.tables.volume import volume_qos_specs, volume_types
 from stackling.store.transaction import Tx
+from stackling.volume import lists
+from stackling.volume.lists import Listing
 from stackling.volume.rows import AnyRow, mapping
 
 _ONE = select(volume_qos_specs).where(volume_qos_specs.c.id == bindparam("id"))
@@ -25,9 +27,9 @@ def get_specs(tx: Tx, id: str) -> AnyRow:
     return mapping(row)
 
 
-def list_specs(tx: Tx) -> list[AnyRow]:
-    """All, the newest first."""
-    return [mapping(row) for row in tx.all(select(volume_qos_specs).order_by(volume_qos_specs.c.created_at.desc()))]
+def list_specs(tx: Tx, asked: Listing) -> Sequence[AnyRow]:
+    """One page of them. Raises ``NotFound`` for an unknown marker."""
+    return lists.page(tx, volume_qos_specs, asked)
 
 
 def create_specs(tx: Tx, name: str, consumer: str, specs: Mapping[str, str]) -> AnyRow:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackling.api.call import Call, Reply
 from stackling.api.schema import always
-from stackling.api.volume.parts import SOME_NAME, Json, array, boolean, links, obj, only, route
+from stackling.api.volume.parts import SOME_NAME, Json, array, boolean, links, listing, obj, only, route
 from stackling.core.errors import Invalid
 from stackling.volume import qos
+from stackling.volume.lists import Condition
 from stackling.volume.rows import AnyRow
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
+_FILTERS = ("id", "name", "consumer")
+_SORT_KEYS = {name: name for name in ("id", "name", "consumer", "created_at")}
 CONSUMERS = ("back-end", "front-end", "both")
 
 
@@ -27,7 +31,9 @@ def _shown(row: AnyRow) -> Json:
 
 def index(tx: Tx, call: Call) -> Reply:
     """GET /qos-specs."""
-    return Reply({"qos_specs": [_shown(row) for row in qos.list_specs(tx)]})
+    conditions = [Condition(name, "eq", wanted) for name in _FILTERS if (wanted := call.query.last(name)) is not None]
+    asked = replace(listing(call, _SORT_KEYS, conditions, everybodys=False), project_id=None)
+    return Reply({"qos_specs": [_shown(row) for row in qos.list_specs(tx, asked)]})
 
 
 def show(tx: Tx, call: Call) -> Reply:
