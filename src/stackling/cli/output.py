@@ -97,6 +97,11 @@ def size(number: float) -> str:
     return f"{number:.1f} GiB"
 
 
+def number(count: int, noun: str) -> str:
+    """``1 server``, ``2 servers``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 class Steps:
     """Progress on standard error: a line that moves on a terminal, a plain line for each finished step elsewhere."""
 

@@ -32,7 +32,8 @@ def command(directory: StateDirectory, style: str) -> int:
         how = "up" if up else "not up"
         click.echo(f"{how}: {configuration.public_url}  ({configuration.driver}, {directory.root})")
         if counts := value["counts"]:
-            click.echo(f"{counts['servers']} servers on {counts['hosts']} hosts; given out: {counts['vcpus_used']} of "
+            click.echo(f"{output.number(counts['servers'], 'server')} on {output.number(counts['hosts'], 'host')}; "
+                       f"given out: {counts['vcpus_used']} of "
                        f"{counts['vcpus']} VCPUs, {counts['memory_mib_used']} of {counts['memory_mib']} MiB")
     shown = [[row["name"], row["pid"], output.colored(row["state"], COLORS.get(row["state"], output.YELLOW)),
               None if row["uptime"] is None else output.duration(row["uptime"]),

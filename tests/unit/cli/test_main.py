@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from stackling.cli import output
 from stackling.cli.main import COMMANDS, stackling
 
 HEAVY = ("asyncio", "falcon", "httpx", "msgspec", "rich", "sqlalchemy", "urllib.request", "uvicorn", "yaml", "ssl")
@@ -93,6 +94,10 @@ def test_without_a_cloud_each_command_says_how_to_make_one(tmp_path: Path, words
     assert done.returncode == 4
     assert "stackling up" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_one_is_no_plural() -> None:
+    assert [output.number(count, "server") for count in (0, 1, 2)] == ["0 servers", "1 server", "2 servers"]
 
 
 def test_down_without_a_cloud_is_fine(tmp_path: Path) -> None:
