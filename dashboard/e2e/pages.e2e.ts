@@ -4,17 +4,18 @@ import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findings, logIn, startBrowser, visit } from "./browser";
-import { Cloud } from "./cloud";
+import { Cloud, PASSWORD } from "./cloud";
 
 /** Pages with something on them; `SCREENSHOTS=1` keeps their pictures in docs/screenshots. */
 const PAGES: [string, string, string][] = [
   ["overview", "/", "admin"], ["servers", "/servers", "Servers"], ["launch", "/servers/launch", "Launch a server"], ["server", "/servers/ID", "web-1"],
+  ["server-networks", "/servers/ID?tab=networks", "web-1"],
   ["server-volumes", "/servers/ID?tab=volumes", "web-1"], ["server-console", "/servers/ID?tab=console", "web-1"],
   ["server-log", "/servers/ID?tab=log", "web-1"], ["server-timeline", "/servers/ID?tab=timeline", "web-1"],
   ["volumes", "/volumes", "Volumes"], ["volume-snapshots", "/volumes?tab=snapshots", "Volumes"], ["volume-backups", "/volumes?tab=backups", "Volumes"], ["volume", "/volumes/VOLUME", "database"],
-  ["images", "/images", "Images"], ["server-groups", "/server-groups", "Server groups"], ["key-pairs", "/key-pairs", "Key pairs"], ["topology", "/topology", "Topology"], ["networks", "/networks", "Networks"],
+  ["images", "/images", "Images"], ["server-groups", "/server-groups", "Server groups"], ["key-pairs", "/key-pairs", "Key pairs"], ["topology", "/topology", "Topology"], ["networks", "/networks", "Networks"], ["network", "/networks/NETWORK", "office"],
   ["routers", "/routers", "Routers"], ["floating-ips", "/floating-ips", "Floating IPs"], ["security-groups", "/security-groups", "Security groups"],
-  ["security-group", "/security-groups/GROUP", "default"], ["load-balancers", "/load-balancers", "Load balancers"], ["load-balancer", "/load-balancers/BALANCER", "front"], ["access", "/access", "API access"], ["hosts", "/admin/hosts", "Hosts and services"],
+  ["security-group", "/security-groups/GROUP", "default"], ["load-balancers", "/load-balancers", "Load balancers"], ["load-balancer", "/load-balancers/BALANCER", "front"], ["access", "/access", "API access"], ["cluster", "/admin/cluster", "Cluster"], ["hosts", "/admin/hosts", "Hosts and services"],
   ["machines", "/admin/machines", "Machines"], ["host", "/admin/hosts/host-1", "host-1"], ["machine", "/admin/machines/host-1", "host-1"],
   ["storage", "/admin/storage", "Storage"], ["aggregates", "/admin/aggregates", "Aggregates"], ["refusals", "/admin/refusals", "Refusals"], ["audit", "/admin/audit", "Audit"], ["settings", "/admin/settings", "Settings"], ["flavors", "/admin/flavors", "Flavors"], ["projects", "/admin/projects", "Projects"], ["users", "/admin/users", "Users"],
 ];
@@ -31,6 +32,7 @@ beforeAll(async () => {
   const network = await admin.network("office");
   const { security_groups } = await admin.get(`/network/v2.0/security-groups?project_id=${admin.projectId}&name=default`);
   ids.GROUP = security_groups[0].id;
+  ids.NETWORK = network;
   await admin.servers("web", 4, [{ uuid: network }]);
   const { servers } = await admin.get("/compute/v2.1/servers?name=web-1");
   ids.ID = servers[0].id;
@@ -84,7 +86,7 @@ test.each([["light", false], ["dark", true]] as const)("every page in %s colours
   await logIn(page, cloud.admin.name, cloud.admin.password);
   const found: Record<string, string[]> = {};
   for (const [title, path, heading] of PAGES) {
-    const target = path.replace(/ID|GROUP|VOLUME|BALANCER/, (key) => ids[key] ?? key);
+    const target = path.replace(/ID|GROUP|VOLUME|BALANCER|NETWORK/, (key) => ids[key] ?? key);
     await page.evaluate((url) => {
       history.pushState({}, "", url);
       dispatchEvent(new PopStateEvent("popstate", { state: {} }));
@@ -102,3 +104,25 @@ test.each([["light", false], ["dark", true]] as const)("every page in %s colours
   expect(problems).toEqual([]);
   await page.context().close();
 }, 900_000);
+
+test.each([["light", false], ["dark", true]] as const)("a project that has nothing yet is told what could be there, in %s colours", async (name, dark) => {
+  const { page, problems } = await visit(browser, cloud.url, dark);
+  await page.goto("/dashboard/");
+  await page.getByLabel("User name").waitFor();
+  if (process.env.SCREENSHOTS) await page.screenshot({ path: join(pictures, `login-${name}.png`) });
+  await logIn(page, "maria", PASSWORD);
+  for (const path of ["servers", "volumes", "key-pairs", "server-groups", "topology", "routers", "floating-ips", "load-balancers"]) {
+    await page.getByRole("navigation", { name: "Pages" }).locator(`a[href='/dashboard/${path}']`).click();
+    await page.getByRole("heading", { level: 2, name: /^(No|Nothing) .*yet$|Nothing to draw yet/ }).waitFor();
+    if (process.env.SCREENSHOTS && path === "servers") await page.screenshot({ path: join(pictures, `empty-${name}.png`) });
+    expect(await findings(page), path).toEqual([]);
+  }
+  await page.route("**/image/v2/images*", (route) => route.fulfill({ status: 503, headers: { "x-openstack-request-id": "req-7d9cce1f" }, json: { message: "The image store doesn't answer." } }));
+  await page.getByRole("link", { name: "Images" }).click();
+  await page.getByText("The image store doesn't answer.").waitFor();
+  await page.getByText(/give an administrator the request id/).waitFor();
+  if (process.env.SCREENSHOTS) await page.screenshot({ path: join(pictures, `error-${name}.png`) });
+  expect(await findings(page)).toEqual([]);
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
