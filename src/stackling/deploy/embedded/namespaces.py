@@ -31,6 +31,25 @@ def delete(name: str) -> None:
         run("ip", "netns", "delete", name)
 
 
+def mounted() -> bool:
+    """Whether ``/run/netns`` is a mount point: iproute2 makes it one with the first namespace, and never undoes it."""
+    return any(line.split()[4] == str(NAMED) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+def note_mount(record: Path) -> None:
+    """Remember in *record* that there was no such mount before us. Before the first ``make``."""
+    if not mounted():
+        record.touch()
+
+
+def undo_mount(record: Path) -> None:
+    """Take the mount away if we brought it and nobody else has a namespace there. (Whoever makes one this very moment
+    keeps it busy.) After the last ``delete``."""
+    if record.exists() and mounted() and not any(NAMED.iterdir()):
+        succeeds("umount", str(NAMED))
+    record.unlink(missing_ok=True)
+
+
 def ip(netns: str | None, *arguments: str) -> str:
     """``ip`` in a namespace."""
     return run("ip", *(("-n", netns) if netns is not None else ()), *arguments)
@@ -73,4 +92,4 @@ def set_sysctl(netns: str | None, name: str, value: str) -> None:
 
 
 __all__ = ["CommandFailed", "checksums_in_software", "delete", "delete_device", "exists", "has_device", "ip",
-           "ip_json", "make", "set_sysctl", "sysctl"]
+           "ip_json", "make", "mounted", "note_mount", "set_sysctl", "sysctl", "undo_mount"]

@@ -33,6 +33,7 @@ def prepare(directory: StateDirectory, *, new_boot: bool) -> None:
     if not new_boot and namespaces.exists(directory.instance):
         return
     remove(directory)
+    namespaces.note_mount(_mount_record(directory))
     namespaces.make(directory.instance)
     _close(directory.instance)
     _datapath_file(directory).write_text(ovn.datapath(directory.instance))
@@ -68,6 +69,12 @@ def remove(directory: StateDirectory) -> None:
     storage_link.take_down(storage_link.Link(directory.instance), directory.root)
     uplink.take_down(paths(directory), _record(directory))
     namespaces.delete(directory.instance)
+    namespaces.undo_mount(_mount_record(directory))
+
+
+def _mount_record(directory: StateDirectory) -> Path:
+    """In the run directory: with the machine's next boot both are gone."""
+    return directory.run / "netns-mount"
 
 
 def way_out(directory: StateDirectory, configuration: Configuration) -> uplink.Uplink:
