@@ -181,3 +181,21 @@ class TestDomainManager:
         assert manager.post(f"{V3}/domains", {"domain": {"name": "mine"}}).status_code == 403
         names = {e["user"]["id"] for e in listed(manager, "")}
         assert admin.user_id not in names
+
+
+def test_a_domains_own_role_is_given_in_any_domain_and_to_its_own_projects(admin: Client) -> None:
+    """As with Keystone, which compares domains for projects only."""
+    def make(kind: str, one: str, **values: Any) -> str:
+        answer = admin.post(f"/identity/v3/{kind}", {one: values})
+        assert answer.status_code == 201, answer.text
+        return answer.json()[one]["id"]
+
+    domain, other = (make("domains", "domain", name=name) for name in ("theirs", "others"))
+    role = make("roles", "role", name="special", domain_id=domain)
+    user = make("users", "user", name="somebody", domain_id=other)
+    for target, status in ((f"domains/{domain}", 204), (f"domains/{other}", 204),
+                           (f"projects/{make('projects', 'project', name='p', domain_id=domain)}", 204),
+                           (f"projects/{make('projects', 'project', name='q', domain_id=other)}", 403)):
+        answer = admin.request("PUT", f"/identity/v3/{target}/users/{user}/roles/{role}")
+        assert answer.status_code == status, answer.text
+    assert admin.request("PUT", f"/identity/v3/system/users/{user}/roles/{role}").status_code == 403

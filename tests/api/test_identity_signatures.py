@@ -220,3 +220,19 @@ def test_bad_client_credentials(anonymous: Client, form: dict[str, str], status:
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert ("WWW-Authenticate" in answer.headers) is (status == 401)
     assert anonymous.get(f"{V3}/OS-OAUTH2/token").status_code == 405
+
+
+def test_a_consumer_may_send_its_secrets_as_they_are(admin: Client) -> None:
+    consumer = _consumer(admin)
+    path = f"{OAUTH}/request_token"
+
+    def asked(signature: str) -> int:
+        oauth = {"oauth_consumer_key": consumer["id"], "oauth_nonce": uuid.uuid4().hex, "oauth_version": "1.0",
+                 "oauth_signature_method": "PLAINTEXT", "oauth_timestamp": str(int(time.time())),
+                 "oauth_signature": signature}
+        header = "OAuth " + ", ".join(f'{k}="{_q(v)}"' for k, v in oauth.items())
+        return admin.request("POST", path, headers={
+            "Authorization": header, "Requested-Project-Id": admin.project_id}).status_code
+
+    assert asked(f"{_q(consumer['secret'])}&") == 201
+    assert asked("no&") == asked("") == asked(f"{_q(consumer['secret'])}&x") == 401

@@ -79,8 +79,7 @@ class Grants:
             if self.target_kind == SYSTEM:
                 raise Forbidden(f"Role {role.id} is a domain-specific role. Unable to use a domain-specific role in a "
                                 "system assignment.")
-            home = projects.get_project(tx, target_id)
-            if (home.id if home.is_domain else home.domain_id) != role.domain_id:
+            if self.target_kind == "project" and projects.get_project(tx, target_id).domain_id != role.domain_id:
                 raise Forbidden(f"Project {target_id} must be in the same domain as the role {role.id} being assigned.")
         assignments.grant(tx, self._assignment(call))
 
