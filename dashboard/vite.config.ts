@@ -69,6 +69,7 @@ export default defineConfig({
       { test: { name: "unit", include: ["src/**/*.test.ts"], testTimeout: 30_000 } },
       { test: { name: "browser", include: ["e2e/**/*.e2e.ts"], testTimeout: 120_000, hookTimeout: 180_000,
                 fileParallelism: false } },
+      { test: { name: "real", include: ["e2e/**/*.real.ts"], testTimeout: 600_000, hookTimeout: 300_000, fileParallelism: false } },
     ],
   },
 });
