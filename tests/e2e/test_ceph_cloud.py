@@ -74,6 +74,38 @@ class World:
         self.become(id, "in-use" if wanted else "available")
         self.cloud.eventually(lambda: self.web("ls /dev"), lambda names: ("vdb" in names.split()) == wanted)
 
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """A request of the volume service, and its answer."""
+        url = f"http://127.0.0.1:{configurations.read(self.cloud.directory.configuration).port}/volume/v3{path}"
+        token = self.cloud.openstack("token", "issue")["id"]
+        words = ("curl", "-sf", "-X", method, url, "-H", f"X-Auth-Token: {token}", "-H",
+                 "Content-Type: application/json", *(("-d", json.dumps(body)) if body else ()))
+        return json.loads(run(*words, netns=self.cloud.netns, timeout=30) or "null")
+
+    def write_numbers(self, *devices: str) -> None:
+        """Let ``web`` write numbered sectors, one after the other, to each of the devices in turn."""
+        each = " && ".join(f"printf '%-511s\\n' $i | dd of={device} bs=512 seek=$i conv=fsync" for device in devices)
+        self.web(f"rm -f /tmp/acked; (i=0; while [ ! -e /tmp/enough ]; do i=$((i+1)); {each} && "
+                 "echo $i >/tmp/acked; done) >/dev/null 2>&1 </dev/null &")
+        self.cloud.eventually(lambda: self.acked, lambda found: found > 10)
+
+    @property
+    def acked(self) -> int:
+        """The last number of which ``web`` knows that it is written."""
+        return int(self.web("cat /tmp/acked || true") or 0)
+
+    def stop_writing(self) -> int:
+        """The last number."""
+        self.web("touch /tmp/enough; sleep 2; rm /tmp/enough")
+        return self.acked
+
+    def numbers(self, id: str, most: int) -> int:
+        """How far the numbered sectors of a volume go, of which none may be missing."""
+        found = self.ceph.head(POOLS.volumes, id, (most + 1) * 512)
+        there = [found[at * 512:(at + 1) * 512].split() == [str(at).encode()] for at in range(1, most + 1)]
+        assert there == sorted(there, reverse=True)
+        return sum(there)
+
     def read(self) -> str:
         """The digest of what ``web`` reads of its volume."""
         return self.web("echo 3 >/proc/sys/vm/drop_caches; head -c 4194304 /dev/vdb | sha256sum").split()[0]
@@ -107,7 +139,8 @@ def world(machine: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) ->
         made.run("storage", "add", "ceph", "--conf", str(ceph.ceph.conf), "--keyring", str(ceph.ceph.admin_keyring))
         made.run("up")
         client = made.openstack
-        client("image", "create", "--file", str(image), "--disk-format", "qcow2", "tiny")
+        client("image", "create", "--file", str(image), "--disk-format", "qcow2", "--property",
+               "hw_qemu_guest_agent=yes", "--property", "os_require_quiesce=yes", "tiny")
         client("network", "create", "net")
         client("subnet", "create", "--network", "net", "--subnet-range", "10.7.0.0/24", "subnet")
         client("router", "create", "--external-gateway", "public", "router")
@@ -316,6 +349,80 @@ def test_nothing_is_lost_when_ceph_stands_still(world: World) -> None:
     for id in (data, late):
         world.cloud.openstack("volume", "delete", id)
     world.cloud.eventually(lambda: world.cloud.openstack("volume", "list"), lambda left: left == [])
+
+
+@pytest.mark.storage
+def test_a_group_s_volumes_are_kept_as_of_one_moment(world: World) -> None:
+    """A guest writes each number to one volume and then to the other: the snapshots differ by one number at most."""
+    kind = world.cloud.openstack("volume", "type", "list")[0]["ID"]
+    group = world.ask("POST", "/consistencygroups", {"consistencygroup": {"volume_types": kind, "name": "both"}}
+                      )["consistencygroup"]["id"]
+    first, second = (world.ask("POST", "/volumes", {"volume": {
+        "size": 1, "name": name, "volume_type": kind, "consistencygroup_id": group}})["volume"]["id"]
+        for name in ("first", "second"))
+    for id, device in ((first, "vdb"), (second, "vdc")):
+        world.become(id, "available")
+        world.cloud.openstack("server", "add", "volume", "web", id)
+        world.become(id, "in-use")
+        world.cloud.eventually(lambda: world.web("ls /dev"), lambda names, device=device: device in names.split())
+    world.write_numbers("/dev/vdb", "/dev/vdc")
+    before = world.acked
+    made = world.ask("POST", "/cgsnapshots", {"cgsnapshot": {"consistencygroup_id": group}})["cgsnapshot"]["id"]
+    world.cloud.eventually(lambda: world.ask("GET", f"/cgsnapshots/{made}")["cgsnapshot"]["status"],
+                           lambda now: now == "available", BOOTS)
+    after = world.acked
+    world.cloud.eventually(lambda: world.acked, lambda now: now > after + 10)       # it goes on
+    most = world.stop_writing()
+    snapshots = {one["volume_id"]: one["id"] for one in world.ask("GET", "/snapshots")["snapshots"]}
+    copies = [world.volume(f"copy-{id}", "--snapshot", snapshots[id]) for id in (first, second)]
+    ends = [world.numbers(id, most) for id in copies]
+    assert before <= ends[1] <= ends[0] <= ends[1] + 1 <= after + 2
+    for id in (first, second):
+        world.cloud.openstack("server", "remove", "volume", "web", id)
+        world.become(id, "available")
+    world.ask("DELETE", f"/cgsnapshots/{made}")
+    world.cloud.eventually(lambda: world.cloud.openstack("volume", "snapshot", "list"), lambda left: left == [])
+    for id in copies:
+        world.cloud.openstack("volume", "delete", id)
+    world.ask("POST", f"/consistencygroups/{group}/delete", {"consistencygroup": {"force": True}})
+    world.cloud.eventually(lambda: world.cloud.openstack("volume", "list"), lambda left: left == [])
+
+
+@pytest.mark.storage
+def test_keys_are_rotated_while_a_guest_writes(world: World) -> None:
+    """Neither the guest nor control is stopped; when the monitor comes back, everybody is let in by the new key."""
+    client, ceph = world.cloud.openstack, world.ceph.ceph
+    data = world.volume("data")
+    world.plugged(data, True)
+    world.write_numbers("/dev/vdb")
+    pids = world.guests()
+    done = json.loads(world.cloud.run("storage", "rotate-keys", "--keyring", str(ceph.admin_keyring), "--format",
+                                      "json", timeout=400).stdout)
+    assert [one["what"] for one in done["proof"] if not one["ok"]] == []
+    assert sum("former key" in one["what"] for one in done["proof"]) == 3
+    names = {each["entity"] for each in json.loads(ceph.command("auth", "ls", "-f", "json"))["auth_dump"]}
+    ours = {name for name in names if name.startswith("client.stackling-")}
+    assert {name.rpartition("_")[2] for name in ours - {"client.stackling-reader"}} == {"2"}
+    for name, pid in ceph.daemons():
+        if name.startswith("mon."):
+            os.kill(pid, signal.SIGKILL)
+    time.sleep(1)
+    ceph.start()
+    before = world.acked
+    world.cloud.eventually(lambda: world.acked, lambda now: now > before + 10, BOOTS)
+    assert world.guests() == pids
+    world.snapshot(data, "after")
+    late = world.volume("late", "--snapshot", "after")
+    most = world.stop_writing()
+    world.plugged(data, False)
+    assert world.numbers(data, most) == most
+    world.plugged(late, True)
+    world.plugged(late, False)
+    client("volume", "snapshot", "delete", "after")
+    world.cloud.eventually(lambda: client("volume", "snapshot", "list"), lambda left: left == [])
+    for id in (data, late):
+        client("volume", "delete", id)
+    world.cloud.eventually(lambda: client("volume", "list"), lambda left: left == [])
 
 
 def test_a_cluster_that_hangs_holds_up_nothing_else(world: World) -> None:
