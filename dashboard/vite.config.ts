@@ -70,6 +70,7 @@ export default defineConfig({
       { test: { name: "browser", include: ["e2e/**/*.e2e.ts"], testTimeout: 120_000, hookTimeout: 180_000,
                 fileParallelism: false } },
       { test: { name: "real", include: ["e2e/**/*.real.ts"], testTimeout: 600_000, hookTimeout: 300_000, fileParallelism: false } },
+      { test: { name: "load", include: ["e2e/**/*.load.ts"], testTimeout: 600_000, hookTimeout: 900_000, fileParallelism: false } },
     ],
   },
 });
