@@ -2,7 +2,8 @@
 
 A line is a command without the word ``openstack``. ``! `` before it: it must be refused. ``name := `` before it keeps
 what it shows: ``$name`` is the id, ``$name__field`` a field; ``$dir`` is the directory, for files. ``NAME=value`` words
-before it are its environment. ``sleep`` waits for as many seconds. Each command is the client's own ``run`` with
+before it are its environment. ``until FIELD=VALUE `` before it: it is repeated until it shows that, and with
+``until gone `` until it is refused; a minute or two at most. Each command is the client's own ``run`` with
 nothing replaced, in a process of its own that is forked from this one, since loading a client takes longer than what it
 does. A command that fails with a trace of Python's, or on an answer of 500 and above other than "not implemented",
 counts as failed even where it must be refused.
@@ -32,6 +33,8 @@ VARIABLE = re.compile(r"\$(\w+)")
 SERVERS_FAULT = re.compile(r"^\w+ \S+ 5(?!01)\d\d\b")
 SECONDS = 300
 """The most that one command may take."""
+PATIENCE = 120
+"""Seconds for what ``until`` waits for."""
 
 
 class Done(NamedTuple):
@@ -66,6 +69,21 @@ class Commands:
         if name:
             self._keep(name, done.out)
         return None
+
+    def wait(self, line: str) -> str | None:
+        """Run the line again and again until it shows what is wanted; why it doesn't, or None."""
+        wanted, _, line = line.partition(" ")
+        field, _, value = wanted.partition("=")
+        ends = time.monotonic() + PATIENCE
+        while True:
+            self.kept.pop(f"it__{field}", None)
+            failure = self.run(("! " if wanted == "gone" else "it := ") + line)
+            seen = "gone" if wanted == "gone" and failure is None else self.kept.get(f"it__{field}")
+            if seen == (value or wanted):
+                return None
+            if time.monotonic() > ends:
+                return failure or f"{line}: {field} is {seen}, and not {value}"
+            time.sleep(0.5)
 
     def _keep(self, name: str, out: str) -> None:
         shown = json.loads(out)
@@ -119,11 +137,11 @@ def main() -> int:
     ran = failed = 0
     for file in files:
         for line in file.read_text().splitlines():
-            if line.startswith("sleep "):
-                time.sleep(float(line.removeprefix("sleep ")))
-            elif line and not line.startswith("#"):
+            if line and not line.startswith("#"):
                 ran += 1
-                if (failure := commands.run(line)) is not None:
+                waits = line.startswith("until ")
+                failure = commands.wait(line.removeprefix("until ")) if waits else commands.run(line)
+                if failure is not None:
                     failed += 1
                     print(f"{file.name}: {failure}\n", flush=True)
     print(f"{ran - failed} commands did what they must, {failed} didn't")
