@@ -69,13 +69,15 @@ def agent_with(files: CephFiles, directory: Path, control: FakeControl, machine:
         ceph={"conf": str(files.conf), "user": "stackling-m1", "keyring": str(files.machine_keyring("m1")),
               "disk_pool": POOLS.disks})
     process.start()
-    yield process
-    process.kill()
-    hypervisor = LibvirtHypervisor(machine.paths.uri, machine.paths.instances,
-                                   Platform(False, machine.paths.consoles_inside))
-    for server_id in hypervisor.guests():
-        hypervisor.undefine(server_id)
-    hypervisor.close()
+    try:
+        yield process
+    finally:
+        process.kill()
+        hypervisor = LibvirtHypervisor(machine.paths.uri, machine.paths.instances,
+                                       Platform(False, machine.paths.consoles_inside))
+        for server_id in hypervisor.guests():
+            hypervisor.undefine(server_id)
+        hypervisor.close()
 
 
 def given(admin: Inside, files: CephFiles) -> rotate.Rotation:
