@@ -188,6 +188,17 @@ def _supervise(directory: StateDirectory) -> None:
                 env={**os.environ, **processes.mark(directory.digest, SUPERVISOR)})
     processes.write_pid(directory.pid_file(SUPERVISOR), child.pid)
     child.returncode = 0        # it outlives us: nobody waits for it
+    _until_known(directory)
+
+
+def _until_known(directory: StateDirectory) -> None:
+    """Whoever gets the lock next must find the supervisor: its mark shows a moment after it has started."""
+    deadline = time.monotonic() + 2.0
+    while (found := processes.find(directory.pid_file(SUPERVISOR), directory.digest, SUPERVISOR)) is None:
+        if time.monotonic() > deadline:
+            return          # it has ended: ``_wait`` says why
+        time.sleep(0.002)
+    found.close()
 
 
 def _wait(directory: StateDirectory, progress: Progress) -> None:
