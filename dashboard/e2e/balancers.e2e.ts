@@ -64,6 +64,7 @@ test("a server group is made, a server launched into it shows there", async () =
   await page.getByRole("row", { name: /apart each on another host/ }).waitFor();
   await page.getByRole("link", { name: "Servers", exact: true }).click();
   await page.getByRole("link", { name: "Launch a server" }).click();
+  await page.getByRole("heading", { name: "Launch a server", level: 1 }).waitFor();
   await page.getByLabel("Name").fill("alone");
   await page.getByRole("button", { name: /^More/ }).click();
   await page.getByLabel("Server group").selectOption({ label: "apart" });
@@ -99,8 +100,8 @@ test("what another project has isn't there for this one, in lists and by address
 test("a member who types an administrator's address is told what the API says", async () => {
   const { page } = await visit(browser, cloud.url);
   await logIn(page, "maria", PASSWORD, "/dashboard/admin/hosts");
-  await page.getByText("That didn't work").waitFor();
-  await page.getByText(/Ask an administrator for the role/).waitFor();
+  await page.getByText("That didn't work").first().waitFor();
+  await page.getByText(/Ask an administrator for the role/).first().waitFor();
   expect(await page.getByRole("navigation", { name: "Pages" }).getByText("Administration").count()).toBe(0);
   await page.context().close();
 });

@@ -95,7 +95,7 @@ export function LaunchPage() {
       const wish = { name, image: image.id, flavor: flavor.id, network: net, keyPair, groups: groupsChosen, userData, count: number, description, together: group, disk };
       const made = await compute.post<{ server: { id: string } }>("/servers", body(wish, net));
       if (keyPair) localStorage.setItem(LAST_KEY, keyPair);
-      refresh(STALE);
+      refresh([...STALE, "server-groups"]);
       follow(made.server.id, name.trim(), publicAddress && external !== undefined && number === 1);
       await navigate(number === 1 ? `/servers/${made.server.id}` : "/servers");
     } catch (found) {
