@@ -12,7 +12,6 @@ from tests.tempest.cloud import SECURITY, Client, Prepared
 ABSENT: dict[str, dict[str, Any]] = {
     "validation": {"run_validation": False},  # a simulated server has nothing to log in to
     "compute-feature-enabled": {
-        "personality": False,  # gone upstream since microversion 2.57
         "spice_console": False,
         "swap_volume": False,  # gone upstream for users
         "unified_limits": False,
@@ -32,6 +31,7 @@ PRESENT: dict[str, dict[str, Any]] = {
         "pause": True,
         "suspend": True,
         "console_output": True,
+        "personality": True,
         "config_drive": True,
         "metadata_service": True,
         "interface_attach": True,
@@ -112,6 +112,7 @@ REAL: dict[str, dict[str, Any]] = {
         "block_migration_for_live_migration": False,
         "volume_backed_live_migration": False,
         "change_password": False,  # the guest lets nobody in by password
+        "personality": False,  # such files are in the config drive, for which the tests don't ask
         "volume_multiattach": False,  # files in qcow2 have one writer
     },
     "volume": {"build_interval": 2, "build_timeout": 900, "backend_names": "local"},
