@@ -239,10 +239,10 @@ def test_a_start_that_is_cut_short_anywhere_is_resumed(anybody: Person, number: 
     person = Person(anybody.home / f"resumed-{number}")
     person.home.mkdir()
     os.chown(person.home, anybody.account, -1)
-    for tries in range(40):
+    for tries in range(120):
         program = person.start("quickstart", "--simulated")
         try:
-            err = program.communicate(timeout=0.3 + 0.12 * tries)[1]
+            err = program.communicate(timeout=0.15 + 0.05 * tries)[1]
         except subprocess.TimeoutExpired:
             os.killpg(program.pid, number)
             err = program.communicate(timeout=60)[1]
@@ -254,7 +254,7 @@ def test_a_start_that_is_cut_short_anywhere_is_resumed(anybody: Person, number: 
         break
     else:
         pytest.fail("it never got to its end")
-    assert tries > 3
+    assert tries, "it was never cut short"
     facts = person.json("quickstart", "--simulated")
     assert facts["server"] == "first"
     assert [one["floating_ip"] for one in person.json("ip", "list")] == [facts["floating_ip"]]
