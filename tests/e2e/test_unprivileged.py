@@ -239,14 +239,14 @@ def test_a_start_that_is_cut_short_anywhere_is_resumed(anybody: Person, number: 
     person = Person(anybody.home / f"resumed-{number}")
     person.home.mkdir()
     os.chown(person.home, anybody.account, -1)
-    for tries in range(120):
+    for tries in range(60):
         program = person.start("quickstart", "--simulated")
         try:
-            err = program.communicate(timeout=0.15 + 0.05 * tries)[1]
+            err = program.communicate(timeout=0.3 + 0.08 * tries)[1]
         except subprocess.TimeoutExpired:
             os.killpg(program.pid, number)
             err = program.communicate(timeout=60)[1]
-            assert "Traceback" not in err
+            assert "Traceback" not in err or "import main" in err       # Python's own, while it still loads
             if number is signal.SIGINT and program.returncode != 0:
                 assert program.returncode in (130, -number), err
             continue
