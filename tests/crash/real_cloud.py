@@ -17,6 +17,7 @@ from stackling.cli import client as clients
 from stackling.cli.client import Client
 from stackling.cli.problem import Problem
 from stackling.deploy.embedded import engines, libvirt, network, processes
+from stackling.lab import units
 from tests.e2e.clouds import TestCloud
 from tests.e2e.outside import Login
 
@@ -111,7 +112,7 @@ class Broken:
         """SIGSTOP, and SIGCONT at the end."""
         pids = [self.cloud.pid(name) for name in names]
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+            units.halt(pid)
         try:
             yield
         finally:

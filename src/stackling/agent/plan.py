@@ -19,10 +19,10 @@ import msgspec
 
 from stackling.ports.document import LiveMove, MoveReport, MoveState, Nic, Power, ServerDesired, VolumeDisk
 from stackling.ports.hypervisor import Copying, Guest, Migration
+from stackling.ports.volume_copies import AT_ONCE
 
 PRESS_AGAIN = 10.0          # seconds between two requests to a guest to shut down
 LOOK_AGAIN = 0.5            # seconds between two looks at a migration
-AT_ONCE = "rbd://"          # locations of volumes whose storage makes snapshots itself
 
 
 class Done(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

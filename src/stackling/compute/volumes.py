@@ -21,12 +21,11 @@ from stackling.compute.model import Awaits, ServerRow
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound
 from stackling.ports.document import VolumeDisk
+from stackling.ports.volume_copies import AT_ONCE
 from stackling.store.transaction import Tx
 from stackling.volume import facade as volumes
 
 MOST = 24
-RESTABLE = "rbd://"
-"""Locations of volumes of which a host makes snapshots while its guest is at rest, beside those of files."""
 COPY_DEADLINE = 3600.0
 """Seconds in which a host must have copied a volume of a guest that is off."""
 OLD_FOR_SHARED = "Multiattach volumes are only supported starting with compute API version 2.60."
@@ -204,7 +203,7 @@ def snapshot(tx: Tx, server_id: str, attachment_id: str, snapshot_id: str, *, li
     volume = next((one for one in there if one.disk.id == attachment_id), None)
     if volume is None or volume.detaching or volume.awaits == Awaits.MADE:
         return False
-    if live and not (volume.disk.location.startswith(RESTABLE) and (together or _has_agent(server))):
+    if live and not (volume.disk.location.startswith(AT_ONCE) and (together or _has_agent(server))):
         return False
     changes.apply(tx, server, {"volumes": text([
         _with_snapshots(one, (*one.disk.snapshots, snapshot_id)) if one.disk.id == attachment_id else one

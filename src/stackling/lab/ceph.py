@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from stackling.lab import units
+
 READY_WITHIN = 60.0
 STOP_WITHIN = 15.0
 _MODULES = (
@@ -154,7 +156,7 @@ class Ceph:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
         deadline = time.monotonic() + STOP_WITHIN
-        while living := [pid for pid in running.values() if _lives(pid)]:
+        while living := [pid for pid in running.values() if units.state(pid) not in "ZX"]:
             if time.monotonic() > deadline:
                 for pid in living:
                     with contextlib.suppress(ProcessLookupError):
@@ -172,11 +174,11 @@ class Ceph:
                     yield path.name, pid
 
     def signal(self, name: str, number: int) -> None:
-        """Send a signal to a daemon (``osd.0``), or to all (``*``)."""
+        """Send a signal to a daemon (``osd.0``), or to all (``*``). After SIGSTOP they have stopped."""
         for each, pid in self.daemons():
             if name in (each, "*"):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
+                    units.halt(pid) if number == signal.SIGSTOP else os.kill(pid, number)
 
     # -- how
 
@@ -290,10 +292,3 @@ def _copy_secret(source: Path, target: Path) -> None:
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(source.read_bytes())
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return False

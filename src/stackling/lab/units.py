@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import time
+from pathlib import Path
 from typing import Protocol
 
 from stackling.lab.problem import LabError
@@ -33,3 +36,23 @@ def main_process(run: Run, unit: str) -> int:
     """The main process of an active unit, as the machine counts; 0: none."""
     answer = run(["systemctl", "show", "--property=MainPID", "--value", unit], check=False).stdout.strip()
     return int(answer) if answer.isdigit() else 0
+
+
+def halt(pid: int, within: float = 10.0) -> None:
+    """SIGSTOP a process, and return when it has stopped: the kernel leaves that to whichever thread the signal is
+    given to, and until that one runs the others go on. Raises ``ProcessLookupError``, and ``LabError`` when it goes on
+    for *within* seconds."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + within
+    while state(pid) not in "TtZX":
+        if time.monotonic() > deadline:
+            raise LabError(f"process {pid} doesn't stop")
+        time.sleep(0.005)
+
+
+def state(pid: int) -> str:
+    """The letter of ``proc(5)`` for what a process does; ``X`` when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return "X"

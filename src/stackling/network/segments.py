@@ -18,7 +18,7 @@ from stackling.core.ids import new_id
 from stackling.network.errors import conflict, invalid_input, not_found
 from stackling.network.resources import NETWORKS, SEGMENTS
 from stackling.network.rows import Record, moved, standard, touch
-from stackling.network.timeline import announce
+from stackling.network.timeline import announce, describe
 from stackling.store.tables.network import network_segments, networks, ports
 from stackling.store.transaction import Tx
 
@@ -108,13 +108,7 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
 
 def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> Record:
     """Change its name or its description."""
-    values = {name: value for name, value in changes.items() if value != record[name]}
-    if not values:
-        return record
-    changed: Record = {**values, **touch(tx, record)}
-    SEGMENTS.update(tx, record["id"], changed)
-    announce(tx, ctx, "network_segment", record, "update", ", ".join(sorted(values)))
-    return {**record, **changed}
+    return describe(tx, ctx, SEGMENTS, "network_segment", record, changes)
 
 
 def delete_segment(tx: Tx, ctx: Context, record: Record) -> None:

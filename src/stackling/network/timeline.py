@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from sqlalchemy import bindparam, delete, insert
 
 from stackling.core.context import Context
-from stackling.network.rows import Record
+from stackling.network.rows import Record, Rows, touch
 from stackling.store.tables.network import network_tags
 from stackling.store.transaction import Tx
 
@@ -18,6 +19,17 @@ _DELETE_TAGS = delete(network_tags).where(network_tags.c.resource_id == bindpara
 def announce(tx: Tx, ctx: Context | None, kind: str, record: Record, event: str, message: str | None = None) -> None:
     """Add a line to the timeline of ``(kind, record id)``."""
     tx.event(ctx, kind, record["id"], event, message, project_id=record["project_id"])
+
+
+def describe(tx: Tx, ctx: Context, rows: Rows, kind: str, record: Record, changes: Mapping[str, Any]) -> Record:
+    """Change what is told of a resource and what nothing else follows from; the record as it is then."""
+    values = {key: value for key, value in changes.items() if value != record[key]}
+    if not values:
+        return record
+    changed: Record = {**values, **touch(tx, record)}
+    rows.update(tx, record["id"], changed)
+    announce(tx, ctx, kind, record, "update", ", ".join(sorted(values)))
+    return {**record, **changed}
 
 
 def store_tags(tx: Tx, id: str, tags: Iterable[str], *, fresh: bool = False) -> None:

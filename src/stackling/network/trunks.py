@@ -18,7 +18,7 @@ from stackling.network import ports, quotas
 from stackling.network.errors import conflict, invalid_input, not_found
 from stackling.network.resources import NETWORKS, PORTS, TRUNKS
 from stackling.network.rows import Record, many, standard, touch
-from stackling.network.timeline import announce, forget_tags, store_tags
+from stackling.network.timeline import announce, describe, forget_tags, store_tags
 from stackling.ports.fabric import PortRole
 from stackling.store.tables.network import ports as table
 from stackling.store.transaction import Tx
@@ -80,13 +80,7 @@ def _in_use_as_subport(port: Record) -> Exception:
 
 def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> Record:
     """Change name, description or state."""
-    values = {key: value for key, value in changes.items() if value != record[key]}
-    if not values:
-        return record
-    changed: Record = {**values, **touch(tx, record)}
-    TRUNKS.update(tx, record["id"], changed)
-    announce(tx, ctx, "trunk", record, "update", ", ".join(sorted(values)))
-    return {**record, **changed}
+    return describe(tx, ctx, TRUNKS, "trunk", record, changes)
 
 
 def delete(tx: Tx, ctx: Context, record: Record) -> None:

@@ -18,6 +18,9 @@ from typing import Protocol
 
 from stackling.ports.document import VolumeDisk
 
+AT_ONCE = "rbd://"
+"""How the locations of volumes begin whose storage makes snapshots itself, beneath a guest as well."""
+
 
 class VolumeCopies(Protocol):
     """Blocking calls, idempotent. Raise ``HypervisorError`` when it may work later, ``GuestRefused`` when it can't."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from stackling.deploy.ceph.files import CephFiles
 from stackling.deploy.embedded.configuration import replace_file
-from stackling.drivers.ceph.keyring import Login, current, logins
+from stackling.drivers.ceph import keyring
+from stackling.drivers.ceph.keyring import Login
 
 _OF_DAEMONS = re.compile(r"^\s*(keyring|(admin[ _]socket|run[ _]dir|crash[ _]dir|pid[ _]file|log[ _]file)|"
                          r"(osd|mon|mgr|mds|paxos)[ _].*)\s*=.*$\n?", re.MULTILINE | re.IGNORECASE)
@@ -33,9 +34,8 @@ def write(files: CephFiles, conf: str, keys: Mapping[str, str], names: Mapping[s
 def _keyring(path: Path, user: str, login: Login) -> str:
     former = None
     with suppress(OSError):
-        former = current(path, user)
-    found = [login] if former is None or former.user == login.user else [login, former]
-    return "".join(f"[client.{one.user}]\n\tkey = {one.key}\n" for one in found)
+        former = keyring.current(path, user)
+    return keyring.text(login, *(() if former is None or former.user == login.user else (former,)))
 
 
 def with_keyrings(conf: str, files: CephFiles, coming: Mapping[Path, str]) -> str:
@@ -44,7 +44,7 @@ def with_keyrings(conf: str, files: CephFiles, coming: Mapping[Path, str]) -> st
     kept = _without_sections(conf)
     kept = _OF_DAEMONS.sub(lambda found: found[0] if _MON_HOST.match(found[0]) else "", kept).rstrip()
     texts = {path: path.read_text() for path in files.directory.glob("client.*.keyring")} | dict(coming)
-    where = {login.user: path for path, text in texts.items() for login in logins(text)}
+    where = {login.user: path for path, text in texts.items() for login in keyring.logins(text)}
     sections = "".join(f"\n[client.{user}]\nkeyring = {where[user]}\n" for user in sorted(where))
     return f"# Written by `stackling storage add ceph`.\n{kept}\n{sections}"
 

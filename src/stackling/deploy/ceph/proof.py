@@ -18,11 +18,13 @@ from pathlib import Path
 
 from stackling.deploy.ceph.files import CephFiles
 from stackling.deploy.ceph.rights import IMAGES_USER, VOLUMES_USER, Pools, machine_user_name
+from stackling.drivers.ceph import keyring
 from stackling.drivers.ceph.client import CephAccess, CephClient, CephError
 from stackling.drivers.ceph.keyring import Login
 
 SIZE = 4 << 20
 WRITTEN = b"\xab" * 65_536          # 171
+REFUSED = "as it must be"
 NOBODY = "192.0.2.1:0/0"            # an address of the range for documentation
 
 
@@ -67,21 +69,27 @@ def prove(files: CephFiles, pools: Pools, machine: str, *, control: bool = True)
 def refused(conf: Path, login: Login) -> Check:
     """Whether the cluster lets somebody in no more."""
     def attempt() -> str:
-        with tempfile.NamedTemporaryFile("w", prefix="stackling-", suffix=".keyring") as file:
-            file.write(f"[client.{login.user}]\n\tkey = {login.key}\n")
-            file.flush()
-            client = CephClient(CephAccess(conf, login.user, Path(file.name)))
-            try:
-                client.quick("cluster")
-            except CephError as error:
-                if error.kind == "refused":
-                    return "as it must be"
-                raise
-            finally:
-                client.close()
-        raise ProofFailed(f"the cluster lets client.{login.user} in")
+        if _lets_in(conf, login):
+            raise ProofFailed(f"the cluster lets client.{login.user} in")
+        return REFUSED
 
     return _tried(f"the former key of client.{login.user} is refused", attempt)
+
+
+def _lets_in(conf: Path, login: Login) -> bool:
+    with tempfile.NamedTemporaryFile("w", prefix="stackling-", suffix=".keyring") as file:
+        file.write(keyring.text(login))
+        file.flush()
+        client = CephClient(CephAccess(conf, login.user, Path(file.name)))
+        try:
+            client.quick("cluster")
+        except CephError as error:
+            if error.kind == "refused":
+                return False
+            raise
+        finally:
+            client.close()
+    return True
 
 
 def _tried(what: str, step: Callable[[], str]) -> Check:
@@ -201,11 +209,9 @@ class _Proof:
         return self._refused(self.disks, self.pools.volumes)
 
     def wrong_key(self) -> str:
-        found = refused(self.files.conf, Login(self.disks.access.now, "AQAAAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAA=="))
-        if found.ok:
-            return found.detail
-        raise ProofFailed("the cluster lets anybody in: it doesn't use cephx" if "lets" in found.detail
-                          else found.detail)
+        if _lets_in(self.files.conf, Login(self.disks.access.now, "AQAAAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAA==")):
+            raise ProofFailed("the cluster lets anybody in: it doesn't use cephx")
+        return REFUSED
 
     def clean(self) -> str:
         self._remove()
@@ -230,7 +236,7 @@ class _Proof:
             client.quick("create", pool=pool, name=f"{self.name}-x", size=1)
         except CephError as error:
             if error.kind == "refused":
-                return "as it must be"
+                return REFUSED
             raise
         client.quick("discard", pool=pool, name=f"{self.name}-x", delay=0)
         raise ProofFailed(f"it could write into pool {pool}: its rights are too wide")

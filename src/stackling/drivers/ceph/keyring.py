@@ -33,6 +33,11 @@ def logins(text: str) -> list[Login]:
     return [Login(user, key[1]) for user, key in found if key]
 
 
+def text(*logins: Login) -> str:
+    """A keyring of these, the first of whom counts."""
+    return "".join(f"[client.{one.user}]\n\tkey = {one.key}\n" for one in logins)
+
+
 def number(name: str, user: str) -> int | None:
     """Which successor of *user* somebody of that *name* is, from 2 on; 1 for the user itself, None for others."""
     if name == user:
