@@ -13,9 +13,9 @@ from stackling.ports.volumes import StoreRefused
 from tests.api.compute_world import LATEST, version
 from tests.api.compute_world import V as COMPUTE
 from tests.api.compute_world import world as world
-from tests.api.test_volumes import V as VOLUME
-from tests.api.test_volumes import Volumes
-from tests.api.test_volumes import volumes as volumes
+from tests.api.volume_world import V as VOLUME
+from tests.api.volume_world import Volumes
+from tests.api.volume_world import volumes as volumes
 
 IMAGE = "/image/v2/images"
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -22,29 +21,30 @@ from stackling.image.settings import ImageSettings
 from stackling.store.work import SqlWorkQueue
 from tests.api.conftest import Client, CloudUnderTest
 from tests.api.image_clients import RAW, create, image_path, settle
+from tests.web import Pages, serving
 
 DATA = b"a disk" * 20_000
 LIMIT = 1 << 18
 LOOPBACK = ip_address("127.0.0.1")
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Pages):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/disk":
-            self._answer(DATA)
+            self.answer(DATA)
         elif path == "/big":
-            self._answer(bytes(LIMIT + 1))
+            self.answer(bytes(LIMIT + 1))
         elif path == "/empty":
-            self._answer(b"")
+            self.answer(b"")
         elif path == "/again":
-            self._redirect(f"http://files.test:{self.server.server_port}/disk")
+            self.redirect(f"http://files.test:{self.server.server_port}/disk")
         elif path == "/round":
-            self._redirect("/round")
+            self.redirect("/round")
         elif path == "/inside":
-            self._redirect(f"http://inside.test:{self.server.server_port}/disk")
+            self.redirect(f"http://inside.test:{self.server.server_port}/disk")
         elif path == "/file":
-            self._redirect("file:///etc/passwd")
+            self.redirect("file:///etc/passwd")
         elif path == "/cut":
             self.send_response(200)
             self.send_header("Content-Length", str(len(DATA)))
@@ -53,30 +53,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_error(404)
 
-    def _answer(self, data: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _redirect(self, target: str) -> None:
-        self.send_response(302)
-        self.send_header("Location", target)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ThreadingHTTPServer]:
-    found = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=found.serve_forever, daemon=True)
-    thread.start()
-    yield found
-    found.shutdown()
-    found.server_close()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), _Handler)) as found:
+        yield found
 
 
 class World:

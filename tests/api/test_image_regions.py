@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from stackling.image.settings import ImageSettings
 from stackling.store.work import SqlWorkQueue
 from tests.api.conftest import Client, CloudUnderTest
 from tests.api.image_clients import create, image_path, settle
+from tests.web import Pages, serving
 
 DATA = b"a disk" * 20_000
 REMOTE = new_id()
@@ -42,40 +42,25 @@ class Region(ThreadingHTTPServer):
         self.tokens: list[str | None] = []
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Pages):
     def do_GET(self) -> None:
         region = self.server
         assert isinstance(region, Region)
         region.tokens.append(self.headers["X-Auth-Token"])
         if region.moved:
-            self.send_response(302)
-            self.send_header("Location", region.moved)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.redirect(region.moved)
         elif self.path == f"/image/v2/images/{REMOTE}":
-            self._answer(json.dumps(region.described).encode())
+            self.answer(json.dumps(region.described).encode())
         elif self.path == f"/image/v2/images/{REMOTE}/file":
-            self._answer(DATA)
+            self.answer(DATA)
         else:
             self.send_error(404)
-
-    def _answer(self, data: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
 
 @pytest.fixture
 def region() -> Iterator[Region]:
-    found = Region()
-    threading.Thread(target=found.serve_forever, daemon=True).start()
-    yield found
-    found.shutdown()
-    found.server_close()
+    with serving(Region()) as found:
+        yield found
 
 
 class World:

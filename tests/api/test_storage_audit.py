@@ -22,7 +22,7 @@ from stackling.volume import facade as volume
 from tests.api.compute_world import world as world
 from tests.api.test_volume_backups import Backups
 from tests.api.test_volume_backups import backups as backups
-from tests.api.test_volumes import V
+from tests.api.volume_world import V, backends
 
 PATH = "/stackling/v1/storage_audit"
 HOST = "stackling@local"
@@ -60,10 +60,9 @@ class Storage:
 @pytest.fixture
 def storage(backups: Backups, tmp_path: Path) -> Storage:
     world, store = backups.world, backups.store
-    assert world.cloud.cloud.image_store is not None
-    backends = volume.Backends({HOST: store}, backups.place, world.cloud.cloud.image_store)
+    places = backends(world, {HOST: store}, backups.place)
     world.cloud.start([*world.services, volume_service(), own_service(timeline.explain, timeline.owner)])
-    kind = volume.AuditKind(backends, world.cloud.database.read)
+    kind = volume.AuditKind(places, world.cloud.database.read)
     return Storage(backups, Worker(SqlWorkQueue(world.cloud.database), [kind]),
                    (backups.directory, tmp_path / "backups"))
 

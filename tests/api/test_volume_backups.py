@@ -10,16 +10,12 @@ from typing import Any
 
 import pytest
 
-from stackling.api.volume.service import service as volume_service
 from stackling.drivers.local.backups import LocalBackups
 from stackling.drivers.local.volumes import LocalVolumes
-from stackling.engine.worker import Worker
 from stackling.ports.volumes import StoreDown, StoreFull
-from stackling.store.work import SqlWorkQueue
-from stackling.volume import facade as volume
 from tests.api.compute_world import World
 from tests.api.compute_world import world as world
-from tests.api.test_volumes import NEWEST, V, Volumes
+from tests.api.volume_world import NEWEST, V, Volumes, backends, begun
 
 MIB = 1 << 20
 
@@ -75,13 +71,7 @@ def backups(world: World, tmp_path: Path) -> Iterator[Backups]:
     directory, place = tmp_path / "volumes", FailingBackups(tmp_path / "backups")
     place.failing = []
     store: Any = LocalVolumes(directory)
-    assert world.cloud.cloud.image_store is not None
-    backends = volume.Backends({"stackling@local": store}, place, world.cloud.cloud.image_store)
-    world.cloud.start([*world.services, volume_service()])
-    world.cloud.database.write(volume.bootstrap)
-    world.cloud.database.write(volume.start, backends)
-    engine = Worker(SqlWorkQueue(world.cloud.database), volume.kinds(backends))
-    engine.step(10)
+    engine = begun(world, backends(world, {"stackling@local": store}, place))
     yield Backups(world, store, engine, world.cloud.actor("demo", "member"), directory, place)
     store.close()
 

@@ -10,19 +10,15 @@ from typing import Any
 import pytest
 
 from stackling.api.internal.service import CREDENTIAL
-from stackling.api.volume.service import service as volume_service
 from stackling.drivers.local import luks as containers
 from stackling.drivers.local.backups import LocalBackups
 from stackling.drivers.local.volumes import LocalVolumes
 from stackling.drivers.simulated.volumes import SimulatedVolumes
-from stackling.engine.worker import Worker
 from stackling.store.tables.volume import volume_keys
-from stackling.store.work import SqlWorkQueue
-from stackling.volume import facade as volume
 from tests.api.compute_world import FakeAgent, World
 from tests.api.compute_world import V as COMPUTE
 from tests.api.compute_world import world as world
-from tests.api.test_volumes import NEWEST, V, Volumes
+from tests.api.volume_world import NEWEST, V, Volumes, backends, begun
 
 LUKS = {"provider": "luks", "cipher": "aes-xts-plain64", "key_size": 256, "control_location": "front-end"}
 
@@ -53,14 +49,9 @@ class Encrypted(Volumes):
 @pytest.fixture
 def encrypted(world: World, tmp_path: Path) -> Iterator[Encrypted]:
     store, directory = SimulatedVolumes(total_gib=100), tmp_path / "volumes"
-    assert world.cloud.cloud.image_store is not None
-    backends = volume.Backends({"stackling@simulated": store, "stackling@local": LocalVolumes(directory)},
-                               LocalBackups(tmp_path / "backups"), world.cloud.cloud.image_store)
-    world.cloud.start([*world.services, volume_service()])
-    world.cloud.database.write(volume.bootstrap)
-    world.cloud.database.write(volume.start, backends)
-    engine = Worker(SqlWorkQueue(world.cloud.database), volume.kinds(backends))
-    engine.step(10)
+    engine = begun(world, backends(
+        world, {"stackling@simulated": store, "stackling@local": LocalVolumes(directory)},
+        LocalBackups(tmp_path / "backups")))
     found = Encrypted(world, store, engine, world.cloud.actor("demo", "member"), directory, {})
     for name, backend, encryption in (("secret", "local", LUKS), ("plain", "local", None), ("odd", "local", {
             **LUKS, "provider": "plain"}), ("pretended", "simulated", LUKS)):

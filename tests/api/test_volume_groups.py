@@ -9,8 +9,8 @@ import pytest
 
 from stackling.api.call import Version
 from tests.api.compute_world import world as world
-from tests.api.test_volumes import NEWEST, V, Volumes
-from tests.api.test_volumes import volumes as volumes
+from tests.api.volume_world import NEWEST, V, Volumes
+from tests.api.volume_world import volumes as volumes
 
 CG, SNAPSHOTS = f"{V}/consistencygroups", f"{V}/cgsnapshots"
 

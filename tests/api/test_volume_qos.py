@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.api.compute_world import world as world
-from tests.api.test_volumes import V, Volumes
-from tests.api.test_volumes import volumes as volumes
+from tests.api.volume_world import V, Volumes
+from tests.api.volume_world import volumes as volumes
 
 
 def test_qos_specs_are_listed_in_pages(volumes: Volumes) -> None:

@@ -2,71 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from stackling.api.volume.service import service as volume_service
 from stackling.core.ids import new_id
-from stackling.drivers.simulated.volumes import SimulatedVolumes
-from stackling.engine.worker import Worker
 from stackling.ports.volumes import StoreDown, StoreFull
-from stackling.store.work import SqlWorkQueue
 from stackling.volume import facade as volume
 from tests.api.compute_world import V as COMPUTE
-from tests.api.compute_world import World
 from tests.api.compute_world import world as world
-from tests.api.conftest import Client
-
-V = "/volume/v3"
-NEWEST = {"OpenStack-API-Version": "volume 3.71"}
-
-
-@dataclass
-class Volumes:
-    world: World
-    store: SimulatedVolumes
-    engine: Worker
-    client: Client
-
-    def create(self, **values: Any) -> dict[str, Any]:
-        answer = self.client.post(f"{V}/volumes", {"volume": {"size": 1, **values}})
-        assert answer.status_code == 202, answer.text
-        return answer.json()["volume"]
-
-    def show(self, id: str) -> dict[str, Any]:
-        answer = self.client.get(f"{V}/volumes/{id}", headers=NEWEST)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["volume"]
-
-    def settle(self) -> None:
-        for _ in range(20):
-            self.world.settle()
-            if not self.engine.step(10):
-                return
-        raise AssertionError("the engine finds no end")
-
-    def available(self, **values: Any) -> str:
-        made = self.create(**values)
-        self.settle()
-        assert self.show(made["id"])["status"] == "available"
-        return made["id"]
-
-
-@pytest.fixture
-def volumes(world: World) -> Iterator[Volumes]:
-    store = SimulatedVolumes(total_gib=100)
-    assert world.cloud.cloud.image_store is not None
-    backends = volume.Backends({"stackling@simulated": store}, None, world.cloud.cloud.image_store)
-    world.cloud.start([*world.services, volume_service()])
-    world.cloud.database.write(volume.bootstrap)
-    world.cloud.database.write(volume.start, backends)
-    engine = Worker(SqlWorkQueue(world.cloud.database), volume.kinds(backends))
-    engine.step(10)
-    yield Volumes(world, store, engine, world.cloud.actor("demo", "member"))
-    store.close()
+from tests.api.volume_world import NEWEST, V, Volumes
+from tests.api.volume_world import volumes as volumes
 
 
 def test_a_volume_lives(volumes: Volumes) -> None:

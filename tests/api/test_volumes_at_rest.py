@@ -10,8 +10,8 @@ from stackling.drivers.simulated.volumes import SimulatedVolumes
 from tests.api.compute_world import V as COMPUTE
 from tests.api.compute_world import world as world
 from tests.api.test_volume_groups import CG, SNAPSHOTS
-from tests.api.test_volumes import NEWEST, V, Volumes
-from tests.api.test_volumes import volumes as volumes
+from tests.api.volume_world import NEWEST, V, Volumes
+from tests.api.volume_world import volumes as volumes
 
 
 class Guests:

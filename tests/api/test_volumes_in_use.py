@@ -12,7 +12,7 @@ from tests.api.compute_world import V as COMPUTE
 from tests.api.compute_world import world as world
 from tests.api.test_volume_backups import Backups
 from tests.api.test_volume_backups import backups as backups
-from tests.api.test_volumes import NEWEST, V
+from tests.api.volume_world import NEWEST, V
 
 COPIES = LocalVolumeCopies()
 

@@ -22,9 +22,9 @@ from tests.api.conftest import cloud as cloud
 from tests.api.conftest import identity_config as identity_config
 from tests.api.conftest import service_arguments as service_arguments
 from tests.api.test_boot_volumes import blank, boot, from_image
-from tests.api.test_volumes import V as VOLUME
-from tests.api.test_volumes import Volumes
-from tests.api.test_volumes import volumes as volumes
+from tests.api.volume_world import V as VOLUME
+from tests.api.volume_world import Volumes
+from tests.api.volume_world import volumes as volumes
 
 CALLS = ("size", "create", "replace", "delete")
 

@@ -13,19 +13,16 @@ from typing import Any
 
 import pytest
 
-from stackling.api.volume.service import service as volume_service
 from stackling.drivers.local.backups import LocalBackups
 from stackling.drivers.simulated.volumes import SimulatedVolumes
-from stackling.engine.worker import Worker
 from stackling.ports.volumes import StoreDown
 from stackling.store.work import SqlWorkQueue
-from stackling.volume import facade as volume
 from tests.api.compute_world import World
 from tests.api.compute_world import world as world
 from tests.api.conftest import cloud as cloud
 from tests.api.conftest import identity_config as identity_config
 from tests.api.conftest import service_arguments as service_arguments
-from tests.api.test_volumes import V, Volumes
+from tests.api.volume_world import V, Volumes, backends, begun
 
 CALLS = ("size", "create", "replace", "grow", "delete", "snapshots", "snapshot", "delete_snapshot", "read")
 LIMIT = 30.0
@@ -64,14 +61,8 @@ def life(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr("stackling.engine.turn.delay", lambda attempts: 0.005)
     real = SimulatedVolumes(total_gib=100)
     store: Any = Failing(real)
-    assert world.cloud.cloud.image_store is not None
-    backups = LocalBackups(tmp_path / "backups")
-    backends = volume.Backends({"stackling@simulated": store}, backups, world.cloud.cloud.image_store)
-    world.cloud.start([*world.services, volume_service()])
-    world.cloud.database.write(volume.bootstrap)
-    world.cloud.database.write(volume.start, backends)
-    engine = Worker(SqlWorkQueue(world.cloud.database), volume.kinds(backends))
-    engine.step(10)
+    places = backends(world, {"stackling@simulated": store}, LocalBackups(tmp_path / "backups"))
+    engine = begun(world, places)
     yield Life(world, store, engine, world.cloud.actor("demo", "member"))
     real.close()
 

@@ -403,10 +403,13 @@ def test_keys_are_rotated_while_a_guest_writes(world: World) -> None:
     names = {each["entity"] for each in json.loads(ceph.command("auth", "ls", "-f", "json"))["auth_dump"]}
     ours = {name for name in names if name.startswith("client.stackling-")}
     assert {name.rpartition("_")[2] for name in ours - {"client.stackling-reader"}} == {"2"}
-    for name, pid in ceph.daemons():
-        if name.startswith("mon."):
-            os.kill(pid, signal.SIGKILL)
-    time.sleep(1)
+
+    def monitors() -> list[int]:
+        return [pid for name, pid in ceph.daemons() if name.startswith("mon.")]
+
+    for pid in monitors():
+        os.kill(pid, signal.SIGKILL)
+    world.cloud.eventually(monitors, lambda left: not left)
     ceph.start()
     before = world.acked
     world.cloud.eventually(lambda: world.acked, lambda now: now > before + 10, BOOTS)

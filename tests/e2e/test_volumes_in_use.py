@@ -104,27 +104,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             client("server", "delete", "--wait", each["Name"])
 
 
-def test_a_snapshot_is_of_one_moment(world: World) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_snapshot_is_of_one_moment(world: World, killed: bool) -> None:
+    """Also when the agent is killed while it makes it."""
     client, before = world.cloud.openstack, world.written
     id = world.snapshot("one")
+    if killed:
+        os.kill(world.cloud.pid("agent"), signal.SIGKILL)
     world.become("volume snapshot", id, "available")
     after = world.written + 1
     world.goes_on()             # its file systems are thawed, and it writes
-    copy = client("volume", "create", "--snapshot", id, "copy")["id"]
-    world.become("volume", copy, "available")
-    world.holds(copy, before, after)
-    client("volume", "snapshot", "delete", id)
-    client("volume", "delete", copy)
-    world.cloud.eventually(world.files, lambda left: left == [])
-
-
-def test_a_killed_agent_goes_on(world: World) -> None:
-    client, before = world.cloud.openstack, world.written
-    id = world.snapshot("two")
-    os.kill(world.cloud.pid("agent"), signal.SIGKILL)
-    world.become("volume snapshot", id, "available")
-    after = world.written + 1
-    world.goes_on()
     copy = client("volume", "create", "--snapshot", id, "copy")["id"]
     world.become("volume", copy, "available")
     world.holds(copy, before, after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ssl
 import time
 from typing import Any
@@ -27,6 +28,16 @@ class Api:
 
     def _open(self) -> httpx.Client:
         return httpx.Client(base_url=self._origin, verify=self._context, timeout=ANSWER_WITHIN, trust_env=False)
+
+    def another(self) -> Api:
+        """The same client with connections of its own."""
+        other = copy.copy(self)
+        other._client = self._open()
+        return other
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._client.close()
 
     @property
     def origin(self) -> str:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
+THREADS = 64
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -26,11 +27,11 @@ def enter(namespace: str) -> None:
 
 
 class Inside:
-    """A thread in a namespace that runs what it is given, and starts others beside itself."""
+    """Threads in a namespace that run what they are given, none waiting for another's."""
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=namespace, initializer=enter, initargs=(namespace,))
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=namespace, initializer=enter, initargs=(namespace,))
 
     def call(self, function: Callable[..., T], *arguments: object) -> T:
         """Run it there and wait."""
@@ -47,5 +48,5 @@ class Inside:
         return thread
 
     def close(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self._pool.shutdown(cancel_futures=True)

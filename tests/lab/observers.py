@@ -71,22 +71,30 @@ class Observer:
 
 
 class ApiWatch(Observer):
-    """Reads and writes through the virtual IP, each look over a connection of its own, as new clients do."""
+    """Reads and writes through the virtual IP, each look over a connection of its own, as new clients do: one begins
+    whether or not those before it have had their answers, so that nobody's patience with a lost one counts."""
 
     def __init__(self, api: Api, server: str) -> None:
         super().__init__()
         self._api, self._server, self._count = api, server, 0
+        self._api.token()       # that the looks share
         self.outcome = Outcome()
 
     def look(self) -> None:
         self._count += 1
+        threading.Thread(target=self._look, args=(self._count,), daemon=True).start()
+
+    def _look(self, count: int) -> None:
+        api = self._api.another()
         try:
-            read = self._api.call("GET", f"/compute/v2.1/servers/{self._server}", fresh=True)
-            write = self._api.call("PUT", f"/compute/v2.1/servers/{self._server}/metadata/look",
-                                   {"meta": {"look": str(self._count)}})
+            path = f"/compute/v2.1/servers/{self._server}"
+            read = api.call("GET", path)
+            write = api.call("PUT", f"{path}/metadata/look", {"meta": {"look": str(count)}})
         except (httpx.HTTPError, OSError) as error:
             self.outcome.add(False, type(error).__name__)
             return
+        finally:
+            api.close()
         worst = max(read.status_code, write.status_code)
         self.outcome.add(worst < 400, "" if worst < 400 else str(worst))
 

@@ -11,6 +11,7 @@ from tests.unit.agent.test_plan import Crash, Machine, changed, server
 
 VOLUMES = tuple(VolumeDisk(id=f"{id}-attached", volume_id=id, location=f"file:///{id}.qcow2?format=qcow2", size_gib=1,
                            device="/dev/vdb") for id in ("a", "b"))
+IN_CEPH = tuple(msgspec.structs.replace(one, location=f"rbd://volumes/{one.volume_id}") for one in VOLUMES)
 
 
 def asking(desired: ServerDesired, *snapshots: str) -> ServerDesired:
@@ -19,8 +20,8 @@ def asking(desired: ServerDesired, *snapshots: str) -> ServerDesired:
                                      *desired.volumes[1:]))
 
 
-def with_volumes(machine: Machine, power: Power) -> ServerDesired:
-    one = server(volumes=VOLUMES)
+def with_volumes(machine: Machine, power: Power, volumes: tuple[VolumeDisk, ...] = VOLUMES) -> ServerDesired:
+    one = server(volumes=volumes)
     machine.converge(one)
     if power is not Power.RUNNING:
         one = changed(one, power=power)
@@ -109,23 +110,11 @@ def test_one_that_fails_is_the_snapshots_trouble() -> None:
     assert plan_of(machine, one) == ()
 
 
-IN_CEPH = tuple(msgspec.structs.replace(one, location=f"rbd://volumes/{one.volume_id}") for one in VOLUMES)
-
-
-def in_ceph(machine: Machine, power: Power) -> ServerDesired:
-    one = server(volumes=IN_CEPH)
-    machine.converge(one)
-    if power is not Power.RUNNING:
-        one = changed(one, power=power)
-        machine.converge(one)
-    return one
-
-
 @pytest.mark.parametrize("power", [Power.RUNNING, Power.STOPPED])
 def test_storage_that_makes_them_makes_all_while_the_guest_rests(power: Power) -> None:
     for steps in range(20):
         machine = Machine()
-        one = in_ceph(machine, power)
+        one = with_volumes(machine, power, IN_CEPH)
         two = changed(one, volumes=tuple(msgspec.structs.replace(volume, snapshots=(f"s-{volume.volume_id}",))
                                          for volume in one.volumes))
         machine.steps_left = steps
@@ -145,7 +134,7 @@ def test_storage_that_makes_them_makes_all_while_the_guest_rests(power: Power) -
 
 def test_a_guest_that_was_left_at_rest_is_woken_when_nobody_wants_the_snapshot() -> None:
     machine = Machine()
-    one = in_ceph(machine, Power.RUNNING)
+    one = with_volumes(machine, Power.RUNNING, IN_CEPH)
     machine.steps_left = 2                  # noted, and put to rest
     with pytest.raises(Crash):
         machine.converge(asking(one, "s"))
