@@ -9,25 +9,22 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stackling.deploy.embedded import configuration as configurations
-from stackling.deploy.embedded import libvirt, namespaces
+from stackling.deploy.embedded import libvirt
 from stackling.deploy.embedded.command import run
 from stackling.deploy.embedded.engines import libvirt_paths
-from stackling.deploy.embedded.namespaces import ip
-from stackling.deploy.guest import build
 from tests.ceph import INSTALLED, POOLS, RealCeph
-from tests.e2e.clouds import TestCloud, cloud
+from tests.e2e import beside_ceph, reachable
+from tests.e2e.clouds import TestCloud
 from tests.e2e.outside import Login
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.slow,
               pytest.mark.skipif(not INSTALLED, reason="needs Ceph: ./setup test")]
 BOOTS = 120
-CEPH, MACHINE = "10.98.0.1", "10.98.0.2"
 
 
 @dataclass(frozen=True)
@@ -36,13 +33,8 @@ class World:
 
     cloud: TestCloud
     ceph: RealCeph
-    key: Path
-    floating_ip: str
+    web: Login
     server: str
-
-    @property
-    def web(self) -> Login:
-        return Login(self.floating_ip, self.key, f"{self.cloud.directory.instance}-outside")
 
     def guests(self) -> list[int]:
         return [guest.pid for guest in libvirt.guest_processes(libvirt_paths(self.cloud.directory))]
@@ -112,48 +104,11 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def machine() -> Iterator[tuple[str, str]]:
-    """Namespaces that stand for the machine and for Ceph's, with a cable between them."""
-    names = tuple(f"stk-e-{os.getpid()}-{name}" for name in ("m", "ceph"))
-    for name in names:
-        namespaces.make(name)
-    ip(names[0], "link", "add", "storage", "type", "veth", "peer", "name", "storage", "netns", names[1])
-    for name, address in zip(names, (MACHINE, CEPH), strict=True):
-        ip(name, "address", "add", f"{address}/24", "dev", "storage")
-        ip(name, "link", "set", "storage", "up")
-    yield names
-    for name in names:
-        namespaces.delete(name)
-
-
-@pytest.fixture(scope="module")
-def world(machine: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    from tests.ceph import bare_ceph
-
-    folder = tmp_path_factory.mktemp("user")
-    key, image = folder / "key", folder / "tiny.qcow2"
-    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
-    build.build(image)
-    with bare_ceph(CEPH, machine[1], gib=8) as ceph, cloud("--isolated", netns=machine[0]) as made:
-        made.run("down")
-        made.run("storage", "add", "ceph", "--conf", str(ceph.ceph.conf), "--keyring", str(ceph.ceph.admin_keyring))
-        made.run("up")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with beside_ceph.running() as (made, ceph):
         client = made.openstack
-        client("image", "create", "--file", str(image), "--disk-format", "qcow2", "--property",
-               "hw_qemu_guest_agent=yes", "--property", "os_require_quiesce=yes", "tiny")
-        client("network", "create", "net")
-        client("subnet", "create", "--network", "net", "--subnet-range", "10.7.0.0/24", "subnet")
-        client("router", "create", "--external-gateway", "public", "router")
-        client("router", "add", "subnet", "router", "subnet")
-        client("keypair", "create", "--public-key", f"{key}.pub", "mine")
-        client("security", "group", "rule", "create", "--proto", "tcp", "--dst-port", "22", "default")
-        client("server", "create", "--image", "tiny", "--flavor", "m1.nano", "--network", "net", "--key-name", "mine",
-               "web")
-        floating = client("floating", "ip", "create", "public")["floating_ip_address"]
-        port, = client("port", "list", "--server", "web")
-        client("floating", "ip", "set", "--port", port["ID"], floating)
-        found = World(made, ceph, key, floating, client("server", "show", "web")["id"])
-        made.eventually(lambda: found.web.answers, bool, BOOTS)
+        web = reachable.web(made, tmp_path_factory.mktemp("user"), "hw_qemu_guest_agent=yes", "os_require_quiesce=yes")
+        found = World(made, ceph, web, client("server", "show", "web")["id"])
         yield found
         for each in client("server", "list"):
             client("server", "delete", "--wait", each["Name"])
@@ -204,7 +159,7 @@ def test_a_snapshot_is_made_within_ceph_and_boots(world: World) -> None:
     floating = client("floating", "ip", "create", "public")["floating_ip_address"]
     port, = client("port", "list", "--server", "second")
     client("floating", "ip", "set", "--port", port["ID"], floating)
-    second = Login(floating, world.key, f"{world.cloud.directory.instance}-outside")
+    second = Login(floating, world.web.key, world.web.netns)
     world.cloud.eventually(lambda: second.answers and second("cat /root/saved"), lambda text: text == "saved", BOOTS)
     client("image", "delete", "copy")               # its clone lives on
     assert second("cat /root/saved") == "saved"

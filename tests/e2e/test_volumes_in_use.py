@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from stackling.deploy.embedded.command import run
-from stackling.deploy.guest import build
+from tests.e2e import reachable
 from tests.e2e.clouds import TestCloud, cloud
 from tests.e2e.outside import Login
+from tests.e2e.reachable import BOOTS
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.slow, pytest.mark.storage]
-BOOTS = 300
 BLOCK = 512
 
 
@@ -70,28 +70,10 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("user")
-    key, image = folder / "key", folder / "tiny.qcow2"
-    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
-    build.build(image)
     with cloud("--isolated") as made:
         client = made.openstack
-        client("image", "create", "--file", str(image), "--disk-format", "qcow2", "--property",
-               "hw_qemu_guest_agent=yes", "--property", "os_require_quiesce=yes", "tiny")
-        client("network", "create", "net")
-        client("subnet", "create", "--network", "net", "--subnet-range", "10.7.0.0/24", "subnet")
-        client("router", "create", "--external-gateway", "public", "router")
-        client("router", "add", "subnet", "router", "subnet")
-        client("keypair", "create", "--public-key", f"{key}.pub", "mine")
-        client("security", "group", "rule", "create", "--proto", "tcp", "--dst-port", "22", "default")
-        client("server", "create", "--image", "tiny", "--flavor", "m1.nano", "--network", "net", "--key-name", "mine",
-               "web")
+        web = reachable.web(made, tmp_path_factory.mktemp("user"), "hw_qemu_guest_agent=yes", "os_require_quiesce=yes")
         volume = client("volume", "create", "--size", "1", "data")["id"]
-        floating = client("floating", "ip", "create", "public")["floating_ip_address"]
-        port, = made.eventually(lambda: client("port", "list", "--server", "web"), bool)
-        client("floating", "ip", "set", "--port", port["ID"], floating)
-        web = Login(floating, key, f"{made.directory.instance}-outside")
-        made.eventually(lambda: web.answers, bool, BOOTS)
         found = World(made, web, volume)
         client("server", "add", "volume", "web", volume)
         found.become("volume", volume, "in-use")

@@ -123,7 +123,7 @@ def prepare(client: Client) -> Prepared:
         network = _public_network(client)
         found = replace(found, public_network=network["id"], public_network_name=network["name"])
     if client.has("volumev3"):
-        found = replace(found, shared_type=_shared_type(client))
+        found = replace(found, shared_type=shared_type(client))
     return found
 
 
@@ -161,7 +161,8 @@ def _public_network(client: Client) -> dict[str, Any]:
     return network
 
 
-def _shared_type(client: Client) -> str:
+def shared_type(client: Client) -> str:
+    """The type of volumes that several servers may have, made where it is missing."""
     for type in client.get("volumev3", "/v3/types")["volume_types"]:
         if type["name"] == SHARED_TYPE:
             return SHARED_TYPE

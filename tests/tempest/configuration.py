@@ -50,7 +50,6 @@ PRESENT: dict[str, dict[str, Any]] = {
         "serial_console": False,  # the one test of it can't pass: it sends text where bytes are wanted
         "hostname_fqdn_sanitization": True,
         "attach_encrypted_volume": True,
-        "volume_multiattach": True,
         "scheduler_enabled_filters": "all",
     },
     "enforce_scope": {"nova": True},
@@ -64,15 +63,12 @@ PRESENT: dict[str, dict[str, Any]] = {
     "volume": {
         "build_interval": 1,
         "build_timeout": 60,
-        "backend_names": "simulated,archive",
-        "storage_protocol": "file",
         "vendor_name": "Stackling",
         "min_microversion": "3.0",
         "max_microversion": "latest",
         "backup_driver": "posix",
     },
     "volume-feature-enabled": {
-        "multi_backend": True,
         "manage_volume": True,
         "manage_snapshot": False,  # snapshots are part of their volumes
         "volume_revert": True,
@@ -113,10 +109,8 @@ REAL: dict[str, dict[str, Any]] = {
         "volume_backed_live_migration": False,
         "change_password": False,  # the guest lets nobody in by password
         "personality": False,  # such files are in the config drive, for which the tests don't ask
-        "volume_multiattach": False,  # files in qcow2 have one writer
     },
-    "volume": {"build_interval": 2, "build_timeout": 900, "backend_names": "local"},
-    "volume-feature-enabled": {"multi_backend": False},
+    "volume": {"build_interval": 2, "build_timeout": 900},
 }
 SERVICES = {"cinder": "volumev3", "neutron": "network", "glance": "image", "nova": "compute", "swift": "object-store"}
 
@@ -176,6 +170,7 @@ def _sections(path: Path, client: Client, prepared: Prepared, hosts: int) -> dic
         },
         "image": {"build_interval": 1, "build_timeout": 60},
         "volume": {"volume_type_multiattach": prepared.shared_type},
+        "compute-feature-enabled": {"volume_multiattach": bool(prepared.shared_type)},
         "service_available": _services(client),
     }
     for table in (PRESENT, ABSENT, _seen(client)):
@@ -198,4 +193,10 @@ def _seen(client: Client) -> dict[str, dict[str, Any]]:
     if client.has("image"):
         methods = client.get("image", "/v2/info/import")["import-methods"]["value"]
         seen["image-feature-enabled"] = {"import_image": bool(methods)}
+    if client.has("volumev3"):
+        pools = client.get("volumev3", "/v3/scheduler-stats/get_pools?detail=true")["pools"]
+        names = [pool["capabilities"]["volume_backend_name"] for pool in pools]
+        seen["volume"] = {"backend_names": ",".join(names),
+                          "storage_protocol": pools[0]["capabilities"]["storage_protocol"]}
+        seen["volume-feature-enabled"] = {"multi_backend": len(names) > 1}
     return seen

@@ -1,4 +1,4 @@
-"""A real cloud on this machine, for the tests that log in to servers: libvirt, OVN, disks in directories.
+"""A real cloud on this machine, for the tests that log in to servers: libvirt, OVN, disks in directories or in Ceph.
 
 It is isolated: floating IPs exist only in the namespace ``INSTANCE-outside``, which stands for the world. So tempest
 runs there, and reaches the APIs through a listener of that namespace that this process holds.
@@ -12,14 +12,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from stackling.deploy.embedded.configuration import read
 from stackling.deploy.guest import build
-from tests.tempest.cloud import IMAGES, STACKLING, Client, Prepared
+from tests.ceph import bare_ceph
+from tests.tempest.cloud import IMAGES, STACKLING, Client, Prepared, shared_type
 
 FLAVORS = ("m1.nano", "m1.micro")       # the guest starts in the first one's 192 MiB
 BIND = """
@@ -30,26 +31,34 @@ socket.send_fds(socket.socket(fileno=int(sys.argv[2])), [b"."], [listener.fileno
 
 
 @contextmanager
-def running(state: Path, *, keep: bool) -> Iterator[Client]:
-    """A real, isolated cloud in *state*; at the end it is stopped, and all of it removed unless it is to be kept."""
-    try:
-        _stackling("up", state, "--isolated")
-        yield Client(state / "clouds.yaml")
-    finally:
-        _stackling("down" if keep else "purge", state)
+def running(state: Path, *, keep: bool, ceph: bool) -> Iterator[Client]:
+    """A real, isolated cloud in *state*; at the end it is stopped, and all of it removed unless it is to be kept. With
+    *ceph* its images, disks and volumes are in a cluster of its own, which goes with this."""
+    with bare_ceph(gib=8) if ceph else nullcontext() as storage:
+        try:
+            _stackling(state, "up", "--isolated")
+            if storage is not None:
+                _stackling(state, "down")
+                _stackling(state, "storage", "add", "ceph", "--conf", str(storage.ceph.conf),
+                           "--keyring", str(storage.ceph.admin_keyring))
+                _stackling(state, "up")
+            yield Client(state / "clouds.yaml")
+        finally:
+            _stackling(state, "down" if keep else "purge")
 
 
-def _stackling(command: str, state: Path, *options: str) -> None:
-    subprocess.run([*STACKLING, command, "--state-dir", str(state), *options], check=True, stdout=subprocess.DEVNULL)
+def _stackling(state: Path, *words: str) -> None:
+    subprocess.run([*STACKLING, *words, "--state-dir", str(state)], check=True, stdout=subprocess.DEVNULL)
 
 
-def prepare(client: Client, guest: Path) -> Prepared:
-    """The guest as two images, written to *guest*; flavors and the public network are every cloud's own."""
+def prepare(client: Client, guest: Path, *, ceph: bool) -> Prepared:
+    """The guest as two images, written to *guest*; flavors and the public network are every cloud's own. Volumes in
+    Ceph may have several servers; files in qcow2 have one writer."""
     build.build(guest)
     flavors = {flavor["name"]: flavor["id"] for flavor in client.get("compute", "/v2.1/flavors")["flavors"]}
     (network,) = client.get("network", "/v2.0/networks?router:external=true")["networks"]
     return Prepared(tuple(_image(client, name, guest) for name in IMAGES), tuple(flavors[name] for name in FLAVORS),
-                    network["id"], network["name"])
+                    network["id"], network["name"], shared_type(client) if ceph else "")
 
 
 def _image(client: Client, name: str, guest: Path) -> str:

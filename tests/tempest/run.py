@@ -1,6 +1,6 @@
 """Run OpenStack's own test suite, tempest, against a simulated cloud, or a real one:
 
-    python -m tests.tempest.run [--real] [--list FILE]... [--regex R] [--but R] [--workers N] [--state-dir DIR]
+    python -m tests.tempest.run [--real [--ceph]] [--list FILE]... [--regex R] [--but R] [--workers N] [--state-dir DIR]
 
 It starts the cloud, makes what tempest needs, writes its configuration from what the cloud says of itself, runs the
 tests, prints tempest's own totals and a closing line, and stops the cloud. All traffic stays on the loopback
@@ -66,8 +66,8 @@ def _cloud(state: Path, workspace: Path, options: argparse.Namespace) -> Iterato
     configured = workspace / "tempest.conf"
     if options.real:
         guest = workspace / "tiny.qcow2"
-        with real.running(state, keep=options.state_dir is not None) as client:
-            configuration.write(configured, client, real.prepare(client, guest), 1, guest)
+        with real.running(state, keep=options.state_dir is not None, ceph=options.ceph) as client:
+            configuration.write(configured, client, real.prepare(client, guest, ceph=options.ceph), 1, guest)
             world = real.world(state)
             with real.reachable(client, world):
                 yield "nsenter", f"--net=/run/netns/{world}", "--"
@@ -146,6 +146,7 @@ def _options() -> argparse.Namespace:
         prog="python -m tests.tempest.run", description="Run tempest against a simulated cloud, or a real one."
     )
     parser.add_argument("--real", action="store_true", help="real servers on this machine, to log in to")
+    parser.add_argument("--ceph", action="store_true", help="with --real: images, disks and volumes in a real Ceph")
     parser.add_argument(
         "--list",
         type=Path,
