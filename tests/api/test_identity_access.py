@@ -25,7 +25,12 @@ FOR_ANYONE = {"/v3/auth/tokens", "/v3/auth/projects", "/v3/auth/domains", "/v3/a
               "/v3/registered_limits", "/v3/registered_limits/{limit_id}", "/v3/OS-FEDERATION/projects",
               "/v3/OS-FEDERATION/domains"}
 """What a reader may ask for of things that are everyone's."""
+TOLD = {("DELETE", "/v3/domains/{domain_id}"), ("DELETE", "/v3/groups/{group_id}"), ("DELETE", "/v3/limits/{limit_id}"),
+        ("GET", "/v3/roles/{role_id}"), ("DELETE", "/v3/roles/{role_id}"), ("GET", "/v3/roles/{role_id}/implies"),
+        *((method, "/v3/roles/{role_id}/implies/{implied_id}") for method in ("GET", "PUT", "DELETE"))}
+"""Where everyone learns that something isn't there, as upstream looks it up before it asks who is asking."""
 BODIES = {"POST", "PUT", "PATCH"}
+V3 = "/identity/v3"
 
 
 def routes() -> list[Route]:
@@ -69,7 +74,25 @@ def test_what_is_not_theirs(foreign: Client, route: Route) -> None:
                              **({"json": {}} if route.method in BODIES and route.body else {}))
     assert answer.status_code in (400, 403, 404), answer.text
     if route.body is None and "OS-TRUST" not in route.path and "OS-EC2" not in route.path:
-        assert answer.status_code == 403, answer.text
+        assert answer.status_code == (404 if (route.method, route.path) in TOLD else 403), answer.text
+
+
+def test_what_is_there_is_not_theirs_either(everything: CloudUnderTest, foreign: Client) -> None:
+    """The same where everyone is told that something isn't there, and for changes with a body that makes sense."""
+    admin = everything.admin()
+    made = {kind: admin.post(f"{V3}/{kind}s", {kind: {"name": "theirs"}}).json()[kind]["id"]
+            for kind in ("domain", "group", "role")}
+    implied = f"{V3}/roles/{made['role']}/implies/{made['role']}"
+    for method, path in [("GET", f"{V3}/roles/{made['role']}"), ("GET", f"{V3}/roles/{made['role']}/implies"),
+                         *(("DELETE", f"{V3}/{kind}s/{id_}") for kind, id_ in made.items()),
+                         *((method, implied) for method in ("GET", "PUT", "DELETE"))]:
+        assert foreign.request(method, path).status_code == 403, (method, path)
+    for kind, id_ in made.items():
+        body = {kind: {"description": "mine"}}
+        assert foreign.patch(f"{V3}/{kind}s/{id_}", body).status_code == 403, kind
+        missing = foreign.patch(f"{V3}/{kind}s/{'f' * 32}", body).status_code
+        assert missing == (403 if kind == "group" else 404), kind
+    assert foreign.patch(f"{V3}/limits/{'f' * 32}", {"limit": {"resource_limit": 1}}).status_code == 404
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"user": []}', b'{"user": null}',

@@ -166,10 +166,13 @@ class TestDomainManager:
         return cloud.client().login("boss", "s", domain="arts", scope={"domain": {"name": "arts"}})
 
     def test_manages_what_is_in_the_domain_and_nothing_else(self, admin: Client, manager: Client) -> None:
-        project = manager.post(f"{V3}/projects", {"project": {"name": "p"}})
+        home = manager.body["domain"]["id"]
+        for kind in ("project", "user", "group"):        # the domain has to be named
+            assert manager.post(f"{V3}/{kind}s", {kind: {"name": "p"}}).status_code == 403
+        project = manager.post(f"{V3}/projects", {"project": {"name": "p", "domain_id": home}})
         assert project.status_code == 201
         assert project.json()["project"]["domain_id"] == manager.body["domain"]["id"]
-        user = manager.post(f"{V3}/users", {"user": {"name": "ann", "password": "x"}})
+        user = manager.post(f"{V3}/users", {"user": {"name": "ann", "password": "x", "domain_id": home}})
         assert user.status_code == 201
         assert {u["name"] for u in manager.get(f"{V3}/users").json()["users"]} == {"boss", "ann"}
         grant = f"{V3}/projects/{project.json()['project']['id']}/users/{user.json()['user']['id']}/roles"
@@ -181,6 +184,19 @@ class TestDomainManager:
         assert manager.post(f"{V3}/domains", {"domain": {"name": "mine"}}).status_code == 403
         names = {e["user"]["id"] for e in listed(manager, "")}
         assert admin.user_id not in names
+
+    def test_sees_only_the_domains_own_among_a_groups_members(self, admin: Client, manager: Client) -> None:
+        home = manager.body["domain"]["id"]
+        group = admin.post(f"{V3}/groups", {"group": {"name": "g", "domain_id": home}}).json()["group"]["id"]
+        ids: list[str] = []
+        for domain in (home, "default"):
+            user = {"name": "ann", "password": "x", "domain_id": domain}
+            ids.append(admin.post(f"{V3}/users", {"user": user}).json()["user"]["id"])
+            assert admin.put(f"{V3}/groups/{group}/users/{ids[-1]}").status_code == 204
+        path = f"{V3}/groups/{group}/users"
+        assert {user["id"] for user in admin.get(path).json()["users"]} == set(ids)
+        assert [user["id"] for user in manager.get(path).json()["users"]] == ids[:1]
+        assert manager.get(f"{path}?domain_id=default").json()["users"] == []
 
 
 def test_a_domains_own_role_is_given_in_any_domain_and_to_its_own_projects(admin: Client) -> None:

@@ -88,7 +88,12 @@ class TestApplicationCredentials:
         assert other.post(TOKENS, body).status_code == 401
         assert other.get(path).status_code == 403
         assert other.get(f"{path}/{made['id']}").status_code == 403
-        assert other.get(f"{V3}/users/{other.user_id}/application_credentials/{made['id']}").status_code == 404
+        own = f"{V3}/users/{other.user_id}/application_credentials"
+        assert other.get(f"{own}/{made['id']}").status_code == 403          # whose it is, not whom the path names
+        assert other.delete(f"{own}/{made['id']}").status_code == 403
+        assert member.get(f"{own}/{made['id']}").status_code == 200
+        assert other.get(f"{own}/{'f' * 32}").status_code == 404
+        assert other.get(f"{path}/{'f' * 32}").status_code == 403
         assert other.post(path, {"application_credential": {"name": "x"}}).status_code == 403
         use(cloud, made)
         monkeypatch.setattr(clock, "wall", lambda: 4_102_444_801.0)
@@ -213,6 +218,19 @@ class TestStoredCredentials:
         assert other.delete(path).status_code == 403
         assert member.delete(path).status_code == 204
         assert admin.get(path).status_code == 404
+
+    def test_ec2_keys_belong_to_their_owner_whatever_the_path_says(self, cloud: CloudUnderTest, admin: Client,
+                                                                   member: Client, other: Client) -> None:
+        mine, theirs = (f"{V3}/users/{one.user_id}/credentials/OS-EC2" for one in (member, other))
+        access = member.post(mine, {"tenant_id": member.project_id}).json()["credential"]["access"]
+        elsewhere = cloud.project("elsewhere")
+        admin.post(mine, {"tenant_id": elsewhere})
+        assert other.get(f"{theirs}/{access}").status_code == 403
+        assert other.delete(f"{theirs}/{access}").status_code == 403
+        assert {key["tenant_id"] for key in member.get(mine).json()["credentials"]} == {member.project_id, elsewhere}
+        robot = use(cloud, new_credential(member, unrestricted=True))
+        assert [key["access"] for key in robot.get(mine).json()["credentials"]] == [access]
+        assert admin.delete(f"{theirs}/{access}").status_code == 204
 
     def test_ec2_keys(self, member: Client, other: Client) -> None:
         path = f"{V3}/users/{member.user_id}/credentials/OS-EC2"

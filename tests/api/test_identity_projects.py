@@ -28,6 +28,7 @@ def test_a_projects_life(admin: Client) -> None:
     assert admin.get(path).json()["project"] == project
     changed = admin.patch(path, {"project": {"name": "hue", "enabled": False, "canvas": "big"}}).json()["project"]
     assert (changed["name"], changed["enabled"], changed["brush"], changed["canvas"]) == ("hue", False, "round", "big")
+    assert admin.patch(path, {"project": {}}).json()["project"] == changed
     assert admin.delete(path).status_code == 204
     assert admin.get(path).status_code == 404
 

@@ -14,7 +14,7 @@ from stackling.api.identity.people import user_target
 from stackling.api.identity.schema import DESCRIPTION, ID, NAME, TEXT, member
 from stackling.api.identity.view import collection, listing, root
 from stackling.api.route import Route
-from stackling.core.errors import Forbidden, Invalid
+from stackling.core.errors import Forbidden, Invalid, NotFound
 from stackling.core.ids import new_hex
 from stackling.identity import application_credentials, passwords, roles, state, users
 from stackling.identity.application_credentials import AccessRule, ApplicationCredential
@@ -42,6 +42,14 @@ _WHAT = "additional application credentials"
 def _target(tx: Tx, call: Call) -> Mapping[str, Any]:
     found = user_target(tx, call.params["user_id"])
     return {"user_id": call.params["user_id"], "target": {"user": found} if found else {}}
+
+
+def _owned(tx: Tx, call: Call) -> Mapping[str, Any]:
+    """Whose the application credential is; the path may name another user, and counts only where there is none."""
+    try:
+        return {"user_id": application_credentials.get(tx, call.params["credential_id"]).user_id}
+    except NotFound:
+        return {"user_id": call.params["user_id"]}
 
 
 def _show(call: Call, one: ApplicationCredential, known: Mapping[str, Role]) -> dict[str, Any]:
@@ -74,22 +82,16 @@ class ApplicationCredentials:
         known = _known_roles(tx, found)
         return collection(call, "application_credentials", [_show(call, one, known) for one in found], page)
 
-    def _one(self, tx: Tx, call: Call) -> ApplicationCredential:
-        found = application_credentials.get(tx, call.params["credential_id"])
-        if found.user_id != call.params["user_id"]:
-            raise not_found("application credential", call.params["credential_id"])
-        return found
-
     def show(self, tx: Tx, call: Call) -> Any:
         refuse_trust(token_of(tx, self.identity, call))
-        found = self._one(tx, call)
+        found = application_credentials.get(tx, call.params["credential_id"])
         return {"application_credential": _show(call, found, _known_roles(tx, [found]))}
 
     def delete(self, tx: Tx, call: Call) -> None:
         token = token_of(tx, self.identity, call)
         refuse_trust(token)
         refuse_restricted(token, _WHAT)
-        application_credentials.delete_one(tx, self._one(tx, call))
+        application_credentials.delete_one(tx, application_credentials.get(tx, call.params["credential_id"]))
 
     async def create(self, call: Call) -> Reply:
         """The secret is in this answer only."""
@@ -173,8 +175,8 @@ def routes(identity: Identity) -> list[Route]:
     return [
         operation("GET", many, handlers.list, "list_application_credentials", target=_target),
         Route("POST", f"/v3{many}", handlers.create, ANY_TOKEN, "stream", _CREATE, status=201, unscoped=True),
-        operation("GET", one, handlers.show, "get_application_credential", target=_target),
-        operation("DELETE", one, handlers.delete, "delete_application_credential", target=_target, status=204),
+        operation("GET", one, handlers.show, "get_application_credential", target=_owned),
+        operation("DELETE", one, handlers.delete, "delete_application_credential", target=_owned, status=204),
         operation("GET", rules, list_rules, "list_access_rules", target=_target),
         operation("GET", f"{rules}/{{rule_id}}", show_rule, "get_access_rule", target=_target),
         operation("DELETE", f"{rules}/{{rule_id}}", delete_rule, "delete_access_rule", target=_target, status=204),

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stackling.api.call import Call
-from stackling.api.identity.delegation import refuse_other_project, refuse_restricted, token_of
+from stackling.api.identity.delegation import reaches, refuse_other_project, refuse_restricted, token_of
 from stackling.api.identity.operation import ANY_TOKEN, operation
 from stackling.api.identity.schema import TEXT, Body, member
 from stackling.api.identity.view import collection, listing, merged, own_id, root, split, with_links
 from stackling.api.route import Route
-from stackling.core.errors import Forbidden, Invalid, NotFound
+from stackling.core.errors import Invalid, NotFound
 from stackling.core.ids import new_hex
 from stackling.identity import credentials, projects, users
 from stackling.identity.credentials import Credential
@@ -93,14 +93,8 @@ class Credentials:
         own = {} if call.ctx.system_scope else {"credential": {"user_id": call.ctx.user_id}}
         call.authorize({"target": own}, "identity:list_credentials")
         token, page = token_of(tx, self.identity, call), listing(call, ("user_id", "type"))
-        found: list[dict[str, Any]] = []
-        for one in credentials.list_credentials(tx, self.box, page):
-            try:
-                refuse_other_project(token, one.project_id)
-            except Forbidden:
-                continue
-            if self._may_see(call, one):
-                found.append(_show(call, one))
+        found = [_show(call, one) for one in credentials.list_credentials(tx, self.box, page)
+                 if reaches(token, one.project_id) and self._may_see(call, one)]
         return collection(call, "credentials", found, page)
 
     def _one(self, tx: Tx, call: Call) -> Credential:
@@ -160,21 +154,22 @@ class Credentials:
         return {"target": {"credential": {"user_id": call.params["user_id"]}}}
 
     def ec2_target(self, tx: Tx, call: Call) -> Mapping[str, Any]:
-        """An access key is a secret of 128 bits: that it isn't there may be said to anyone (404, as upstream)."""
+        """The owner is the credential's, not the path's. An access key is a secret of 128 bits: that it isn't there may
+        be said to anyone (404, as upstream)."""
         found = credentials.get(tx, self.box, access_id(call.params["access"]))
-        if found.user_id != call.params["user_id"]:
-            return {"target": {}}
         return {"target": {"credential": {"user_id": found.user_id, "project_id": found.project_id}}}
 
     def ec2_list(self, tx: Tx, call: Call) -> Any:
         users.get_user(tx, call.params["user_id"])
         page = Listing({"user_id": call.params["user_id"], "type": _EC2})
-        found = credentials.list_credentials(tx, self.box, page)
+        token = token_of(tx, self.identity, call)
+        found = [one for one in credentials.list_credentials(tx, self.box, page) if reaches(token, one.project_id)]
         return collection(call, "credentials", [_show_ec2(call, one) for one in found])
 
     def ec2_create(self, tx: Tx, call: Call) -> Any:
         token = token_of(tx, self.identity, call)
         refuse_restricted(token, _WHAT)
+        owner = users.get_user(tx, call.params["user_id"])
         project = projects.get_project(tx, call.body["tenant_id"])
         refuse_other_project(token, project.id)
         blob = {"access": new_hex(), "secret": new_hex(), "trust_id": token.trust.id if token.trust else None}
@@ -182,14 +177,13 @@ class Credentials:
             blob["access_token_id"] = token.access_token.id
         if token.application_credential is not None:
             blob["app_cred_id"] = token.application_credential.id
-        made = Credential(access_id(str(blob["access"])), users.get_user(tx, call.params["user_id"]).id, project.id,
-                          _EC2, _as_text(blob), {})
+        made = Credential(access_id(str(blob["access"])), owner.id, project.id, _EC2, _as_text(blob), {})
         return {"credential": _show_ec2(call, credentials.create(tx, self.box, made))}
 
     def _ec2_one(self, tx: Tx, call: Call) -> Credential:
         users.get_user(tx, call.params["user_id"])
         found = credentials.get(tx, self.box, access_id(call.params["access"]))
-        if found.type != _EC2 or found.user_id != call.params["user_id"]:
+        if found.type != _EC2:
             raise unauthorized()
         refuse_other_project(token_of(tx, self.identity, call), found.project_id)
         return found

@@ -37,8 +37,13 @@ def refuse_trust(token: Token) -> None:
                         "with a token issued via delegation..")
 
 
+def reaches(token: Token, project_id: str | None) -> bool:
+    """Whether *token* is good for credentials of the project; a delegated one is for its own project's only."""
+    return not is_delegated(token) or (token.project is not None and token.project.id == project_id)
+
+
 def refuse_other_project(token: Token, project_id: str | None) -> None:
-    """A delegated token only reaches credentials of its own project."""
-    if is_delegated(token) and (token.project is None or token.project.id != project_id):
+    """Raises ``Forbidden`` where *token* doesn't reach credentials of the project."""
+    if not reaches(token, project_id):
         raise Forbidden("You are not authorized to perform the requested action: Credential project does not match the "
                         "project scope of the delegated token.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stackling.api.call import Call
 from stackling.api.identity.operation import operation
 from stackling.api.identity.people import expiry_filter, group_target, show_group, show_user, user_target
-from stackling.api.identity.projects import home_domain
+from stackling.api.identity.projects import home_domain, named_domain
 from stackling.api.identity.schema import DESCRIPTION, ID, NAME, member
 from stackling.api.identity.view import collection, listing, merged, own_id, split
 from stackling.core.ids import new_hex
@@ -25,13 +25,18 @@ def _one(tx: Tx, call: Call) -> Mapping[str, Any]:
     return {"target": {"group": group_target(tx, call.params["group_id"])}}
 
 
+def _existing(tx: Tx, call: Call) -> Mapping[str, Any]:
+    groups.get_group(tx, call.params["group_id"])
+    return _one(tx, call)
+
+
 def _membership(tx: Tx, call: Call) -> Mapping[str, Any]:
     return {"target": {"group": group_target(tx, call.params["group_id"]),
                        "user": user_target(tx, call.params["user_id"])}}
 
 
 def _new(tx: Tx, call: Call) -> Mapping[str, Any]:
-    return {"target": {"group": {"domain_id": call.body["group"].get("domain_id") or home_domain(call)}}}
+    return {"target": {"group": named_domain(call.body["group"])}}
 
 
 def _list_target(tx: Tx, call: Call) -> Mapping[str, Any]:
@@ -69,8 +74,13 @@ def delete(tx: Tx, call: Call) -> None:
 
 
 def list_members(tx: Tx, call: Call) -> Any:
+    """With a token of a domain: those of that domain."""
     groups.get_group(tx, call.params["group_id"])
-    page = listing(call, ("name", "domain_id"), ("enabled",))
+    page, home = listing(call, ("name", "domain_id"), ("enabled",)), call.ctx.domain_id
+    if home is not None:
+        if page.equal.get("domain_id", home) != home:
+            return collection(call, "users", [], page)
+        page = Listing({**page.equal, "domain_id": home}, page.like, page.limit, page.marker)
     found = users.list_users(tx, page, group_id=call.params["group_id"], expires=expiry_filter(call))
     return collection(call, "users", [show_user(call, one) for one in found], page)
 
@@ -102,7 +112,7 @@ ROUTES = (
               body=member("group", _GROUP, ("name",))),
     operation("GET", _G, show, "get_group", target=_one),
     operation("PATCH", _G, update, "update_group", target=_one, body=member("group", _GROUP, at_least=1)),
-    operation("DELETE", _G, delete, "delete_group", target=_one, status=204),
+    operation("DELETE", _G, delete, "delete_group", target=_existing, status=204),
     operation("GET", f"{_G}/users", list_members, "list_users_in_group", target=_one),
     operation("GET", _M, check_member, "check_user_in_group", target=_membership, status=204),
     operation("PUT", _M, add_member, "add_user_to_group", target=_membership, status=204),

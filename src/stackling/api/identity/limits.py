@@ -85,6 +85,11 @@ def _target(tx: Tx, call: Call) -> Mapping[str, Any]:
     return {"target": {"limit": target}}
 
 
+def _existing(tx: Tx, call: Call) -> Mapping[str, Any]:
+    limits.get_limit(tx, call.params["limit_id"])
+    return _target(tx, call)
+
+
 def list_limits(tx: Tx, call: Call) -> Any:
     """All for administrators and services; a domain's and its projects'; else one's own project's."""
     page = listing(call, (*_FILTERS, "project_id", "domain_id"))
@@ -130,13 +135,13 @@ ROUTES = (
               body=_many("registered_limits", _REGISTERED, ("service_id", "resource_name", "default_limit"))),
     operation("GET", _R, show_registered, "get_registered_limit"),
     operation("PATCH", _R, update_registered, "update_registered_limit",
-              body=member("registered_limit", _REGISTERED, open_=False, at_least=1)),
+              body=member("registered_limit", _REGISTERED, open_=False)),
     operation("DELETE", _R, delete_registered, "delete_registered_limit", status=204),
     operation("GET", "/limits", list_limits, "list_limits"),
     operation("POST", "/limits", create_limits, "create_limits", status=201,
               body=_many("limits", _LIMIT, ("service_id", "resource_name", "resource_limit"))),
     operation("GET", "/limits/model", show_model, "get_limit_model"),
     operation("GET", _L, show_limit, "get_limit", target=_target),
-    operation("PATCH", _L, update_limit, "update_limit", body=member("limit", _CHANGE, open_=False, at_least=1)),
-    operation("DELETE", _L, delete_limit, "delete_limit", status=204),
+    operation("PATCH", _L, update_limit, "update_limit", target=_existing, body=member("limit", _CHANGE, open_=False)),
+    operation("DELETE", _L, delete_limit, "delete_limit", target=_existing, status=204),
 )

@@ -21,8 +21,9 @@ def operation(method: str, path: str, handler: Handler, rule: str, *, target: Ta
               mode: Mode | None = None, body: Schemas | None = None, status: int = 200) -> Route:
     """A route under ``/v3``. *rule* is the name behind ``identity:``.
 
-    *target* gives what the rule compares the caller with; it leaves out what doesn't exist, so that only who may know
-    learns of that from the handler's 404. Without it the rule is checked before the body is looked at.
+    *target* gives what the rule compares the caller with. It leaves out what doesn't exist, so that only who may know
+    learns of that from the handler's 404; or raises, where upstream looks the thing up first and so tells everyone.
+    Without it the rule is checked before the body is looked at.
     """
     mode = mode or ("read" if method == "GET" else "write")
     name = f"identity:{rule}"

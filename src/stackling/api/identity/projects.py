@@ -66,7 +66,7 @@ def _one(tx: Tx, call: Call) -> Mapping[str, Any]:
 
 
 def _new(tx: Tx, call: Call) -> Mapping[str, Any]:
-    return {"target": {"project": {"domain_id": _domain_for(call, call.body["project"])}}}
+    return {"target": {"project": named_domain(call.body["project"])}}
 
 
 def _list_target(tx: Tx, call: Call) -> Mapping[str, Any]:
@@ -78,6 +78,11 @@ def _domain_for(call: Call, body: Mapping[str, Any]) -> str | None:
     if body.get("is_domain"):
         return None
     return body.get("domain_id") or home_domain(call)
+
+
+def named_domain(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What rules say of something new: only the domain that its body names, so a domain's manager has to name it."""
+    return {"domain_id": body["domain_id"]} if body.get("domain_id") else {}
 
 
 def home_domain(call: Call) -> str:
@@ -209,6 +214,10 @@ def _domain_target(tx: Tx, call: Call) -> Mapping[str, Any]:
         return {"target": {}}
 
 
+def _existing_domain(tx: Tx, call: Call) -> Mapping[str, Any]:
+    return {"target": {"domain": {"id": projects.get_domain(tx, call.params["domain_id"]).id}}}
+
+
 def _domains_target(tx: Tx, call: Call) -> Mapping[str, Any]:
     return {"target": {"domain": {"id": call.ctx.domain_id}}}
 
@@ -253,7 +262,7 @@ ROUTES = (
     operation("POST", "/projects", create, "create_project", target=_new, status=201,
               body=member("project", _PROJECT, ("name",))),
     operation("GET", _P, show, "get_project", target=_one),
-    operation("PATCH", _P, update, "update_project", target=_one, body=member("project", _PROJECT, at_least=1)),
+    operation("PATCH", _P, update, "update_project", target=_one, body=member("project", _PROJECT)),
     operation("DELETE", _P, delete, "delete_project", target=_one, status=204),
     operation("GET", f"{_P}/tags", list_tags, "list_project_tags", target=_one),
     operation("PUT", f"{_P}/tags", replace_tags, "update_project_tags", target=_one, body=_TAGS_BODY),
@@ -265,6 +274,7 @@ ROUTES = (
     operation("POST", "/domains", create_domain, "create_domain", status=201,
               body=member("domain", {**_DOMAIN, **_EXPLICIT}, ("name",))),
     operation("GET", _D, show_one_domain, "get_domain", target=_domain_target),
-    operation("PATCH", _D, update_domain, "update_domain", body=member("domain", _DOMAIN, at_least=1)),
-    operation("DELETE", _D, delete_domain, "delete_domain", status=204),
+    operation("PATCH", _D, update_domain, "update_domain", target=_existing_domain,
+              body=member("domain", _DOMAIN, at_least=1)),
+    operation("DELETE", _D, delete_domain, "delete_domain", target=_existing_domain, status=204),
 )

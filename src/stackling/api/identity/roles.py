@@ -30,10 +30,13 @@ def show_role(call: Call, role: Role) -> dict[str, Any]:
 def role_target(tx: Tx, role_id: str) -> dict[str, Any]:
     """What rules say of a role; empty where there is none."""
     try:
-        found = roles.get_role(tx, role_id)
+        return _seen(roles.get_role(tx, role_id))
     except NotFound:
         return {}
-    return {"id": found.id, "name": found.name, "domain_id": found.domain_id or None}
+
+
+def _seen(role: Role) -> dict[str, Any]:
+    return {"id": role.id, "name": role.name, "domain_id": role.domain_id or None}
 
 
 def _authorize(tx: Tx, call: Call, verb: str, role: Mapping[str, Any]) -> None:
@@ -50,9 +53,15 @@ def list_roles(tx: Tx, call: Call) -> Any:
     return collection(call, "roles", found, page)
 
 
+def _existing(tx: Tx, call: Call, verb: str) -> Role:
+    """The role of the path, which the caller may *verb*; like upstream, that there is none is told to everyone."""
+    role = roles.get_role(tx, call.params["role_id"])
+    _authorize(tx, call, verb, _seen(role))
+    return role
+
+
 def show(tx: Tx, call: Call) -> Any:
-    _authorize(tx, call, "get", role_target(tx, call.params["role_id"]))
-    return {"role": show_role(call, roles.get_role(tx, call.params["role_id"]))}
+    return {"role": show_role(call, _existing(tx, call, "get"))}
 
 
 def create(tx: Tx, call: Call) -> Any:
@@ -65,16 +74,14 @@ def create(tx: Tx, call: Call) -> Any:
 
 
 def update(tx: Tx, call: Call) -> Any:
-    _authorize(tx, call, "update", role_target(tx, call.params["role_id"]))
-    role = roles.get_role(tx, call.params["role_id"])
+    role = _existing(tx, call, "update")
     own_id(call.body["role"], role.id, "role")
     values, extra = split(call.body["role"], _ROLE)
     return {"role": show_role(call, roles.update_role(tx, role, merged(values, extra, role.extra, role.options)))}
 
 
 def delete(tx: Tx, call: Call) -> None:
-    _authorize(tx, call, "delete", role_target(tx, call.params["role_id"]))
-    roles.delete_role(tx, roles.get_role(tx, call.params["role_id"]))
+    roles.delete_role(tx, _existing(tx, call, "delete"))
 
 
 # -- implication
@@ -86,6 +93,15 @@ def _brief(call: Call, role: Role) -> dict[str, Any]:
 
 def _pair(tx: Tx, call: Call) -> tuple[Role, Role]:
     return roles.get_role(tx, call.params["role_id"]), roles.get_role(tx, call.params["implied_id"])
+
+
+def _prior(tx: Tx, call: Call) -> Mapping[str, Any]:
+    return {"target": {"prior_role": _seen(roles.get_role(tx, call.params["role_id"]))}}
+
+
+def _both(tx: Tx, call: Call) -> Mapping[str, Any]:
+    prior, implied = _pair(tx, call)
+    return {"target": {"prior_role": _seen(prior), "implied_role": _seen(implied)}}
 
 
 def _inference(call: Call, prior: Role, implied: Role) -> dict[str, Any]:
@@ -136,9 +152,9 @@ ROUTES = (
     operation("GET", _R, show, _ANY),
     operation("PATCH", _R, update, _ANY, body=member("role", _ROLE, at_least=1)),
     operation("DELETE", _R, delete, _ANY, status=204),
-    operation("GET", f"{_R}/implies", list_implied, "list_implied_roles"),
-    operation("GET", _I, show_implied, "get_implied_role"),
-    operation("PUT", _I, imply, "create_implied_role", status=201),
-    operation("DELETE", _I, stop_implying, "delete_implied_role", status=204),
+    operation("GET", f"{_R}/implies", list_implied, "list_implied_roles", target=_prior),
+    operation("GET", _I, show_implied, "get_implied_role", target=_both),
+    operation("PUT", _I, imply, "create_implied_role", target=_both, status=201),
+    operation("DELETE", _I, stop_implying, "delete_implied_role", target=_both, status=204),
     operation("GET", "/role_inferences", list_inferences, "list_role_inference_rules"),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stackling.api.call import Call, Reply
 from stackling.api.identity.operation import ANY_TOKEN, operation
 from stackling.api.identity.people import expiry_filter, show_group, show_user, user_target, with_federated
-from stackling.api.identity.projects import home_domain, show_project
+from stackling.api.identity.projects import home_domain, named_domain, show_project
 from stackling.api.identity.schema import BOOLEAN, DESCRIPTION, ID, NAME, TEXT, Body, member, nullable
 from stackling.api.identity.view import collection, listing, merged, own_id, split
 from stackling.api.route import Route
@@ -111,7 +111,7 @@ class Users:
         """POST /v3/users."""
         body = call.body["user"]
         domain_id = body.get("domain_id") or home_domain(call)
-        call.authorize({"target": {"user": {"domain_id": domain_id}}}, "identity:create_user")
+        call.authorize({"target": {"user": named_domain(body)}}, "identity:create_user")
         values, extra = split(body, _KNOWN)
         hashed = await self._hash(call, values.pop("password", None))
         values = {**values, "domain_id": domain_id, "extra": extra,
