@@ -215,6 +215,26 @@ def test_members_in_one_request(octavia: Octavia, engine: BalancerEngine, balanc
     assert replace() == set()
 
 
+def test_a_member_is_shown_as_it_was_spelled(octavia: Octavia, engine: BalancerEngine, neutron: Neutron,
+                                             member: Client) -> None:
+    subnet = neutron.subnet(neutron.network(), "2001:db8::/64", ip_version=6)
+    balancer = octavia.balancer(vip_subnet_id=subnet["id"])
+    pool = octavia.pool(listener_id=octavia.listener(balancer)["id"])
+    server = neutron.port({"id": subnet["network_id"]}, fixed_ips=[{
+        "subnet_id": subnet["id"], "ip_address": "2001:db8::50"}])
+    long, path = "2001:0db8:0:0:0:0:0:50", f"{L}/pools/{pool['id']}/members"
+    made = octavia.member(pool, long)
+    assert made["address"] == long
+    assert [one["id"] for one in octavia.list(f"pools/{pool['id']}/members", address=long)] == [made["id"]]
+    held = engine.balancer(balancer["id"]).listeners[0].members
+    assert [(one.address, one.port_id) for one in held] == [("2001:db8::50", server["id"])]
+    fault(member.post(path, {"member": {"address": "2001:db8::50", "protocol_port": 8080}}), 409, "already using ip")
+    ok(member.put(path, {"members": [{"address": "2001:db8::50", "protocol_port": 8080, "weight": 9}]}), 202)
+    engine.settle()
+    assert [(one["id"], one["weight"]) for one in octavia.list(f"pools/{pool['id']}/members")] == [(made["id"], 9)]
+    fault(member.post(path, {"member": {"address": "2001:db8::g", "protocol_port": 8080}}), 400, "IPv4 or IPv6")
+
+
 def test_an_address_can_be_asked_for_or_be_a_port_of_ones_own(octavia: Octavia, neutron: Neutron,
                                                               engine: BalancerEngine, subnet: dict[str, Any],
                                                               member: Client) -> None:
@@ -402,6 +422,7 @@ def test_what_the_provider_does_not_have_is_501(octavia: Octavia, balancer: dict
     fault(admin.post(f"{L}/flavorprofiles", {"flavorprofile": {
         "name": "f", "provider_name": "amphora", "flavor_data": "{}"}}), 400, "Provider 'amphora' is not enabled.")
     assert octavia.list("providers") == [{"name": "ovn", "description": "OVN provider driver"}]
+    assert octavia.list("providers", fields="name") == [{"name": "ovn"}]
     for path in ("flavors", "availabilityzones", "l7policies"):
         assert octavia.list(path) == []
     fault(member.get(f"{L}/flavors/x"), 404, "Flavor x not found.")
@@ -500,6 +521,18 @@ def test_filters_sorting_pages_fields_and_tags(octavia: Octavia, balancer: dict[
     listener = octavia.list("listeners", name="l82")[0]
     assert octavia.update("listeners", "listener", listener["id"], tags=["c"])["tags"] == ["c"]
     assert names(tags="c") == ["l82"]
+
+
+def test_filters_by_what_the_provider_does_not_have(octavia: Octavia, balancer: dict[str, Any],
+                                                    member: Client) -> None:
+    octavia.listener(balancer)
+    assert octavia.list("loadbalancers", flavor_id="x") == octavia.list("loadbalancers", availability_zone="x") == []
+    assert octavia.list("listeners", client_authentication="MANDATORY") == []
+    assert len(octavia.list("listeners", client_authentication="NONE", hsts_preload="false", sort="tls_ciphers")) == 1
+    assert len(octavia.list("loadbalancers", vip_vnic_type="normal")) == 1
+    octavia.pool(loadbalancer_id=balancer["id"])
+    assert (len(octavia.list("pools", tls_enabled="false")), octavia.list("pools", tls_enabled="true")) == (1, [])
+    fault(member.get(f"{L}/pools", params={"tls_enabled": "maybe"}), 400, "tls_enabled")
 
 
 def test_quotas(octavia: Octavia, subnet: dict[str, Any], member: Client, admin: Client) -> None:

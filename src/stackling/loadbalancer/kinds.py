@@ -72,7 +72,8 @@ class LoadBalancerKind:
         around = balancing.surroundings(
             tx, record["project_id"], id,
             [record["vip_port_id"], *(one["port_id"] for one in record["additional_vips"] or ())],
-            [balancing.Wanted(one["address"], one["subnet_id"]) for one in below.members if realisation.lives(one)],
+            [balancing.Wanted(rules.canonical(one["address"]), one["subnet_id"]) for one in below.members
+             if realisation.lives(one)],
             settled=record["observed_generation"] > 0)
         return Desired(id, record["generation"], realisation.load_balancer(record, below, around), around.waits_for,
                        realisation.reachable(record, below, around))

@@ -21,10 +21,12 @@ TAG_FILTERS = ("tags", "tags-any", "not-tags", "not-tags-any")
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """How one resource is listed: what one may filter and sort by, and the column of each."""
+    """How one resource is listed: what one may filter and sort by, and the column of each; ``same``: what the provider
+    doesn't have, and which therefore is the same for all."""
 
     rows: Rows
     columns: Mapping[str, str]
+    same: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -37,27 +39,46 @@ class ListQuery:
     limit: int | None = None
     marker: str | None = None
     reverse: bool = False
+    nothing: bool = False       # a filter that no resource can pass
 
 
-def _listed(rows: Rows, *more: str, **aliases: str) -> Listed:
-    return Listed(rows, {**{name: name for name in (*_COMMON, *more)}, "tenant_id": "project_id", **aliases})
+def _listed(rows: Rows, same: Mapping[str, Any], *more: str, **aliases: str) -> Listed:
+    return Listed(rows, {**{name: name for name in (*_COMMON, *more)}, "tenant_id": "project_id", **aliases}, same)
 
 
+def _none(*names: str) -> dict[str, Any]:
+    return dict.fromkeys(names)
+
+
+_SAME: Mapping[str, Mapping[str, Any]] = {
+    "loadbalancer": {**_none("flavor_id", "availability_zone", "vip_qos_policy_id"), "vip_vnic_type": "normal"},
+    "listener": {
+        **_none("default_tls_container_ref", "client_ca_tls_container_ref", "client_crl_container_ref", "tls_ciphers",
+                "hsts_max_age"),
+        "client_authentication": "NONE", "hsts_include_subdomains": False, "hsts_preload": False},
+    "pool": {**_none("tls_container_ref", "ca_tls_container_ref", "crl_container_ref", "tls_ciphers"),
+             "tls_enabled": False},
+    "member": {**_none("monitor_address", "monitor_port"), "vnic_type": "normal"},
+    "healthmonitor": _none("http_method", "url_path", "expected_codes", "http_version", "domain_name"),
+}
 LISTED: Mapping[str, Listed] = {
-    "loadbalancer": _listed(BALANCERS, "description", "vip_address", "vip_port_id", "vip_subnet_id", "vip_network_id",
-                            "provider"),
-    "listener": _listed(LISTENERS, "description", "protocol", "protocol_port", "connection_limit", "default_pool_id",
-                        "timeout_client_data", "timeout_member_connect", "timeout_member_data", "timeout_tcp_inspect",
-                        "load_balancer_id", loadbalancer_id="load_balancer_id"),
-    "pool": _listed(POOLS, "description", "protocol", "lb_algorithm", "load_balancer_id",
+    "loadbalancer": _listed(BALANCERS, _SAME["loadbalancer"], "description", "vip_address", "vip_port_id",
+                            "vip_subnet_id", "vip_network_id", "provider"),
+    "listener": _listed(LISTENERS, _SAME["listener"], "description", "protocol", "protocol_port", "connection_limit",
+                        "default_pool_id", "timeout_client_data", "timeout_member_connect", "timeout_member_data",
+                        "timeout_tcp_inspect", "load_balancer_id", loadbalancer_id="load_balancer_id"),
+    "pool": _listed(POOLS, _SAME["pool"], "description", "protocol", "lb_algorithm", "load_balancer_id",
                     loadbalancer_id="load_balancer_id"),
-    "member": _listed(MEMBERS, "address", "protocol_port", "weight", "backup", "subnet_id", "pool_id"),
-    "healthmonitor": _listed(MONITORS, "type", "delay", "timeout", "max_retries", "max_retries_down", "pool_id"),
+    "member": _listed(MEMBERS, _SAME["member"], "address", "protocol_port", "weight", "backup", "subnet_id", "pool_id"),
+    "healthmonitor": _listed(MONITORS, _SAME["healthmonitor"], "type", "delay", "timeout", "max_retries",
+                             "max_retries_down", "pool_id"),
 }
 
 
 def find(tx: Tx, listed: Listed, query: ListQuery) -> list[Record]:
     """The rows of one page."""
+    if query.nothing:
+        return []
     table = listed.rows.table
     conditions: list[ColumnElement[bool]] = []
     for name, values in query.filters.items():

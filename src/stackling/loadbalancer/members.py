@@ -13,15 +13,14 @@ from stackling.core.ids import new_id
 from stackling.loadbalancer import changes, quotas, rules, sources
 from stackling.loadbalancer.errors import no_subresource, validation
 from stackling.loadbalancer.model import Operating, Provisioning
-from stackling.loadbalancer.rows import MEMBERS, MONITORS, Record
+from stackling.loadbalancer.rows import MEMBERS, MONITORS, Record, many
 from stackling.network.facade import balancing
 from stackling.store.tables.loadbalancer import lb_members
 from stackling.store.transaction import Tx
 
 Spec = Mapping[str, Any]
 _m = lb_members
-_SAME = select(_m.c.id).where(_m.c.pool_id == bindparam("pool"), _m.c.address == bindparam("address"),
-                              _m.c.protocol_port == bindparam("port"))
+_AT_PORT = select(_m.c.address).where(_m.c.pool_id == bindparam("pool"), _m.c.protocol_port == bindparam("port"))
 
 
 def vips(balancer: Record) -> list[str]:
@@ -51,7 +50,9 @@ def add(tx: Tx, ctx: Context, balancer: Record, pool: Record, spec: Spec, *, mon
         home = balancing.subnet(tx, ctx, balancer["vip_subnet_id"])
         if home is None or not rules.is_inside(spec["address"], home.cidr):
             raise rules.subnet_required("batch update" if several else "creation")
-    if tx.one(_SAME, pool=pool["id"], address=spec["address"], port=spec["protocol_port"]) is not None:
+    same = rules.canonical(spec["address"])
+    if any(rules.canonical(one["address"]) == same for one in many(
+            tx, _AT_PORT, pool=pool["id"], port=spec["protocol_port"])):
         raise Conflict(f"Another member on this pool is already using ip {spec['address']} on protocol_port "
                        f"{spec['protocol_port']}")
     record: Record = {
@@ -62,6 +63,11 @@ def add(tx: Tx, ctx: Context, balancer: Record, pool: Record, spec: Spec, *, mon
         record["operating_status"] = Operating.NO_MONITOR.value
     MEMBERS.insert(tx, record)
     return record
+
+
+def _end(spec: Spec) -> tuple[str, int]:
+    """Which member it is: two at one address and port would be the same."""
+    return rules.canonical(spec["address"]), spec["protocol_port"]
 
 
 def _weights(spec: Spec, *, new: bool = False) -> Record:
@@ -95,18 +101,18 @@ def replace(tx: Tx, ctx: Context, balancer: Record, pool: Record, specs: Sequenc
 
     A member is the one with the same address and port.
     """
-    there = {(one["address"], one["protocol_port"]): one for one in MEMBERS.of_pools(tx, [pool["id"]])}
+    there = {_end(one): one for one in MEMBERS.of_pools(tx, [pool["id"]])}
     wanted: set[tuple[str, int]] = set()
     for spec in specs:
-        end = (spec["address"], spec["protocol_port"])
+        end = _end(spec)
         if end in wanted:
             raise validation("Member must be updated only once in the same request.") if end in there else Conflict(
-                f"Another member on this pool is already using ip {end[0]} on protocol_port {end[1]}")
+                f"Another member on this pool is already using ip {spec['address']} on protocol_port {end[1]}")
         wanted.add(end)
     gone = [] if additive else [one for end, one in there.items() if end not in wanted]
     if not specs and not gone:
         return
-    fresh = [spec for spec in specs if (spec["address"], spec["protocol_port"]) not in there]
+    fresh = [spec for spec in specs if _end(spec) not in there]
     quotas.reserve(tx, balancer["project_id"], "member", len(fresh) - len(gone))
     changes.begin(tx, ctx, balancer, f"members of pool {pool['id']} replaced", pool=pool["id"])
     monitored = bool(MONITORS.of_pools(tx, [pool["id"]]))
@@ -115,7 +121,7 @@ def replace(tx: Tx, ctx: Context, balancer: Record, pool: Record, specs: Sequenc
     for spec in fresh:
         add(tx, ctx, balancer, pool, {**spec, "id": new_id()}, monitored=monitored, several=True)
     for spec in specs:
-        known = there.get((spec["address"], spec["protocol_port"]))
+        known = there.get(_end(spec))
         if known is not None:
             rules.check_member(spec, vips(balancer), several=True)
             MEMBERS.update(tx, known["id"], {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stackling.loadbalancer import rules
 from stackling.loadbalancer.model import ALGORITHMS, Provisioning
 from stackling.loadbalancer.rows import Record
 from stackling.loadbalancer.tree import Tree
@@ -46,8 +47,9 @@ def _listener(balancer: Record, listener: Record, tree: Tree, around: balancing.
 
 def _member(balancer: Record, member: Record, around: balancing.Surroundings) -> FabricMember:
     subnet = member["subnet_id"] or balancer["vip_subnet_id"]
-    return FabricMember(member["id"], member["address"], member["protocol_port"],
-                        around.ports.get((subnet, member["address"])), around.sources.get(subnet))
+    address = rules.canonical(member["address"])
+    return FabricMember(member["id"], address, member["protocol_port"], around.ports.get((subnet, address)),
+                        around.sources.get(subnet))
 
 
 def _fields(pool: Record) -> tuple[str, ...]:

@@ -139,6 +139,11 @@ def subnet_required(doing: str) -> Exception:
                        f"{doing} with OVN Provider Driver if it is not the same as LB VIP subnet")
 
 
+def canonical(address: str) -> str:
+    """The shortest form of an address: members are shown as they were given, and one address has many spellings."""
+    return str(ipaddress.ip_address(address))
+
+
 def is_inside(address: str, cidr: str) -> bool:
     """Whether the address belongs to the subnet."""
     return ipaddress.ip_address(address) in ipaddress.ip_network(cidr)

@@ -147,6 +147,12 @@ def address(value: Any) -> str:
         raise ValueError("Value should be IPv4 or IPv6 format") from None
 
 
+def spelled_address(value: Any) -> str:
+    """An address, kept as the request spells it: Octavia shows members so."""
+    address(value)
+    return value
+
+
 def cidr(value: Any) -> str:
     """A prefix."""
     try:

@@ -20,12 +20,12 @@ _TLS = {"tls_ciphers": _LONG, "tls_versions": Attribute(a.list_of(a.text(32))),
 
 _COOKIE: Table = {"cookie_name": Attribute(a.text(255, r"^[^\s,;\\]+$"), None),
                   "persistence_timeout": Attribute(a.integer(), None),
-                  "persistence_granularity": Attribute(a.address, None)}
+                  "persistence_granularity": Attribute(a.spelled_address, None)}
 PERSISTENCE: Table = {"type": Attribute(_PERSISTENCE, REQUIRED), **_COOKIE}
 PERSISTENCE_UPDATE: Table = {"type": Attribute(_PERSISTENCE), **_COOKIE}
 
 MEMBER: Table = {
-    "name": _TEXT, "admin_state_up": _YES, "address": Attribute(a.address, REQUIRED),
+    "name": _TEXT, "admin_state_up": _YES, "address": Attribute(a.spelled_address, REQUIRED),
     "protocol_port": Attribute(_PORT, REQUIRED), "weight": Attribute(a.integer(0, 256), 1), "backup": _NO,
     "subnet_id": _UUID, "monitor_port": Attribute(_PORT), "monitor_address": Attribute(a.address), "tags": _TAGS,
     "request_sriov": _NO,

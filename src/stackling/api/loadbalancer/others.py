@@ -9,7 +9,7 @@ from stackling.api.call import Call, Reply
 from stackling.api.loadbalancer import definitions
 from stackling.api.loadbalancer.attributes import Table
 from stackling.api.loadbalancer.policy import API
-from stackling.api.loadbalancer.requests import authorize, body, visible_project
+from stackling.api.loadbalancer.requests import authorize, body, fields, visible_project
 from stackling.api.route import Mode, Route
 from stackling.loadbalancer import changes, quotas
 from stackling.loadbalancer.errors import PROVIDER, invalid_option, not_enabled, not_found, unavailable
@@ -97,7 +97,7 @@ def _reset_quota(tx: Tx, call: Call) -> Any:
 # -- the provider
 
 def _providers(tx: Tx, call: Call) -> Any:
-    return {"providers": [{"name": PROVIDER, "description": "OVN provider driver"}]}
+    return {"providers": [fields(call, {"name": PROVIDER, "description": "OVN provider driver"})]}
 
 
 def _provider(name: str) -> None:

@@ -16,7 +16,7 @@ from stackling.loadbalancer.lists import TAG_FILTERS, Listed, ListQuery
 
 MOST = 1000
 _PAGING = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir", "fields", "page_reverse"})
-_FLAGS = frozenset({"admin_state_up", "backup"})
+_FLAGS = frozenset({"admin_state_up", "backup", "tls_enabled", "hsts_include_subdomains", "hsts_preload"})
 
 
 def body(call: Call, name: str, table: Table) -> dict[str, Any]:
@@ -64,19 +64,36 @@ def list_query(call: Call, listed: Listed) -> ListQuery:
             query.tags[name] = values
         elif name in listed.columns:
             query.filters[listed.columns[name]] = [_value(listed, name, value) for value in values]
+        elif name in listed.same:
+            query.nothing |= all(_same(name, value) != listed.same[name] for value in values)
         else:
             raise Invalid("One or more arguments are either duplicate or invalid")
     return query
 
 
-def _value(listed: Listed, name: str, value: str) -> Any:
+def _same(name: str, value: str) -> Any:
+    return _flag(name, value) if name in _FLAGS else value
+
+
+def _flag(name: str, value: str) -> bool:
     try:
-        if name in _FLAGS:
-            return attributes.boolean(value)
+        return attributes.boolean(value)
+    except ValueError as error:
+        raise _unreadable(name, value, error) from None
+
+
+def _unreadable(name: str, value: str, error: ValueError) -> Invalid:
+    return Invalid(f"Invalid input for field/attribute {name}. Value: '{value[:200]}'. {error}")
+
+
+def _value(listed: Listed, name: str, value: str) -> Any:
+    if name in _FLAGS:
+        return _flag(name, value)
+    try:
         kind = listed.rows.table.c[listed.columns[name]].type.python_type
         return attributes.integer()(value) if kind is int else value
     except ValueError as error:
-        raise Invalid(f"Invalid input for field/attribute {name}. Value: '{value[:200]}'. {error}") from None
+        raise _unreadable(name, value, error) from None
 
 
 def limit(call: Call) -> int:
@@ -103,6 +120,8 @@ def _sorts(call: Call, listed: Listed) -> list[tuple[str, bool]]:
     for key, way in pairs:
         if way.lower() not in ("asc", "desc"):
             raise Invalid(f"Supplied sort direction '{way.lower()}' is not valid.")
+        if key in listed.same:
+            continue
         if key not in listed.columns:
             raise Invalid(f"Supplied sort key '{key}' is not valid.")
         found.append((listed.columns[key], way.lower() == "desc"))
