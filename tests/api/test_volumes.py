@@ -198,6 +198,30 @@ def test_a_snapshot_and_a_volume_of_it(volumes: Volumes) -> None:
     assert client.get(f"{V}/snapshots/{made['id']}").status_code == 404
 
 
+def test_an_image_says_of_what_type_its_volumes_are(volumes: Volumes) -> None:
+    """Cinder's ``cinder_img_volume_type``: an id or a name, unless a type is asked for."""
+    admin, image = volumes.world.admin, volumes.world.image
+    for name in ("fast", "slow"):
+        assert admin.post(f"{V}/types", {"volume_type": {"name": name}}).status_code == 200
+    usual = volumes.create(imageRef=image)["volume_type"]
+
+    def prefers(type: str) -> None:
+        change = [{"op": "add", "path": "/cinder_img_volume_type", "value": type}]
+        answer = admin.request("PATCH", f"/image/v2/images/{image}", json=change,
+                               headers={"Content-Type": "application/openstack-images-v2.1-json-patch"})
+        assert answer.status_code == 200, answer.text
+
+    prefers("fast")
+    assert volumes.create(imageRef=image)["volume_type"] == "fast"
+    assert volumes.create(imageRef=image, volume_type="slow")["volume_type"] == "slow"
+    assert volumes.create()["volume_type"] == usual
+    prefers("nothing")
+    assert volumes.client.post(f"{V}/volumes", {"volume": {"size": 1, "imageRef": image}}).status_code == 404
+    assert volumes.create(imageRef=image, volume_type="slow")["volume_type"] == "slow"
+    prefers("")
+    assert volumes.create(imageRef=image)["volume_type"] == usual
+
+
 def test_where_a_volume_cant_move(volumes: Volumes) -> None:
     path = f"{V}/volumes/{volumes.available()}/action"
     for where in ({"host": "nowhere@x#y"}, {"cluster": "none"}, {}, {"host": "a", "cluster": "b"}):

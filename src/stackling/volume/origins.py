@@ -15,18 +15,20 @@ from stackling.volume import rows
 from stackling.volume.model import GIB, NewVolume, VolumeRow
 
 _IMAGE_KEYS = ("checksum", "container_format", "disk_format", "min_disk", "min_ram", "size")
+_TYPE_PROPERTY = "cinder_img_volume_type"
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """A volume's source: ``source`` is what the row keeps for the engine; ``volume`` is the volume that it comes from,
-    itself or through a snapshot; ``key_id`` is what opens an encrypted backup."""
+    itself or through a snapshot; ``type_ref`` is the type (an id, or a name) that a volume of it gets when none is asked
+    for; ``key_id`` is what opens an encrypted backup."""
 
     source: Mapping[str, Any] | None = None
     what: str = ""
     least_gib: int | None = None
     volume: VolumeRow | None = None
-    type_id: str | None = None
+    type_ref: str | None = None
     backend: str | None = None
     zone: str | None = None
     bootable: bool = False
@@ -89,7 +91,8 @@ def _image(tx: Tx, ctx: Context, id: str) -> Chosen:
              "image_id": id, "image_name": image.name}
     source = {"kind": "image", "id": id, "location": image.location, "locations": image.locations,
               "format": image.format}
-    return Chosen(source, "image", least, bootable=True, image_metadata=known)
+    return Chosen(source, "image", least, type_ref=image.properties.get(_TYPE_PROPERTY) or None, bootable=True,
+                  image_metadata=known)
 
 
 def _backup(tx: Tx, ctx: Context, id: str) -> Chosen:

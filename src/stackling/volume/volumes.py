@@ -48,7 +48,7 @@ def create_volume(tx: Tx, ctx: Context, new: NewVolume) -> VolumeRow:
     One for which no backend has room is made all the same, in ``error`` with a message that says why, as Cinder does.
     """
     chosen = choose_origin(tx, ctx, new)
-    type = type_for(tx, ctx, new.type or chosen.type_id)
+    type = type_for(tx, ctx, new.type or chosen.type_ref)
     _check_encryption(chosen, type)
     size = _size(new, chosen)
     if new.consumes_quota:
