@@ -21,8 +21,8 @@ _TYPE_PROPERTY = "cinder_img_volume_type"
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """A volume's source: ``source`` is what the row keeps for the engine; ``volume`` is the volume that it comes from,
-    itself or through a snapshot; ``type_ref`` is the type (an id, or a name) that a volume of it gets when none is asked
-    for; ``key_id`` is what opens an encrypted backup."""
+    itself or through a snapshot; ``type_ref`` is the type (an id, or a name) that a volume gets when none is asked for;
+    ``key_id`` is what opens an encrypted backup."""
 
     source: Mapping[str, Any] | None = None
     what: str = ""
