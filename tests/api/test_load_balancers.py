@@ -213,6 +213,11 @@ def test_members_in_one_request(octavia: Octavia, engine: BalancerEngine, balanc
     fault(member.put(path, {"members": [{"address": "10.0.0.60", "protocol_port": 80},
                                         {"address": "fd00::1", "protocol_port": 80}]}), 501, "mixing IPv4/IPv6")
     assert replace() == set()
+    ok(member.post(path, {"member": {"address": "10.0.0.70", "protocol_port": 80}}), 201)
+    fault(member.put(path, {"members": []}), 409, f"Load Balancer {balancer['id']} is immutable")
+    engine.settle()
+    assert replace() == set()
+    assert replace() == set()
 
 
 def test_a_member_is_shown_as_it_was_spelled(octavia: Octavia, engine: BalancerEngine, neutron: Neutron,
@@ -481,6 +486,9 @@ def test_bad_parts_are_refused(octavia: Octavia, balancer: dict[str, Any], subne
             ("healthmonitors", "healthmonitor", {**monitor, "type": "UDP-CONNECT"}, 400, "only supported for pools"),
             ("healthmonitors", "healthmonitor", {**monitor, "max_retries": 11}, 400, "lower or equal to 10"),
             ("healthmonitors", "healthmonitor", {**monitor, "url_path": "/"}, 400, "url_path"),
+            ("healthmonitors", "healthmonitor", {**monitor, "domain_name": "a.test"}, 400, "'http_version' must be"),
+            ("healthmonitors", "healthmonitor", {**monitor, "domain_name": "a.test", "http_version": 1.0}, 400,
+             "http_version 1.0 is not a valid option for health monitors HTTP 1.1 domain name health check"),
             ("healthmonitors", "healthmonitor", {"pool_id": pool["id"], "type": "TCP"}, 400, "Mandatory field missing"),
             ("healthmonitors", "healthmonitor", {**monitor, "pool_id": nobody}, 404, "Pool")):
         fault(member.post(f"{L}/{path}", {resource: body}), status, words)

@@ -23,6 +23,13 @@ ABSENT: dict[str, dict[str, Any]] = {
         "http_store_enabled": False,
         "image_conversion": False,
     },
+    # Octavia's plugin, where it is installed: as upstream's job of the OVN provider has it
+    "loadbalancer-feature-enabled": {
+        "not_implemented_is_error": False,  # what the provider lacks (layer 7, TLS, ...) is refused with 501
+        "l7_protocol_enabled": False,
+        "pool_algorithms_enabled": False,
+        "session_persistence_enabled": False,
+    },
 }
 PRESENT: dict[str, dict[str, Any]] = {
     "compute-feature-enabled": {
@@ -77,6 +84,15 @@ PRESENT: dict[str, dict[str, Any]] = {
         "consistency_group": False,
     },
     "image-feature-enabled": {"store_weight_enabled": True},
+    "load_balancer": {
+        "RBAC_test_type": "keystone_default_roles",
+        "enable_security_groups": True,
+        "build_interval": 0.2,
+        "check_interval": 0.2,
+        "lb_build_interval": 0.2,
+        "check_timeout": 60,
+        "lb_build_timeout": 60,
+    },
     "identity-feature-enabled": {"trust": True, "access_rules": True, "security_compliance": True},
 }
 # What is different in a real cloud of one machine, whose servers can be logged in to.
@@ -199,4 +215,8 @@ def _seen(client: Client) -> dict[str, dict[str, Any]]:
         seen["volume"] = {"backend_names": ",".join(names),
                           "storage_protocol": pools[0]["capabilities"]["storage_protocol"]}
         seen["volume-feature-enabled"] = {"multi_backend": len(names) > 1}
+    if client.has("load-balancer"):
+        drivers = client.get("load-balancer", "/v2.0/lbaas/providers")["providers"]
+        enabled = ",".join(f"{one['name']}:{one['description']}" for one in drivers)
+        seen["load_balancer"] = {"provider": drivers[0]["name"], "enabled_provider_drivers": enabled}
     return seen

@@ -61,6 +61,12 @@ def begin(tx: Tx, ctx: Context, record: Record, what: str, *, of_itself: bool = 
     tx.nudge(KIND, record["id"], deadline=DEADLINE)
 
 
+def check_mutable(record: Record) -> None:
+    """Refuse what would change nothing as well while the load balancer is on its way, as Octavia does."""
+    if record["provisioning_status"] != Provisioning.ACTIVE:
+        raise immutable(BALANCERS.shown, record["id"])
+
+
 def begin_deletion(tx: Tx, ctx: Context, record: Record) -> None:
     """Start to delete a load balancer, or refuse it."""
     if record["deleting"]:

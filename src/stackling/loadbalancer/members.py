@@ -101,6 +101,7 @@ def replace(tx: Tx, ctx: Context, balancer: Record, pool: Record, specs: Sequenc
 
     A member is the one with the same address and port.
     """
+    changes.check_mutable(balancer)
     there = {_end(one): one for one in MEMBERS.of_pools(tx, [pool["id"]])}
     wanted: set[tuple[str, int]] = set()
     for spec in specs:

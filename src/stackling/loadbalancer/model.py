@@ -38,6 +38,7 @@ POOLS_OF_LISTENERS = {
     "HTTPS": ("HTTPS", "PROXY", "PROXYV2", "TCP"), "TERMINATED_HTTPS": ("HTTP", "PROXY", "PROXYV2"),
     "UDP": ("UDP",), "SCTP": ("SCTP",), "PROMETHEUS": (),
 }
+LEAST_HTTP_WITH_NAMES = 1.1
 LEAST_UDP_DELAY = 3             # seconds
 RESERVED = ("169.254.169.254",)
 """No member may have it: it is the metadata service's."""

@@ -9,6 +9,7 @@ from typing import Any
 from stackling.loadbalancer.errors import invalid_option, unsupported, validation
 from stackling.loadbalancer.model import (
     ALGORITHMS,
+    LEAST_HTTP_WITH_NAMES,
     LEAST_UDP_DELAY,
     MONITOR_TYPES,
     POOLS_OF_LISTENERS,
@@ -116,6 +117,9 @@ def check_http_of_monitor(kind: str, spec: Row) -> None:
             raise invalid_option(name, f"health monitors of type {kind}")
     if spec.get("domain_name") and not spec.get("http_version"):
         raise validation("'http_version' must be specified when 'domain_name' is provided.")
+    if spec.get("domain_name") and spec["http_version"] < LEAST_HTTP_WITH_NAMES:
+        raise invalid_option(f"http_version {spec['http_version']}",
+                             "health monitors HTTP 1.1 domain name health check")
 
 
 def check_member(spec: Row, vips: Iterable[str], *, several: bool = False) -> None:
