@@ -11,6 +11,7 @@ from stackling.ports.volumes import StoreDown, StoreFull
 from stackling.volume import facade as volume
 from tests.api.compute_world import V as COMPUTE
 from tests.api.compute_world import world as world
+from tests.api.conftest import Client
 from tests.api.volume_world import NEWEST, V, Volumes
 from tests.api.volume_world import volumes as volumes
 
@@ -196,6 +197,63 @@ def test_a_snapshot_and_a_volume_of_it(volumes: Volumes) -> None:
     client.delete(f"{V}/snapshots/{made['id']}")
     volumes.settle()
     assert client.get(f"{V}/snapshots/{made['id']}").status_code == 404
+
+
+def test_snapshots_are_given_back_and_taken_again(volumes: Volumes) -> None:
+    client, admin, id = volumes.client, volumes.world.admin, volumes.available()
+    old = client.post(f"{V}/snapshots", {"snapshot": {"volume_id": id}}).json()["snapshot"]["id"]
+    volumes.settle()
+    there = {"source-name": f"_snapshot-{old}"}
+    unmanage = f"{V}/snapshots/{old}/action", {"os-unmanage": None}
+    assert client.post(*unmanage).status_code == 403
+    assert admin.post(*unmanage).status_code == 202
+    assert client.get(f"{V}/snapshots/{old}").json()["snapshot"]["status"] == "unmanaging"
+    assert admin.post(*unmanage).status_code == 400
+    volumes.settle()
+    assert client.get(f"{V}/snapshots/{old}").status_code == 404
+    assert client.get(f"{V}/limits").json()["limits"]["absolute"]["totalSnapshotsUsed"] == 0
+    assert client.delete(f"{V}/snapshots/{old}").status_code == 404
+
+    def manage(path: str = "manageable_snapshots", by: Client = admin, status: int = 202, **values: Any) -> str:
+        answer = by.post(f"{V}/{path}", {"snapshot": {"volume_id": id, "ref": there, **values}}, headers=NEWEST)
+        assert answer.status_code == status, answer.text
+        return answer.json()["snapshot"]["id"] if status == 202 else ""
+
+    manage(by=client, status=403)
+    wrong: list[dict[str, Any]] = [
+        {"ref": {}}, {"ref": {"source-name": 3}}, {"ref": ""}, {"volume_id": "x"}, {"metadata": {"a": 1}}]
+    for values in wrong:
+        manage(status=400, **values)
+    manage(status=404, volume_id=new_id())
+    made = manage(name="again", description="d", metadata={"a": "b"})
+    twice = manage("os-snapshot-manage")
+    volumes.settle()
+    shown = client.get(f"{V}/snapshots/{made}").json()["snapshot"]
+    assert {key: shown[key] for key in ("status", "size", "volume_id", "name", "description", "metadata")} == {
+        "status": "available", "size": 1, "volume_id": id, "name": "again", "description": "d", "metadata": {"a": "b"}}
+    assert client.get(f"{V}/snapshots/{twice}").json()["snapshot"]["status"] == "error"
+    volumes.available(snapshot_id=made)
+    for one in (made, twice):
+        assert client.delete(f"{V}/snapshots/{one}").status_code == 202
+    volumes.settle()
+    assert client.get(f"{V}/snapshots").json()["snapshots"] == []
+    assert client.delete(f"{V}/volumes/{id}").status_code == 202
+    volumes.settle()
+    assert client.get(f"{V}/volumes/{id}").status_code == 404
+
+
+def test_what_is_unmanaged_may_be_in_use(volumes: Volumes) -> None:
+    """No host is asked to copy anything."""
+    client, admin, id = volumes.client, volumes.world.admin, volumes.available()
+    old = client.post(f"{V}/snapshots", {"snapshot": {"volume_id": id}}).json()["snapshot"]["id"]
+    volumes.settle()
+    admin.post(f"{V}/volumes/{id}/action", {"os-reset_status": {"status": "in-use", "attach_status": "attached"}})
+    assert admin.post(f"{V}/snapshots/{old}/action", {"os-unmanage": None}).status_code == 202
+    volumes.settle()
+    made = admin.post(f"{V}/os-snapshot-manage", {"snapshot": {"volume_id": id, "ref": f"_snapshot-{old}"}})
+    assert made.status_code == 202, made.text
+    volumes.settle()
+    assert client.get(f"{V}/snapshots/{made.json()['snapshot']['id']}").json()["snapshot"]["status"] == "available"
 
 
 def test_an_image_says_of_what_type_its_volumes_are(volumes: Volumes) -> None:

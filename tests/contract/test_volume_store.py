@@ -102,6 +102,30 @@ def test_volumes_are_given_back_and_taken_again(store: Any) -> None:
         store.adopt("../etc/passwd", new_id())
 
 
+def test_snapshots_are_given_back_and_taken_again(store: Any) -> None:
+    id, snapshot, again = (new_id() for _ in range(3))
+    name = f"_snapshot-{snapshot}"
+    store.create(id, 1, None)
+    store.snapshot(id, snapshot)
+    for _ in range(2):
+        store.release_snapshot(id, snapshot, name)
+        assert list(store.snapshots(id)) == []
+    for bad in ("none", f"../{id}.qcow2", "", new_id()):
+        with pytest.raises(StoreRefused):
+            store.adopt_snapshot(id, bad, again)
+    store.grow(id, 2)
+    for _ in range(2):
+        assert store.adopt_snapshot(id, name, again) == (2 if store.driver == "simulated" else 1)
+        assert list(store.snapshots(id)) == [again]
+    with pytest.raises(StoreRefused):
+        store.adopt_snapshot(id, name, new_id())
+    store.create(copy := new_id(), 2, FromSnapshot(id, again))
+    store.release_snapshot(id, again, name)
+    for _ in range(2):
+        store.delete(id)
+    assert store.size(copy) == 2
+
+
 def test_data_is_kept(real: Any, tmp_path: Path) -> None:
     store, id, snapshot, clone = real, new_id(), new_id(), new_id()
     data = tmp_path / "data"

@@ -74,11 +74,10 @@ Origin = FromImage | FromVolume | FromSnapshot | FromFile
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """Something in the backend that could become a volume (or, with *snapshot_of*, a snapshot): its name there."""
+    """Something in the backend that could become a volume: its name there."""
 
     name: str
     size_gib: int
-    snapshot_of: str | None = None
 
 
 class StoreFull(Exception):
@@ -173,6 +172,15 @@ class VolumeStore(Protocol):
 
     def release(self, volume_id: str, name: str) -> None:
         """Undo ``adopt``: the data stays as the stray *name* (nothing when that is so)."""
+        ...
+
+    def adopt_snapshot(self, volume_id: str, name: str, snapshot_id: str) -> int:
+        """Make the volume's stray snapshot *name* the snapshot (nothing when that is there); its GiB. Raises
+        ``StoreRefused`` where it isn't there."""
+        ...
+
+    def release_snapshot(self, volume_id: str, snapshot_id: str, name: str) -> None:
+        """Undo ``adopt_snapshot``: it stays as the stray *name*, until its volume goes (nothing when that is so)."""
         ...
 
     def close(self) -> None:

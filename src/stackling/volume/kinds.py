@@ -272,9 +272,9 @@ class SnapshotKind:
         try:
             match step:
                 case Create():
-                    store.snapshot(row["volume_id"], row["id"])
+                    _make_snapshot(store, desired)
                 case Delete():
-                    store.delete_snapshot(row["volume_id"], row["id"])
+                    _end_snapshot(store, row)
                     desired.done.add(row["generation"])
                 case Lost():
                     raise Terminal("the snapshot's data is missing from its backend")
@@ -304,13 +304,28 @@ class SnapshotKind:
             snapshots.finish_deletion(tx, row)
         elif outcome.converged:
             changes.snapshot(tx, row, {"observed_generation": row["generation"], "failed": 0, "last_error": None,
-                                       "progress": "100%"})
+                                       "progress": "100%", **desired.results})
             if row["group_snapshot_id"] is not None:
                 from stackling.volume import groups
 
                 groups.recheck_snapshot(tx, row["group_snapshot_id"])
         elif not row["deleting"] and not row["observed_generation"]:
             snapshots.ask_host(tx, row)
+
+
+def _make_snapshot(store: VolumeStore, desired: DesiredVolume) -> None:
+    row = desired.row
+    if row["source"] is None:
+        store.snapshot(row["volume_id"], row["id"])
+    else:
+        desired.results["size_gib"] = store.adopt_snapshot(row["volume_id"], row["source"]["name"], row["id"])
+
+
+def _end_snapshot(store: VolumeStore, row: Mapping[str, Any]) -> None:
+    if row["source"] is not None and row["source"]["kind"] == "release":
+        store.release_snapshot(row["volume_id"], row["id"], row["source"]["name"])
+    else:
+        store.delete_snapshot(row["volume_id"], row["id"])
 
 
 # -- backends

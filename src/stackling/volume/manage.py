@@ -10,11 +10,11 @@ from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.store.tables.volume import volumes as table
 from stackling.store.transaction import Tx
-from stackling.volume import changes, quotas, rows, rules, services, volumes
-from stackling.volume.model import VolumeRow
+from stackling.volume import changes, quotas, rows, rules, services, snapshots, volumes
+from stackling.volume.model import SnapshotRow, VolumeRow
 
-UNMANAGED = "volume-{}"
-"""The name under which an unmanaged volume's data stays, made of its id."""
+UNMANAGED, UNMANAGED_SNAPSHOT = "volume-{}", "_snapshot-{}"
+"""The names under which what is unmanaged stays, made of its id: those of Cinder's LVM driver."""
 
 
 def manage_volume(tx: Tx, ctx: Context, id: str, host: str, name_there: str, values: dict[str, Any],
@@ -39,6 +39,29 @@ def manage_volume(tx: Tx, ctx: Context, id: str, host: str, name_there: str, val
     tx.event(ctx, changes.VOLUME, id, "manage", name_there, project_id=ctx.project_id)
     tx.nudge(changes.VOLUME, id, deadline=changes.DEADLINE)
     return row
+
+
+def manage_snapshot(tx: Tx, ctx: Context, id: str, volume: VolumeRow, name_there: str,
+                    values: dict[str, Any]) -> SnapshotRow:
+    """A snapshot of *volume* that its backend has already. Raises ``Unavailable``, ``Invalid``, ``QuotaExceeded``."""
+    services.usable(tx, volume["backend"] or "")
+    made = snapshots.create_snapshot(tx, ctx, id, volume, force=True, source={"kind": "stray", "name": name_there},
+                                     **values)
+    tx.event(ctx, changes.SNAPSHOT, id, "manage", name_there, project_id=volume["project_id"])
+    return made
+
+
+def unmanage_snapshot(tx: Tx, ctx: Context, snapshot: SnapshotRow) -> None:
+    """Forget a snapshot; its data stays as ``_snapshot-<id>``, and goes with its volume. Raises ``Invalid``."""
+    if snapshot["status"] not in ("available", "error"):
+        raise Invalid(f"Invalid snapshot: Snapshot {snapshot['id']} must be available or error to be unmanaged; it is "
+                      f"{snapshot['status']}.")
+    if snapshot["group_snapshot_id"] is not None:
+        raise Invalid(f"Invalid snapshot: Snapshot {snapshot['id']} must not be part of a group.")
+    tx.event(ctx, changes.SNAPSHOT, snapshot["id"], "unmanage", project_id=snapshot["project_id"])
+    released = {"kind": "release", "name": UNMANAGED_SNAPSHOT.format(snapshot["id"])}
+    changes.snapshot(tx, snapshot, {"deleting": 1, "failed": 0, "forced_status": None, "source": released},
+                     desired=True)
 
 
 def unmanage_volume(tx: Tx, ctx: Context, volume: VolumeRow) -> None:

@@ -64,7 +64,8 @@ def attach_status(attachments: Iterable[str]) -> str:
 def snapshot_status(snapshot: Mapping[str, Any]) -> str:
     """The status of *snapshot*, a mapping with the columns of ``volume_snapshots``."""
     if snapshot["deleting"]:
-        return "error_deleting" if snapshot["failed"] else "deleting"
+        released = snapshot["source"] is not None and snapshot["source"]["kind"] == "release"
+        return "error_deleting" if snapshot["failed"] else "unmanaging" if released else "deleting"
     if snapshot["forced_status"] is not None:
         return str(snapshot["forced_status"])
     if snapshot["observed_generation"]:

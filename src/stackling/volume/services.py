@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, select, update
 
 from stackling.core import clock
-from stackling.core.errors import Invalid, NotFound
+from stackling.core.errors import Invalid, NotFound, Unavailable
 from stackling.core.ids import new_id
 from stackling.ports.volumes import Capacity
 from stackling.store.tables.volume import volume_services, volume_snapshots, volumes
@@ -76,6 +76,16 @@ def backend(tx: Tx, host: str) -> AnyRow:
     if row is None:
         raise NotFound(f"Service {host} could not be found.")
     return mapping(row)
+
+
+def usable(tx: Tx, host: str) -> AnyRow:
+    """A backend that takes orders now. Raises ``NotFound``, ``Unavailable``."""
+    found = backend(tx, host)
+    if found["disabled"]:
+        raise Unavailable(f"Service {host} is disabled.")
+    if not is_up(found, tx.time):
+        raise Unavailable(f"Service {host} is not available.")
+    return found
 
 
 def full_host(service: AnyRow) -> str:

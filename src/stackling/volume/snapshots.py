@@ -42,9 +42,10 @@ def get_snapshot(tx: Tx, ctx: Context, id: str) -> SnapshotRow:
 
 def create_snapshot(tx: Tx, ctx: Context, id: str, volume: VolumeRow, *, name: str | None = None,
                     description: str | None = None, metadata: Mapping[str, str] | None = None, force: bool = False,
-                    internal: bool = False, group_snapshot_id: str | None = None) -> SnapshotRow:
+                    internal: bool = False, group_snapshot_id: str | None = None,
+                    source: Mapping[str, str] | None = None) -> SnapshotRow:
     """Raises ``Invalid`` in a state that forbids it, ``QuotaExceeded``. *force*: also of a volume that is in use. For
-    those of a group, ``ask_host`` is the caller's, when all of them are there."""
+    those of a group, ``ask_host`` is the caller's, when all of them are there. *source*: it isn't made but adopted."""
     allowed = ("available", "in-use", "maintenance", "backing-up") if force or internal else ("available",)
     if volume["status"] not in allowed:
         raise Invalid(f"Invalid volume: Volume {volume['id']} status must be {' or '.join(allowed)}, but current "
@@ -58,7 +59,8 @@ def create_snapshot(tx: Tx, ctx: Context, id: str, volume: VolumeRow, *, name: s
     row: dict[str, Any] = {
         "id": id, "volume_id": volume["id"], "project_id": volume["project_id"], "user_id": ctx.user_id, "name": name,
         "description": description, "size_gib": volume["size_gib"], "type_id": volume["type_id"],
-        "metadata": dict(metadata or {}), "group_snapshot_id": group_snapshot_id, "backend": volume["backend"],
+        "metadata": dict(metadata or {}), "group_snapshot_id": group_snapshot_id, "source": source,
+        "backend": volume["backend"],
         "consumes_quota": volume["consumes_quota"], "by_host": ByHost.NO.value, "internal": int(internal),
         "deleting": 0, "generation": 1, "observed_generation": 0, "failed": 0, "last_error": None,
         "forced_status": None, "progress": None, "created_at": tx.now, "updated_at": None}
@@ -73,10 +75,11 @@ def create_snapshot(tx: Tx, ctx: Context, id: str, volume: VolumeRow, *, name: s
 
 def ask_host(tx: Tx, snapshot: SnapshotRow) -> SnapshotRow:
     """Have the host make it whose guest may be writing to the volume, in a backend that can't make a snapshot beneath
-    it, or beneath one that shall be at rest. Nothing where there is no such host, or it is asked already."""
+    it, or beneath one that shall be at rest. Nothing where there is no such host, it is asked already, or the snapshot
+    is adopted."""
     volume = rows.volume(tx, snapshot["volume_id"])
-    if snapshot["by_host"] != ByHost.NO or volume is None or volume["backend"] is None or (
-            volume["attach_status"] == Attached.DETACHED):
+    if snapshot["by_host"] != ByHost.NO or snapshot["source"] is not None or volume is None or (
+            volume["backend"] is None or volume["attach_status"] == Attached.DETACHED):
         return snapshot
     from stackling.compute import facade as compute
 
@@ -160,7 +163,7 @@ def delete_snapshot(tx: Tx, ctx: Context, snapshot: SnapshotRow, *, force: bool 
 def remove(tx: Tx, ctx: Context | None, snapshot: SnapshotRow) -> None:
     """Ask for its end, whatever its state is."""
     tx.event(ctx, changes.SNAPSHOT, snapshot["id"], "delete", project_id=snapshot["project_id"])
-    changes.snapshot(tx, snapshot, {"deleting": 1, "failed": 0, "forced_status": None,
+    changes.snapshot(tx, snapshot, {"deleting": 1, "failed": 0, "forced_status": None, "source": None,
                                     "by_host": _call_off(tx, snapshot)}, desired=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call, Reply
 from stackling.api.schema import always
@@ -14,6 +14,7 @@ from stackling.api.volume.parts import (
     METADATA_OR_NULL,
     NAME,
     TEXT_OR_NULL,
+    UUID,
     Json,
     boolean,
     number,
@@ -21,7 +22,7 @@ from stackling.api.volume.parts import (
     only,
     route,
 )
-from stackling.core.errors import Invalid, NotFound, Unavailable
+from stackling.core.errors import Invalid, NotFound
 from stackling.core.ids import new_id
 from stackling.volume import lists, manage, services, volumes
 
@@ -35,10 +36,7 @@ def manage_volume(tx: Tx, call: Call) -> Reply:
     host = body.get("host")
     if not host:
         raise Invalid("Invalid input for field/attribute host: it is missing.")
-    reference = body["ref"]
-    name = reference.get("source-name") if isinstance(reference, dict) else reference
-    if not isinstance(name, str) or not name:
-        raise Invalid("Invalid input received: the reference must have a source-name.")
+    name = _name_there(body["ref"])
     values = {"name": body.get("name"), "description": body.get("description"),
               "metadata": body.get("metadata") or {}, "bootable": boolean("bootable", body.get("bootable") or False)}
     made = manage.manage_volume(tx, call.ctx, new_id(), host, name, values, body.get("volume_type"))
@@ -46,10 +44,19 @@ def manage_volume(tx: Tx, call: Call) -> Reply:
 
 
 def manage_snapshot(tx: Tx, call: Call) -> Reply:
-    """POST: snapshots come with their volumes here."""
-    volume = volumes.get_volume(tx, call.ctx, call.body["snapshot"]["volume_id"])
-    raise NotFound(f"There is no snapshot {call.body['snapshot']['ref']} of volume {volume['id']} in its backend that "
-                   "could be managed: snapshots are part of their volumes here.")
+    """POST: make a snapshot of what a volume's backend has."""
+    body: Json = call.body["snapshot"]
+    volume = volumes.get_volume(tx, call.ctx, body["volume_id"])
+    values = {"name": body.get("name"), "description": body.get("description"), "metadata": body.get("metadata")}
+    made = manage.manage_snapshot(tx, call.ctx, new_id(), volume, _name_there(body["ref"]), values)
+    return Reply({"snapshot": views.snapshot(call, made)}, 202)
+
+
+def _name_there(reference: Any) -> str:
+    name = reference.get("source-name") if isinstance(reference, dict) else reference    # pyright: ignore
+    if not isinstance(name, str) or not name:
+        raise Invalid("Invalid input received: the reference must have a source-name.")
+    return name
 
 
 def _manageable(kind: str) -> Callable[[Tx, Call], Reply]:
@@ -66,11 +73,7 @@ def _manageable(kind: str) -> Callable[[Tx, Call], Reply]:
                 raise Invalid(f"{name} param must be positive")
         if cluster:
             raise NotFound(f"Service {cluster} could not be found.")
-        backend = services.backend(tx, host or "")
-        if backend["disabled"]:
-            raise Unavailable(f"Service {host} is disabled.")
-        if not services.is_up(backend, tx.time):
-            raise Unavailable(f"Service {host} is not available.")
+        services.usable(tx, host or "")
         return Reply({f"manageable-{kind}": []})
 
     listed.__doc__ = f"GET /manageable_{kind}: as with a driver that can't tell (see docs/volumes.md)."
@@ -84,7 +87,9 @@ _NEW: Json = {"name": NAME, "description": DESCRIPTION, "volume_type": TEXT_OR_N
               "host": TEXT_OR_NULL, "cluster": TEXT_OR_NULL, "ref": {"type": ["object", "string"]},
               "availability_zone": TEXT_OR_NULL, "bootable": {"anyOf": [BOOLEAN, {"type": "null"}]}}
 _BODY = always(only("volume", obj(_NEW, "ref", more=True)))
-_SNAPSHOT = always(only("snapshot", obj({}, "volume_id", "ref", more=True)))
+_NEW_SNAPSHOT: Json = {"name": NAME, "description": DESCRIPTION, "metadata": METADATA_OR_NULL, "volume_id": UUID,
+                       "ref": {"type": ["object", "string"]}}
+_SNAPSHOT = always(only("snapshot", obj(_NEW_SNAPSHOT, "volume_id", "ref")))
 _V, _S = "volume_extension:volume_manage", "snapshot_extension:snapshot_manage"
 _VL, _SL = "volume_extension:list_manageable", "snapshot_extension:list_manageable"
 ROUTES = [

@@ -31,7 +31,7 @@ from stackling.api.volume.parts import (
 )
 from stackling.core.errors import Invalid, NotFound
 from stackling.core.ids import new_id
-from stackling.volume import changes, facade, lists, rules, snapshots, volumes
+from stackling.volume import changes, facade, lists, manage, rules, snapshots, volumes
 from stackling.volume.lists import Condition, Listing
 from stackling.volume.model import SnapshotRow
 
@@ -229,7 +229,8 @@ def update_status(tx: Tx, call: Call, row: SnapshotRow, body: Any) -> Reply:
 def unmanage(tx: Tx, call: Call, row: SnapshotRow, body: Any) -> Reply:
     """os-unmanage."""
     authorize(call, row, "snapshot_extension:snapshot_unmanage")
-    raise Invalid("Invalid snapshot: a snapshot is part of its volume here, and can't be unmanaged without it.")
+    manage.unmanage_snapshot(tx, call.ctx, row)
+    return Reply(status=202)
 
 
 _ACTIONS = {"os-reset_status": reset_status, "os-force_delete": force_delete,

@@ -55,6 +55,7 @@ DEEPEST = 5                 # clones of clones, before the last one is made whol
 HALF_MADE = ".new"
 ABANDONED = 86_400.0        # seconds after which what is half made, and held open by nobody, is nobody's
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+_STRAY_SNAPSHOT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,200}\Z")
 _STRAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,200}\Z")
 
 
@@ -189,6 +190,20 @@ class RbdVolumes:
         source = _name(volume_id)
         if self._show(source) is not None:
             self._ask("rename", name=source, to=_stray(name))
+
+    def adopt_snapshot(self, volume_id: str, name: str, snapshot_id: str) -> int:
+        found = (self._show(_name(volume_id)) or {"snapshots": {}})["snapshots"]
+        snapshot = found.get(_name(snapshot_id))
+        if snapshot is None:
+            snapshot = found.get(_stray_snapshot(name))
+            if snapshot is None:
+                raise StoreRefused(f"the RBD image {volume_id} has no snapshot {name}")
+            self._ask("rename_snapshot", name=volume_id, snapshot=name, to=snapshot_id)
+        return -(-int(snapshot["size"]) // GIB)
+
+    def release_snapshot(self, volume_id: str, snapshot_id: str, name: str) -> None:
+        if _name(snapshot_id) in self.snapshots(volume_id):
+            self._ask("rename_snapshot", name=volume_id, snapshot=snapshot_id, to=_stray_snapshot(name))
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -418,3 +433,9 @@ def _explained() -> Iterator[None]:
                 raise StoreDown(f"the volume is in use ({error})") from None
             case _:
                 raise StoreDown(str(error)) from None
+
+
+def _stray_snapshot(name: str) -> str:
+    if not _STRAY_SNAPSHOT.match(name) or _ID.match(name):
+        raise StoreRefused(f"{name!r} is no name of a snapshot that can be managed: letters, digits, - and _")
+    return name

@@ -367,6 +367,12 @@ def snapshot(worker: Worker, pool: str, name: str, snapshot: str, protect: bool 
             image.protect_snap(snapshot)
 
 
+def rename_snapshot(worker: Worker, pool: str, name: str, snapshot: str, to: str) -> None:
+    with worker.image(pool, name, write=True) as image:
+        if not image.snap_exists(to):
+            image.rename_snap(snapshot, to)
+
+
 def drop_snapshot(worker: Worker, pool: str, name: str, snapshot: str) -> None:
     with contextlib.suppress(rbd.ImageNotFound), worker.image(pool, name, write=True) as image:
         _drop(image, snapshot)
@@ -568,8 +574,8 @@ def objects(worker: Worker, pool: str, prefix: str) -> list[str]:
 
 CALLS: dict[str, Any] = {call.__name__: call for call in (
     cluster, health, space, blocklist_add, blocklist_remove, blocklist, create, names, show, show_all, remember, clone,
-    resize, grow, rename, depth, abandon, flatten, snapshot, drop_snapshot, rollback, discard, purge, trash, children,
-    break_lock, open_new, open_hold, open_old, write, finish, read, close, put, load, store, objects)}
+    resize, grow, rename, depth, abandon, flatten, snapshot, rename_snapshot, drop_snapshot, rollback, discard, purge,
+    trash, children, break_lock, open_new, open_hold, open_old, write, finish, read, close, put, load, store, objects)}
 
 if __name__ == "__main__":
     Worker(*sys.argv[1:5]).run()

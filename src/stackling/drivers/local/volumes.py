@@ -50,6 +50,7 @@ _ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _VOLUME = re.compile(rf"({_ID})\.(?:qcow2|luks)\Z")
 _SNAPSHOT = re.compile(rf"({_ID})\.(?:qcow2|luks)\.({_ID})\Z")
 _STRAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,200}\Z")
+_STRAY_SNAPSHOT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,150}\Z")
 _SUFFIXES = ("qcow2", "luks")
 FULL = "the volume directory is full"
 FORMATS = {"vhd": "vpc", "raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhdx": "vhdx"}
@@ -158,9 +159,7 @@ class LocalVolumes:
             source = self._stray(name)
             if not source.is_file() or source.is_symlink():
                 raise StoreRefused(f"there is no file {name} in the volume directory")
-            facts = _info(source)
-            if "backing-filename" in facts or "data-file" in str(facts.get("format-specific")):
-                raise StoreRefused(f"{name} refers to another file")
+            _check_alone(source, name)
             source.rename(target)
             sync_directory(self._directory)
         return _gib(target)
@@ -169,6 +168,23 @@ class LocalVolumes:
         source = self._path(volume_id)
         if source.exists():
             source.rename(self._stray(name))
+            sync_directory(self._directory)
+
+    def adopt_snapshot(self, volume_id: str, name: str, snapshot_id: str) -> int:
+        target = self._snapshot(volume_id, snapshot_id)
+        if not target.exists():
+            source = self._stray_snapshot(volume_id, name)
+            if not source.is_file() or source.is_symlink():
+                raise StoreRefused(f"there is no file {source.name} in the volume directory")
+            _check_alone(source, name)
+            source.rename(target)
+            sync_directory(self._directory)
+        return _gib(target)
+
+    def release_snapshot(self, volume_id: str, snapshot_id: str, name: str) -> None:
+        source = self._snapshot(volume_id, snapshot_id)
+        if source.exists():
+            source.rename(self._stray_snapshot(volume_id, name))
             sync_directory(self._directory)
 
     def close(self) -> None:
@@ -194,6 +210,12 @@ class LocalVolumes:
         if not _STRAY.match(name) or _VOLUME.match(f"{name}.qcow2"):
             raise StoreRefused(f"{name!r} is no name of what can be managed: a file NAME.qcow2 of letters and digits")
         return self._directory / f"{name}.qcow2"
+
+    def _stray_snapshot(self, volume_id: str, name: str) -> Path:
+        if not _STRAY_SNAPSHOT.match(name) or re.fullmatch(_ID, name):
+            raise StoreRefused(f"{name!r} is no name of a snapshot that can be managed: a file VOLUME.qcow2.NAME, its "
+                               "name of letters, digits, - and _")
+        return self._directory / f"{self._path(volume_id).name}.{name}"
 
     def _make(self, target: Path, size_gib: int, origin: Origin | None, luks: Luks | None) -> None:
         if luks is not None:
@@ -254,6 +276,13 @@ class LocalVolumes:
             raise StoreDown(f"the volume directory doesn't work: {error.strerror}") from None
         finally:
             new.unlink(missing_ok=True)
+
+
+def _check_alone(file: Path, name: str) -> None:
+    """Raises ``StoreRefused`` for a disk that another file is part of."""
+    facts = _info(file)
+    if "backing-filename" in facts or "data-file" in str(facts.get("format-specific")):
+        raise StoreRefused(f"{name} refers to another file")
 
 
 def part_of(snapshot: Path) -> Path:

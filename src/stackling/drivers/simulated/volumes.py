@@ -17,12 +17,13 @@ COMPACT = 256               # records in the journal beyond the number of volume
 
 
 class State(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A volume's record. ``stray``: it lies there and is nobody's, ``id`` is its name."""
+    """A volume's record. ``stray``: it lies there and is nobody's, ``id`` is its name; ``strays``: such snapshots."""
 
     id: str
     size_gib: int
     snapshots: tuple[str, ...] = ()
     stray: bool = False
+    strays: tuple[str, ...] = ()
     gone: bool = False
 
 
@@ -129,6 +130,21 @@ class SimulatedVolumes:
         if state := self._volumes.get(volume_id):
             self._put(msgspec.structs.replace(state, id=name, stray=True))
             self._put(msgspec.structs.replace(state, gone=True))
+
+    def adopt_snapshot(self, volume_id: str, name: str, snapshot_id: str) -> int:
+        self._may_fail("adopt_snapshot")
+        state = self._state(volume_id)
+        if snapshot_id not in state.snapshots:
+            if name not in state.strays:
+                raise StoreRefused(f"the volume has no snapshot {name}")
+            self._put(msgspec.structs.replace(state, snapshots=(*state.snapshots, snapshot_id),
+                                              strays=tuple(each for each in state.strays if each != name)))
+        return state.size_gib
+
+    def release_snapshot(self, volume_id: str, snapshot_id: str, name: str) -> None:
+        if (state := self._volumes.get(volume_id)) and snapshot_id in state.snapshots:
+            self._put(msgspec.structs.replace(state, strays=(*state.strays, name), snapshots=tuple(
+                each for each in state.snapshots if each != snapshot_id)))
 
     def close(self) -> None:
         if self._journal is not None:

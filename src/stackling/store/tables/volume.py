@@ -123,6 +123,7 @@ volume_snapshots = Table(
     Column("type_id", Id),
     Column("metadata", Json, nullable=False),
     Column("group_snapshot_id", Id),
+    Column("source", Json),                                       # what it is adopted from, or released to
     Column("backend", Name),
     Column("consumes_quota", Boolean, nullable=False, default=True, server_default=true()),
     Column("by_host", SmallInteger, nullable=False, default=0, server_default="0"),     # the server's host copies it

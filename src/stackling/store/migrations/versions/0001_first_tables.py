@@ -2001,6 +2001,7 @@ def upgrade() -> None:
         sa.Column("type_id", types.Id, nullable=True),
         sa.Column("metadata", types.Json(), nullable=False),
         sa.Column("group_snapshot_id", types.Id, nullable=True),
+        sa.Column("source", types.Json(), nullable=True),
         sa.Column("backend", types.Name, nullable=True),
         sa.Column("consumes_quota", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("by_host", sa.SmallInteger(), server_default="0", nullable=False),
