@@ -49,7 +49,7 @@ def manage_snapshot(tx: Tx, call: Call) -> Reply:
     volume = volumes.get_volume(tx, call.ctx, body["volume_id"])
     values = {"name": body.get("name"), "description": body.get("description"), "metadata": body.get("metadata")}
     made = manage.manage_snapshot(tx, call.ctx, new_id(), volume, _name_there(body["ref"]), values)
-    return Reply({"snapshot": views.snapshot(call, made)}, 202)
+    return Reply({"snapshot": views.snapshot_summary(call, made)}, 202)
 
 
 def _name_there(reference: Any) -> str:
