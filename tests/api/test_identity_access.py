@@ -29,12 +29,18 @@ TOLD = {("DELETE", "/v3/domains/{domain_id}"), ("DELETE", "/v3/groups/{group_id}
         ("GET", "/v3/roles/{role_id}"), ("DELETE", "/v3/roles/{role_id}"), ("GET", "/v3/roles/{role_id}/implies"),
         *((method, "/v3/roles/{role_id}/implies/{implied_id}") for method in ("GET", "PUT", "DELETE"))}
 """Where everyone learns that something isn't there, as upstream looks it up before it asks who is asking."""
+GRANTS = re.compile(r"/v3/(projects|domains|system)/.*(users|groups)/.*roles")
+"""The same for grants, but for inherited ones."""
 BODIES = {"POST", "PUT", "PATCH"}
 V3 = "/identity/v3"
 
 
 def routes() -> list[Route]:
     return list(service(Identity(b"k" * 32)).routes)
+
+
+def is_told(route: Route) -> bool:
+    return (route.method, route.path) in TOLD or bool(GRANTS.match(route.path))
 
 
 def filled(path: str) -> str:
@@ -74,7 +80,7 @@ def test_what_is_not_theirs(foreign: Client, route: Route) -> None:
                              **({"json": {}} if route.method in BODIES and route.body else {}))
     assert answer.status_code in (400, 403, 404), answer.text
     if route.body is None and "OS-TRUST" not in route.path and "OS-EC2" not in route.path:
-        assert answer.status_code == (404 if (route.method, route.path) in TOLD else 403), answer.text
+        assert answer.status_code == (404 if is_told(route) else 403), answer.text
 
 
 def test_what_is_there_is_not_theirs_either(everything: CloudUnderTest, foreign: Client) -> None:
@@ -87,6 +93,13 @@ def test_what_is_there_is_not_theirs_either(everything: CloudUnderTest, foreign:
                          *(("DELETE", f"{V3}/{kind}s/{id_}") for kind, id_ in made.items()),
                          *((method, implied) for method in ("GET", "PUT", "DELETE"))]:
         assert foreign.request(method, path).status_code == 403, (method, path)
+    domain, role = made["domain"], made["role"]
+    for place in (f"projects/{foreign.project_id}", f"domains/{domain}", "system"):
+        for actor in (f"users/{foreign.user_id}", f"groups/{made['group']}"):
+            path = f"{V3}/{place}/{actor}/roles"
+            assert foreign.get(path).status_code == 403, path
+            for method in ("GET", "PUT", "DELETE"):
+                assert foreign.request(method, f"{path}/{role}").status_code == 403, path
     for kind, id_ in made.items():
         body = {kind: {"description": "mine"}}
         assert foreign.patch(f"{V3}/{kind}s/{id_}", body).status_code == 403, kind

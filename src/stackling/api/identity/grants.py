@@ -30,7 +30,9 @@ class Grants:
         return SYSTEM if self.target_kind == SYSTEM else call.params[f"{self.target_kind}_id"]
 
     def target(self, tx: Tx, call: Call) -> Mapping[str, Any]:
-        """Everything that a rule may compare with."""
+        """Everything that a rule may compare with. Except for inherited grants, everyone is told what is missing."""
+        if not self.inherited:
+            self._must_exist(tx, call)
         found: dict[str, Any] = {}
         if self.actor == "user":
             found["user"] = user_target(tx, call.params["user_id"])
@@ -44,16 +46,23 @@ class Grants:
             found["role"] = role_target(tx, call.params["role_id"])
         return {"target": {key: value for key, value in found.items() if value}}
 
-    def _check(self, tx: Tx, call: Call, *, actor_may_be_gone: bool = False) -> None:
+    def _must_exist(self, tx: Tx, call: Call) -> None:
+        """Raises ``NotFound``. A role may be taken from whoever is gone."""
+        if "role_id" in call.params:
+            roles.get_role(tx, call.params["role_id"])
         if self.target_kind == "project":
             projects.get_project(tx, call.params["project_id"])
         elif self.target_kind == "domain":
             projects.get_domain(tx, call.params["domain_id"])
-        if not actor_may_be_gone:
+        if call.request.method != "DELETE":
             if self.actor == "user":
                 users.get_user(tx, call.params["user_id"])
             else:
                 groups.get_group(tx, call.params["group_id"])
+
+    def _check(self, tx: Tx, call: Call) -> None:
+        if self.inherited:
+            self._must_exist(tx, call)
 
     def _assignment(self, call: Call) -> Assignment:
         return Assignment(self.actor, call.params[f"{self.actor}_id"], self.target_kind, self._target_id(call),
@@ -65,15 +74,14 @@ class Grants:
         return collection(call, "roles", [show_role(call, one) for one in roles.some(tx, ids)])
 
     def check(self, tx: Tx, call: Call) -> None:
-        roles.get_role(tx, call.params["role_id"])
         self._check(tx, call)
         wanted = self._assignment(call)
         if wanted.role_id not in assignments.granted(tx, wanted.actor_id, wanted.target_id, inherited=self.inherited):
             raise assignments.missing(wanted)
 
     def grant(self, tx: Tx, call: Call) -> None:
-        role = roles.get_role(tx, call.params["role_id"])
         self._check(tx, call)
+        role = roles.get_role(tx, call.params["role_id"])
         if role.domain_id:
             target_id = self._target_id(call)
             if self.target_kind == SYSTEM:
@@ -84,8 +92,7 @@ class Grants:
         assignments.grant(tx, self._assignment(call))
 
     def revoke(self, tx: Tx, call: Call) -> None:
-        roles.get_role(tx, call.params["role_id"])
-        self._check(tx, call, actor_may_be_gone=True)
+        self._check(tx, call)
         assignments.revoke(tx, self._assignment(call))
 
 
@@ -111,7 +118,7 @@ def _kind(grants: Grants, path: str, suffix: str) -> list[Route]:
         return f"{verb}_grant{'s' if many else ''}"
 
     def route(method: str, path: str, handler: Callable[..., Any], name: str, status: int) -> Route:
-        return operation(method, path, handler, name, target=None if system else grants.target, status=status)
+        return operation(method, path, handler, name, target=grants.target, status=status)
 
     return [
         route("GET", path + suffix, grants.list, rule("list", many=True), 200),
