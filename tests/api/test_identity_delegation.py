@@ -152,6 +152,8 @@ class TestTrusts:
         assert acting.post(TOKENS, by_token(acting.token, "unscoped")).status_code == 403
         assert acting.post(f"{V3}/users/{member.user_id}/application_credentials", {
             "application_credential": {"name": "x"}}).status_code == 403
+        rules = f"{V3}/users/{member.user_id}/access_rules"
+        assert acting.get(rules).status_code == acting.get(f"{rules}/{'f' * 32}").status_code == 403
         assert self.act(member, trust).status_code == 403
         assert other.delete(f"{V3}/OS-TRUST/trusts/{trust['id']}").status_code == 403
         assert member.delete(f"{V3}/OS-TRUST/trusts/{trust['id']}").status_code == 204

@@ -148,28 +148,35 @@ def _show_rule(call: Call, rule: AccessRule) -> dict[str, Any]:
     return {**rule.show(), "links": {"self": f"{root(call)}/users/{rule.user_id}/access_rules/{rule.id}"}}
 
 
-def list_rules(tx: Tx, call: Call) -> Any:
-    users.get_user(tx, call.params["user_id"])
-    found = application_credentials.list_rules(tx, call.params["user_id"])
-    for attribute in ("service", "path", "method"):
-        value = call.query.last(attribute)
-        if value is not None:
-            found = [rule for rule in found if getattr(rule, attribute) == value]
-    return collection(call, "access_rules", [_show_rule(call, rule) for rule in found])
+class AccessRules:
+    """The handlers; who acts by a trust or an access token neither sees nor removes them."""
 
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
 
-def show_rule(tx: Tx, call: Call) -> Any:
-    rule = application_credentials.get_rule(tx, call.params["user_id"], call.params["rule_id"])
-    return {"access_rule": _show_rule(call, rule)}
+    def list(self, tx: Tx, call: Call) -> Any:
+        refuse_trust(token_of(tx, self.identity, call))
+        users.get_user(tx, call.params["user_id"])
+        found = application_credentials.list_rules(tx, call.params["user_id"])
+        for attribute in ("service", "path", "method"):
+            value = call.query.last(attribute)
+            if value is not None:
+                found = [rule for rule in found if getattr(rule, attribute) == value]
+        return collection(call, "access_rules", [_show_rule(call, rule) for rule in found])
 
+    def _one(self, tx: Tx, call: Call) -> AccessRule:
+        refuse_trust(token_of(tx, self.identity, call))
+        return application_credentials.get_rule(tx, call.params["user_id"], call.params["rule_id"])
 
-def delete_rule(tx: Tx, call: Call) -> None:
-    rule = application_credentials.get_rule(tx, call.params["user_id"], call.params["rule_id"])
-    application_credentials.delete_rule(tx, rule)
+    def show(self, tx: Tx, call: Call) -> Any:
+        return {"access_rule": _show_rule(call, self._one(tx, call))}
+
+    def delete(self, tx: Tx, call: Call) -> None:
+        application_credentials.delete_rule(tx, self._one(tx, call))
 
 
 def routes(identity: Identity) -> list[Route]:
-    handlers = ApplicationCredentials(identity)
+    handlers, of_rules = ApplicationCredentials(identity), AccessRules(identity)
     many = "/users/{user_id}/application_credentials"
     one, rules = f"{many}/{{credential_id}}", "/users/{user_id}/access_rules"
     return [
@@ -177,7 +184,7 @@ def routes(identity: Identity) -> list[Route]:
         Route("POST", f"/v3{many}", handlers.create, ANY_TOKEN, "stream", _CREATE, status=201, unscoped=True),
         operation("GET", one, handlers.show, "get_application_credential", target=_owned),
         operation("DELETE", one, handlers.delete, "delete_application_credential", target=_owned, status=204),
-        operation("GET", rules, list_rules, "list_access_rules", target=_target),
-        operation("GET", f"{rules}/{{rule_id}}", show_rule, "get_access_rule", target=_target),
-        operation("DELETE", f"{rules}/{{rule_id}}", delete_rule, "delete_access_rule", target=_target, status=204),
+        operation("GET", rules, of_rules.list, "list_access_rules", target=_target),
+        operation("GET", f"{rules}/{{rule_id}}", of_rules.show, "get_access_rule", target=_target),
+        operation("DELETE", f"{rules}/{{rule_id}}", of_rules.delete, "delete_access_rule", target=_target, status=204),
     ]
