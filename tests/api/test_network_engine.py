@@ -47,6 +47,7 @@ def build(mine: Neutron, external: str) -> dict[str, str]:
 
 def tear_down(mine: Neutron, ids: dict[str, str]) -> None:
     mine.delete("floatingips", ids["floating_ip"])
+    mine.delete(f"floatingips/{ids['forwarding']}/port_forwardings", ids["port_forwarding"])
     mine.delete("floatingips", ids["forwarding"])
     mine.delete("ports", ids["port"])
     mine.delete("ports", ids["inside"])

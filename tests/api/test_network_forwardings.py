@@ -121,9 +121,13 @@ def test_either_forwarded_or_associated(place: Place, member: Client) -> None:
     assert place.engine.holds()["port_forwarding"] == set()
 
 
-def test_a_floating_ip_goes_with_its_forwardings(place: Place) -> None:
-    place.forward()
+def test_a_floating_ip_stays_while_it_forwards(place: Place) -> None:
+    made = place.forward()
     place.engine.settle()
+    told, = place.mine.show("floatingips", place.floating["id"])["port_forwardings"]
+    assert set(told) == {"id", "protocol", "internal_port_id", "internal_ip_address", "internal_port", "external_port"}
+    refused(place.mine.client.delete(f"{N}/floatingips/{place.floating['id']}"), 409, "FipInUseByPortForwarding")
+    place.mine.delete(place.path, made["id"])
     place.mine.delete("floatingips", place.floating["id"])
     place.engine.settle()
     assert place.engine.holds()["port_forwarding"] == set()

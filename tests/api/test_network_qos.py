@@ -102,8 +102,9 @@ def test_who_may_do_what(root: Neutron, mine: Neutron, member: Client, reader: C
     assert anonymous.get(path).status_code == 401
     refused(member.post(f"{Q}/policies", {"policy": {"name": "x"}}), 403, "PolicyNotAuthorized")
     refused(member.get(path), 404, "QosPolicyNotFound")
-    refused(member.post(f"{path}/dscp_marking_rules", {"dscp_marking_rule": {"dscp_mark": 8}}), 404,
-            "QosPolicyNotFound")
+    refused(member.post(f"{path}/dscp_marking_rules", {"dscp_marking_rule": {"dscp_mark": 8}}), 403,
+            "PolicyNotAuthorized")
+    refused(member.get(f"{path}/dscp_marking_rules"), 404, "QosPolicyNotFound")
     body = {"network": {"qos_policy_id": made["id"]}}
     refused(member.post(f"{N}/networks", body), 404, "QosPolicyNotFound")
     root.update("qos/policies", "policy", made["id"], shared=True)
@@ -113,7 +114,7 @@ def test_who_may_do_what(root: Neutron, mine: Neutron, member: Client, reader: C
     network = ok(member.post(f"{N}/networks", body), 201).json()["network"]
     assert network["qos_policy_id"] == made["id"]
     refused(root.client.delete(path), 409, "QosPolicyInUse")
-    refused(root.client.put(path, {"policy": {"shared": False}}), 409, "InvalidSharedSetting")
+    refused(root.client.put(path, {"policy": {"shared": False}}), 409, "RbacPolicyInUse")
     secret = policy(root, name="imposed")
     root.update("networks", "network", network["id"], qos_policy_id=secret["id"])
     refused(member.put(f"{N}/networks/{network['id']}", {"network": {"qos_policy_id": None}}), 403,

@@ -152,3 +152,30 @@ def test_a_shared_subnet_pool(admin: Client, theirs: Neutron, other: Client) -> 
     theirs.delete("subnets", subnet["id"])
     root.delete("rbac-policies", policy["id"])
     refused(other.get(f"{N}/subnetpools/{pool['id']}"), 404, "SubnetPoolNotFound")
+
+
+def test_sharing_revises_what_is_shared(mine: Neutron, other: Client) -> None:
+    network = mine.network()
+    policy = share(mine, "network", network["id"], other.project_id)
+    shared = mine.show("networks", network["id"])["revision_number"]
+    assert shared > network["revision_number"]
+    mine.delete("rbac-policies", policy["id"])
+    assert mine.show("networks", network["id"])["revision_number"] > shared
+
+
+def test_a_shared_group_of_addresses_is_unknown_to_who_would_change_it(mine: Neutron, other: Client) -> None:
+    group = mine.create("address-groups", "address_group", addresses=["192.0.2.0/24"])
+    share(mine, "address_group", group["id"], other.project_id)
+    path = f"{N}/address-groups/{group['id']}"
+    ok(other.get(path), 200)
+    refused(other.put(path, {"address_group": {"name": "x"}}), 404, "AddressGroupNotFound")
+
+
+def test_a_pool_is_shared_with_who_has_its_scope(mine: Neutron, member: Client, other: Client) -> None:
+    scope = mine.create("address-scopes", "address_scope", name="s", ip_version=4)
+    pool = mine.create("subnetpools", "subnetpool", name="p", prefixes=["10.20.0.0/16"], address_scope_id=scope["id"])
+    body = {"object_type": "subnetpool", "object_id": pool["id"], "action": "access_as_shared",
+            "target_tenant": other.project_id}
+    refused(member.post(f"{N}/rbac-policies", {"rbac_policy": body}), 400, "RbacPolicyInitError")
+    share(mine, "address_scope", scope["id"], other.project_id)
+    ok(member.post(f"{N}/rbac-policies", {"rbac_policy": body}), 201)

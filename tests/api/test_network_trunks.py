@@ -63,6 +63,13 @@ def test_a_trunk_lives_and_dies(cloud: CloudUnderTest, mine: Neutron, member: Cl
         mine.delete("ports", port["id"])
 
 
+def test_a_trunk_that_is_off_stays(mine: Neutron, member: Client) -> None:
+    trunk = mine.create("trunks", "trunk", port_id=mine.port(mine.network())["id"], admin_state_up=False)
+    refused(member.delete(f"{N}/trunks/{trunk['id']}"), 409, "TrunkDisabled")
+    mine.update("trunks", "trunk", trunk["id"], admin_state_up=True)
+    mine.delete("trunks", trunk["id"])
+
+
 def test_bad_trunks_are_refused(mine: Neutron, member: Client) -> None:
     parent, one, two = ports(mine, 3)
 
@@ -73,7 +80,8 @@ def test_bad_trunks_are_refused(mine: Neutron, member: Client) -> None:
     refuse(400, "InvalidInput", sub_ports=[sub(one, 4095)])
     refuse(400, "InvalidInput", sub_ports=[sub(one, 1, "geneve")])
     refuse(400, "InvalidInput", sub_ports=[{"port_id": one["id"]}])
-    refuse(409, "DuplicateSubPort", sub_ports=[sub(one), sub(two)])
+    refuse(400, "HTTPBadRequest", sub_ports=[sub(one), sub(two)])
+    refuse(400, "HTTPBadRequest", sub_ports=[{"port_id": one["id"], "segmentation_type": "vlan"}])
     refuse(409, "PortInUseAsTrunkParent", sub_ports=[sub(parent)])
     refuse(404, "PortNotFound", port_id="7b0ac4ba-8e0f-4c06-9a0f-1d41a6ca1f8f")
     assert mine.list("trunks") == []

@@ -258,7 +258,7 @@ def test_subnet_pools(mine: Neutron, member: Client, other: Client) -> None:
     pool = mine.create("subnetpools", "subnetpool", name="p", prefixes=["10.20.0.0/16"], default_prefixlen=24,
                        min_prefixlen=20)
     assert pool["ip_version"] == 4
-    assert pool["max_prefixlen"] == 32
+    assert (pool["min_prefixlen"], pool["max_prefixlen"]) == ("20", "32")
     assert pool["shared"] is False
     network = mine.network()
     first = mine.create("subnets", "subnet", network_id=network["id"], ip_version=4, subnetpool_id=pool["id"])
@@ -291,3 +291,30 @@ def test_the_fabric_follows(cloud: CloudUnderTest, mine: Neutron) -> None:
     mine.delete("networks", network["id"])
     engine.settle()
     assert network["id"] not in engine.holds()["network"]
+
+
+def test_what_is_asked_for_is_looked_at_before_who_asks(mine: Neutron, other: Client) -> None:
+    path = f"{N}/networks/{mine.network()['id']}"
+    refused(other.put(path, {"network": {"name": 5}}), 400, "HTTPBadRequest")
+    refused(other.put(path, {"network": {"name": "x"}}), 404, "NetworkNotFound")
+
+
+def test_the_mtu_that_subnets_need(mine: Neutron, member: Client) -> None:
+    narrow, wide = mine.network(mtu=67), mine.network(mtu=1300)
+    body = {"network_id": narrow["id"], "ip_version": 4, "cidr": "10.9.0.0/24"}
+    refused(member.post(f"{N}/subnets", {"subnet": body}), 409, "NetworkMTUSubnetConflict")
+    assert mine.update("networks", "network", narrow["id"], mtu=68)["mtu"] == 68
+    mine.subnet(narrow, "10.9.0.0/24")
+    refused(member.put(f"{N}/networks/{narrow['id']}", {"network": {"mtu": 60}}), 409, "NetworkMTUSubnetConflict")
+    mine.subnet(wide, "2001:db8:9::/64")
+    refused(member.put(f"{N}/networks/{wide['id']}", {"network": {"mtu": 1279}}), 409, "NetworkMTUSubnetConflict")
+    assert mine.show("networks", wide["id"])["mtu"] == 1300
+
+
+def test_service_types_are_a_members_to_set(mine: Neutron, member: Client) -> None:
+    subnet = mine.subnet(mine.network())
+    changed = mine.update("subnets", "subnet", subnet["id"], service_types=["compute:", "test:one"])
+    assert changed["service_types"] == ["compute:", "test:one"]
+    assert changed["revision_number"] > subnet["revision_number"]
+    refused(member.put(f"{N}/subnets/{subnet['id']}", {"subnet": {"service_types": ["strange"]}}), 400,
+            "HTTPBadRequest")

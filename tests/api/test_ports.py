@@ -321,3 +321,28 @@ def test_nobody_slips_a_port_under_a_router_or_server(mine: Neutron, member: Cli
 
 def test_what_is_hidden_is_no_filter(member: Client) -> None:
     refused(member.get(f"{N}/ports", params={"binding:host_id": "h"}), 400, "HTTPBadRequest")
+
+
+def test_groups_of_a_port_are_of_one_kind_and_named_once(mine: Neutron, member: Client) -> None:
+    network, stateful, stateless = mine.network(), mine.group(stateful=True), mine.group(stateful=False)
+    both = [stateful["id"], stateless["id"]]
+    refused(member.post(f"{N}/ports", {"port": {"network_id": network["id"], "security_groups": both}}), 409,
+            "SecurityGroupConflict")
+    for one in both:
+        path = f"{N}/ports/{mine.port(network, security_groups=[one])['id']}"
+        refused(member.put(path, {"port": {"security_groups": both}}), 409, "SecurityGroupConflict")
+        refused(member.put(path, {"port": {"security_groups": [one, one]}}), 400, "HTTPBadRequest")
+        assert member.get(path).json()["port"]["security_groups"] == [one]
+
+
+def test_a_project_has_its_group_once_an_administrator_looks(admin: Client, other: Client, member: Client) -> None:
+    found = Neutron(admin).list("security-groups", project_id=other.project_id)
+    assert [one["name"] for one in found] == ["default"]
+    assert Neutron(member).list("security-groups", project_id=other.project_id) == []
+
+
+def test_a_new_group_needs_room_for_its_rules(mine: Neutron, member: Client, admin: Client) -> None:
+    mine.group()
+    ok(admin.put(f"{N}/quotas/{member.project_id}", {"quota": {"security_group_rule": 7}}), 200)
+    refused(member.post(f"{N}/security-groups", {"security_group": {"name": "x"}}), 409, "OverQuota")
+    assert len(mine.list("security-groups")) == 2

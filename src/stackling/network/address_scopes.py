@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from stackling.core.context import Context
+from stackling.core.errors import Invalid
 from stackling.network import access
 from stackling.network.errors import conflict, not_found
 from stackling.network.resources import ADDRESS_SCOPES
@@ -46,8 +47,8 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
     if "shared" in changes:
         everybody = access.EVERYBODY in access.targets(tx, "address_scope", record["id"], access.SHARED)
         if everybody and not changes["shared"]:
-            raise conflict("AddressScopeUpdateError", f"Unable to update address scope {record['id']} : Shared address "
-                           "scope can't be unshared.")
+            raise Invalid(f"Unable to update address scope {record['id']} : Shared address scope can't be unshared.",
+                          type="AddressScopeUpdateError")
         if changes["shared"]:
             access.grant(tx, "address_scope", record)
     name = changes.get("name", record["name"])

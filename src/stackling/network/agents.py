@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -12,6 +13,7 @@ from stackling.store.tables.fleet import hosts, machines
 from stackling.store.transaction import Tx
 
 _NAMESPACE = uuid.UUID("6f1c2c1e-3b5c-5f0a-9c60-0a3f6c1d7b11")
+_DESCRIPTIONS = "network.agent_descriptions"
 ALIVE_WITHIN = 75.0
 _HOSTS = select(
     hosts.c.id, hosts.c.name, hosts.c.created_at, hosts.c.availability_zone, machines.c.last_seen,
@@ -21,18 +23,26 @@ _HOSTS = select(
 
 def agents(tx: Tx) -> list[dict[str, Any]]:
     """One controller agent a host; alive when its machine has reported lately."""
-    return [_agent(row, tx.time) for row in tx.all(_HOSTS)]
+    said: Mapping[str, str | None] = tx.setting(_DESCRIPTIONS) or {}
+    return [_agent(row, tx.time, said) for row in tx.all(_HOSTS)]
 
 
-def _agent(row: Any, now: float) -> dict[str, Any]:
+def describe(tx: Tx, id: str, text: str | None) -> None:
+    """Give an agent a description."""
+    tx.guard(_DESCRIPTIONS)
+    tx.set_setting(_DESCRIPTIONS, {**(tx.setting(_DESCRIPTIONS) or {}), id: text})
+
+
+def _agent(row: Any, now: float, descriptions: Mapping[str, str | None]) -> dict[str, Any]:
+    id = str(uuid.uuid5(_NAMESPACE, row.id))
     seen = row.last_seen
     at = (clock.instant(seen) if seen else row.created_at)[:19].replace("T", " ")
     return {
-        "id": str(uuid.uuid5(_NAMESPACE, row.id)), "agent_type": "OVN Controller agent", "binary": "ovn-controller",
+        "id": id, "agent_type": "OVN Controller agent", "binary": "ovn-controller",
         "topic": "n/a", "host": row.name, "admin_state_up": True,
         "alive": seen is not None and now - seen < ALIVE_WITHIN,
         "created_at": row.created_at[:19].replace("T", " "), "started_at": at, "heartbeat_timestamp": at,
-        "availability_zone": row.availability_zone, "description": "", "resources_synced": None,
+        "availability_zone": row.availability_zone, "description": descriptions.get(id, ""), "resources_synced": None,
         "configurations": {"bridge-mappings": "", "chassis_name": row.name},
     }
 

@@ -24,10 +24,11 @@ _NAMESPACE = uuid.UUID("0ac7c5b3-67a7-5e0e-9f0b-7f2f0f0f6a55")
 _MEANING = ("direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix",
             "remote_group_id", "remote_address_group_id")
 _BUILT_IN = [
-    *({"direction": "egress", "ethertype": kind, "used_in_default_sg": True, "used_in_non_default_sg": True}
-      for kind in ("IPv4", "IPv6")),
+    *({"direction": "egress", "ethertype": kind, "used_in_default_sg": True, "used_in_non_default_sg": True,
+       "description": "Legacy default SG rule for egress traffic"} for kind in ("IPv4", "IPv6")),
     *({"direction": "ingress", "ethertype": kind, "remote_group_id": PARENT, "used_in_default_sg": True,
-       "used_in_non_default_sg": False} for kind in ("IPv4", "IPv6")),
+       "used_in_non_default_sg": False, "description": "Legacy default SG rule for ingress traffic"}
+      for kind in ("IPv4", "IPv6")),
 ]
 
 
@@ -54,7 +55,7 @@ def of_new_group(tx: Tx, group_id: str, *, default: bool) -> list[Record]:
     """What a new group's rules say; *default*: it is its project's default group."""
     ensure(tx)
     wanted = "used_in_default_sg" if default else "used_in_non_default_sg"
-    return [{**{name: one[name] for name in _MEANING}, "description": one["description"],
+    return [{**{name: one[name] for name in _MEANING},
              "remote_group_id": group_id if one["remote_group_id"] == PARENT else one["remote_group_id"]}
             for one in DEFAULT_RULES.where(tx) if one[wanted]]
 

@@ -99,7 +99,7 @@ def _holding(record: Record) -> list[Any]:
 def _target(tx: Tx, ctx: Context, record: Record, port_id: str, fixed: str | None) -> Record:
     """The columns of an association; every reason against it is an error."""
     port = PORTS.get(tx, port_id)
-    if port is None or not (ctx.is_admin or port["project_id"] == ctx.project_id):
+    if port is None or not (ctx.is_admin or ctx.project_id in (port["project_id"], _owner(tx, port["network_id"]))):
         raise not_found("port", port_id)
     if tx.dialect != "sqlite" and not tx.changed(_PIN, port=port_id):    # who deletes it meanwhile, meets us here
         raise not_found("port", port_id)
@@ -140,8 +140,15 @@ def _target(tx: Tx, ctx: Context, record: Record, port_id: str, fixed: str | Non
     return {"port_id": port_id, "fixed_ip_address": address, "router_id": router_id}
 
 
+def _owner(tx: Tx, network_id: str) -> str | None:
+    network = NETWORKS.get(tx, network_id)
+    return network["project_id"] if network is not None else None
+
+
 def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> Record:
-    """Change the description; associate, move or disassociate."""
+    """Change the description; associate, move or disassociate. To change nothing is to disassociate (a floating IP
+    once had nothing else that could be changed, and upstream kept that)."""
+    changes = changes or {"port_id": None}
     values: Record = {name: changes[name] for name in ("description", "qos_policy_id") if name in changes}
     if "qos_policy_id" in values:
         qos.check_binding(tx, ctx, values["qos_policy_id"], record["qos_policy_id"])
@@ -187,11 +194,10 @@ def _nudge_server(tx: Tx, port_id: str | None) -> None:
 
 
 def delete(tx: Tx, ctx: Context | None, record: Record) -> None:
-    """Give the address back. It is free at once; the fabric lets go before anybody else's use is realised."""
+    """Give the address back. It is free at once; the fabric lets go before anybody else's use is realised. Raises
+    FipInUseByPortForwarding."""
     addresses.guard(tx, record["floating_network_id"])
-    port_forwardings.guard(tx, record["id"])
-    for forwarding in port_forwardings.of_floating_ips(tx, [record["id"]])[record["id"]]:
-        port_forwardings.delete(tx, None, forwarding)
+    port_forwardings.check_free(tx, record)
     port = PORTS.get(tx, record["floating_port_id"])
     _nudge_server(tx, record["port_id"])
     forget_tags(tx, record)

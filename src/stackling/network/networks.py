@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, select
@@ -77,9 +77,14 @@ def _mtu(wanted: int, place: Record) -> int:
         return most
     if wanted > most:
         raise invalid_input(f"Requested MTU is too big, maximum is {most}")
-    if wanted < 68:
-        raise invalid_input("Requested MTU is too small, minimum is 68")
     return wanted
+
+
+def check_mtu(network_id: str, mtu: int, versions: Iterable[int]) -> None:
+    """Subnets of these IP versions can be in a network with this MTU; raises NetworkMTUSubnetConflict."""
+    least = max((rules.LEAST_MTU[version] for version in versions), default=0)
+    if mtu < least:
+        raise conflict("NetworkMTUSubnetConflict", f"MTU of {network_id} is not valid, subnet requires {least}.")
 
 
 def default_external(tx: Tx) -> Record | None:
@@ -103,6 +108,9 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
     values = {column: changes[name] for name, column in _UPDATABLE.items() if name in changes}
     if "mtu" in values:
         values["mtu"] = _mtu(values["mtu"], record)
+        if values["mtu"] < record["mtu"]:
+            check_mtu(record["id"], values["mtu"], [one["ip_version"] for one in SUBNETS.where(
+                tx, network_id=record["id"])])
     shared = access.EVERYBODY in access.targets(tx, "network", record["id"], access.SHARED)
     sharing: bool | None = changes.get("shared") if changes.get("shared") not in (None, shared) else None
     _check_sharing(tx, record, values, closing=sharing is False)

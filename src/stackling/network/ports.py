@@ -146,7 +146,6 @@ def _groups(tx: Tx, ctx: Context, spec: Mapping[str, Any], secured: bool, owner:
         group_id = security_groups.default_group(tx, spec["project_id"])
         tx.guard(f"security-group:{group_id}")
         return [group_id]
-    wanted = list(dict.fromkeys(wanted))
     if wanted and not secured:
         raise Invalid("Port security must be enabled and port must have an IP address in order to use security groups.",
                       type="PortSecurityAndIPRequiredForSecurityGroups")
@@ -266,11 +265,11 @@ def _change_addresses(tx: Tx, record: Record, wanted: Sequence[dict[str, Any]], 
 def _change_security(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any], values: Record) -> None:
     secured = changes.get("port_security_enabled", record["port_security_enabled"])
     if "security_groups" in changes:
-        wanted = list(dict.fromkeys(changes["security_groups"] or []))
+        wanted: list[str] = changes["security_groups"] or []
         if wanted and not secured:
             raise Invalid("Port security must be enabled and port must have an IP address in order to use security "
                           "groups.", type="PortSecurityAndIPRequiredForSecurityGroups")
-        security_groups.check_usable(tx, ctx, [id for id in wanted if id not in record["security_groups"]])
+        security_groups.check_usable(tx, ctx, wanted, record["security_groups"])
         values["security_groups"] = wanted
     elif not secured and record["security_groups"]:
         raise conflict("PortSecurityPortHasSecurityGroup", "Port has security group associated. Cannot disable port "

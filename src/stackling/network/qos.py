@@ -115,9 +115,9 @@ def _share(tx: Tx, record: Record, shared: bool) -> None:
     if shared:
         access.grant(tx, "qos_policy", record)
     elif access.EVERYBODY in targets:
-        if users(tx, record["id"]) - targets - {record["project_id"]}:
-            raise conflict("InvalidSharedSetting", "Unable to reconfigure sharing settings for QoS policy "
-                           f"{record['id']}. Multiple tenants are using it.")
+        if users(tx, record["id"]) - targets:
+            raise conflict("RbacPolicyInUse", f"RBAC policy on object {record['id']} cannot be removed because other "
+                           f"objects depend on it.\nDetails: project_id={access.EVERYBODY}")
         access.revoke(tx, "qos_policy", record["id"], access.SHARED, access.EVERYBODY)
 
 

@@ -26,7 +26,7 @@ from stackling.network.resources import (
     SECURITY_GROUPS,
     SUBNET_POOLS,
 )
-from stackling.network.rows import Record, Rows
+from stackling.network.rows import Record, Rows, touch
 from stackling.network.timeline import announce
 from stackling.store.tables import network as tables
 from stackling.store.transaction import Tx
@@ -89,11 +89,29 @@ def _create(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
     record: Record = {
         "id": spec["id"], "project_id": spec["project_id"], "object_type": spec["object_type"],
         "object_id": shared["id"], "action": action, "target_project": target, "created_at": tx.now}
+    _check_scope(tx, spec, shared)
     RBAC_POLICIES.insert(tx, [record])
+    _revise(tx, kind, shared["id"])
     if action == access.EXTERNAL and not shared["external"]:
         NETWORKS.update(tx, shared["id"], {"external": True})
     announce(tx, ctx, "rbac_policy", record, "create", f"{action} to {spec['object_type']} {shared['id']}")
     return record
+
+
+def _check_scope(tx: Tx, spec: Mapping[str, Any], shared: Record) -> None:
+    """Who gets a subnet pool must have its address scope."""
+    scope = shared["address_scope_id"] if spec["object_type"] == "subnetpool" else None
+    enough = {access.EVERYBODY, spec["target_tenant"]}
+    if scope and not access.targets(tx, "address_scope", scope, access.SHARED) & enough:
+        raise Invalid(f"Failed to create RBAC policy on object {shared['id']} because of the following reason: target "
+                      "project doesn't have access to associated address scope.", type="RbacPolicyInitError")
+
+
+def _revise(tx: Tx, kind: Shareable, id: str) -> None:
+    """The object is seen by others than before: its revision rises."""
+    shared = kind.rows.get(tx, id)
+    if shared is not None and "revision_number" in shared:
+        kind.rows.update(tx, id, touch(tx, shared))
 
 
 def _owned(tx: Tx, ctx: Context, kind: Shareable, object_type: str, id: str) -> Record:
@@ -116,6 +134,7 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
     if target in access.targets(tx, record["object_type"], record["object_id"], record["action"]):
         raise conflict("DuplicateRbacPolicy", "An RBAC policy already exists with those values.")
     RBAC_POLICIES.update(tx, record["id"], {"target_project": target})
+    _revise(tx, OBJECTS[record["object_type"]], record["object_id"])
     announce(tx, ctx, "rbac_policy", record, "update", "target_tenant")
     return {**record, "target_project": target}
 
@@ -125,6 +144,7 @@ def delete(tx: Tx, ctx: Context, record: Record) -> None:
     tx.guard(f"rbac:{record['object_id']}")
     _check_unused(tx, record, None)
     RBAC_POLICIES.delete(tx, record["id"])
+    _revise(tx, OBJECTS[record["object_type"]], record["object_id"])
     announce(tx, ctx, "rbac_policy", record, "delete")
     if record["action"] == access.EXTERNAL and not access.targets(
             tx, "network", record["object_id"], access.EXTERNAL):
@@ -138,6 +158,9 @@ def _check_unused(tx: Tx, record: Record, instead: str | None) -> None:
     kind, target = OBJECTS[record["object_type"]], record["target_project"]
     shared = kind.rows.any(tx, record["object_id"])
     if shared is None:
+        return
+    if record["object_type"] != "network":
+        _check_others(tx, record, shared, instead)
         return
     others = access.targets(tx, record["object_type"], record["object_id"], record["action"]) - {target}
     others |= {instead} if instead is not None else set()
@@ -153,8 +176,21 @@ def _check_unused(tx: Tx, record: Record, instead: str | None) -> None:
     if users:
         raise _in_use(record, "There are routers attached to this network that depend on this policy for access."
                       if external else f"Unable to reconfigure sharing settings for network {record['object_id']}. "
-                      "Multiple tenants are using it." if record["object_type"] == "network"
-                      else f"tenant_id={sorted(users)[0]}")
+                      "Multiple tenants are using it.")
+
+
+def _check_others(tx: Tx, record: Record, shared: Record, instead: str | None) -> None:
+    """As upstream has it for everything but networks: who gets the access instead doesn't count unless that is
+    everybody, and with everybody's access goes the owner's as well."""
+    target = record["target_project"]
+    if instead == access.EVERYBODY or target == shared["project_id"]:
+        return
+    others = access.targets(tx, record["object_type"], record["object_id"], record["action"]) - {target}
+    if target != access.EVERYBODY and access.EVERYBODY in others:
+        return
+    users = {row.project_id for row in tx.all(OBJECTS[record["object_type"]].users, object=record["object_id"])}
+    if (users - others) if target == access.EVERYBODY else target in users:
+        raise _in_use(record, f"project_id={target}")
 
 
 def _in_use(record: Record, details: str) -> Conflict:

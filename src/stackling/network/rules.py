@@ -37,6 +37,7 @@ ROLES = {
 }
 AUTO_ADDRESS_MODES = ("slaac", "dhcpv6-stateless")
 DEFAULT_MTU, GENEVE_OVERHEAD = 1500, 58
+LEAST_MTU = {4: 68, 6: 1280}        # of a network with subnets of that IP version
 
 
 # -- status
@@ -187,6 +188,9 @@ ICMP = frozenset({1, 58})
 IPV6_ONLY = frozenset({"icmpv6", "ipv6-icmp", "ipv6-encap", "ipv6-frag", "ipv6-nonxt", "ipv6-opts", "ipv6-route"})
 
 
+_IPV6_NUMBERS = frozenset(PROTOCOLS[name] for name in IPV6_ONLY)
+
+
 def protocol_number(protocol: str | None) -> int | None:
     """The IP protocol number; None for any. The value was validated before."""
     if protocol is None or protocol == "any":
@@ -227,7 +231,7 @@ def rule_fault(rule: Mapping[str, Any]) -> tuple[str, str] | None:
     fault = _port_fault(number, name, low, high)
     if fault is not None:
         return fault
-    if name in IPV6_ONLY and rule["ethertype"] == "IPv4":
+    if (name in IPV6_ONLY or number in _IPV6_NUMBERS) and rule["ethertype"] == "IPv4":
         return ("SecurityGroupEthertypeConflictWithProtocol",
                 f"Invalid ethertype IPv4 for protocol {name}.")
     prefix = rule["remote_ip_prefix"]

@@ -34,7 +34,8 @@ _FOLLOW = update(_g).where(_g.c.id == bindparam("g")).values(
     updated_at=bindparam("now"))
 _BY_NAME = select(_g.c.id, _g.c.name).where(_g.c.project_id == bindparam("project"), _g.c.deleting.is_(False),
                                             _g.c.name.in_(bindparam("names", expanding=True)))
-_BY_ID = select(_g.c.id, _g.c.project_id).where(_g.c.id.in_(bindparam("ids", expanding=True)), _g.c.deleting.is_(False))
+_BY_ID = select(_g.c.id, _g.c.project_id, _g.c.stateful).where(
+    _g.c.id.in_(bindparam("ids", expanding=True)), _g.c.deleting.is_(False))
 _MANY = select(_g).where(_g.c.id.in_(bindparam("ids", expanding=True)), _g.c.deleting.is_(False))
 USED = exists(select(port_security_groups.c.port_id).where(port_security_groups.c.security_group_id == _g.c.id))
 
@@ -82,7 +83,10 @@ def _group(tx: Tx, spec: Mapping[str, Any]) -> Record:
 
 
 def _start(tx: Tx, group: Record, *, default: bool) -> None:
-    RULES.insert(tx, [_rule(tx, group, one) for one in default_rules.of_new_group(tx, group["id"], default=default)])
+    first = default_rules.of_new_group(tx, group["id"], default=default)
+    if not default:                             # the project's own group is there, whatever its quota
+        quotas.reserve(tx, group["project_id"], "security_group_rule", len(first))
+    RULES.insert(tx, [_rule(tx, group, one) for one in first])
 
 
 def _rule(tx: Tx, group: Mapping[str, Any], spec: Mapping[str, Any]) -> Record:
@@ -243,15 +247,20 @@ def resolve(tx: Tx, project_id: str, wanted: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def check_usable(tx: Tx, ctx: Context, ids: Sequence[str]) -> None:
-    """Every id is a group that the caller may put on a port; raises SecurityGroupNotFound for the first that isn't."""
-    if not ids:
+def check_usable(tx: Tx, ctx: Context, ids: Sequence[str], present: Sequence[str] = ()) -> None:
+    """The caller may put these groups on a port, beside those that it has (*present*); raises SecurityGroupNotFound
+    for the first that isn't there, and SecurityGroupConflict for stateful groups together with stateless ones."""
+    new = [id for id in ids if id not in present]
+    if not new:
         return
-    for id in sorted(ids):
+    for id in sorted(new):
         tx.guard(f"security-group:{id}")
     rows = tx.all(_BY_ID, ids=list(ids))
-    known = {row.id for row in rows if ctx.is_admin or row.project_id == ctx.project_id}
+    known = {row.id for row in rows if ctx.is_admin or row.project_id == ctx.project_id or row.id in present}
     known |= access.shared_ids(tx, ctx, "security_group", [row.id for row in rows if row.id not in known])
-    for id in ids:
+    for id in new:
         if id not in known:
             raise not_found("security_group", id)
+    if len({row.stateful for row in rows}) > 1:
+        raise conflict("SecurityGroupConflict", "Error Cannot apply both stateful and stateless security groups on the "
+                       "same port at the same time while attempting the operation.")

@@ -12,7 +12,7 @@ from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.network import access, address_scopes, quotas, rules
 from stackling.network.errors import bad_request, conflict, not_found, over_quota
-from stackling.network.resources import SUBNET_POOLS, SUBNETS
+from stackling.network.resources import ADDRESS_SCOPES, SUBNET_POOLS, SUBNETS
 from stackling.network.rows import Record, standard, touch
 from stackling.network.timeline import announce, forget_tags, store_tags
 from stackling.store.tables.network import subnet_pools, subnets
@@ -91,15 +91,13 @@ def _check_default(tx: Tx, record: Record) -> None:
 
 
 def _check_scope(tx: Tx, ctx: Context, record: Record) -> None:
-    """A pool's address scope is its owner's, of its IP version, and no other pool there has any of its prefixes."""
+    """A pool's address scope is one that the caller may use, of its IP version, and no other pool there has any of its
+    prefixes."""
     scope_id: str | None = record["address_scope_id"]
     if scope_id is None:
         return
     tx.guard(f"address-scope:{scope_id}")
     scope = address_scopes.find(tx, ctx, scope_id)
-    if not ctx.is_admin and scope["project_id"] != ctx.project_id:
-        raise Invalid(f"Illegal subnetpool association: subnetpool {record['id']} cannot be associated with address "
-                      f"scope {scope_id}.", type="IllegalSubnetPoolAssociationToAddressScope")
     if scope["ip_version"] != record["ip_version"]:
         raise Invalid(f"Illegal subnetpool association: subnetpool {record['id']} cannot associate with address scope "
                       f"{scope_id} because subnetpool ip_version is not {scope['ip_version']}.",
@@ -112,8 +110,13 @@ def _check_scope(tx: Tx, ctx: Context, record: Record) -> None:
 
 
 def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> Record:
-    """Change a pool; prefixes may be added, not taken away."""
+    """Change a pool; prefixes may be added, not taken away. In somebody else's address scope it is an administrator's
+    to change."""
     tx.guard(f"subnet-pool:{record['id']}")
+    scope = ADDRESS_SCOPES.get(tx, record["address_scope_id"]) if record["address_scope_id"] else None
+    if scope is not None and not ctx.is_admin and scope["project_id"] != ctx.project_id:
+        raise Invalid(f"Illegal subnetpool update : subnetpool {record['id']} cannot be updated when associated with "
+                      "shared address scope.", type="IllegalSubnetPoolUpdate")
     values = dict(changes)
     if "prefixes" in values:
         values["prefixes"], version = _prefixes(values["prefixes"])

@@ -50,6 +50,7 @@ def _create(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
     _refuse_segment(spec)
     cidr, pool_id = _range(tx, ctx, spec)
     record = _record(tx, spec, cidr, pool_id)
+    networks.check_mtu(network["id"], network["mtu"], [record["ip_version"]])
     _check_overlap(tx, record)
     record["metadata_ip"] = None
     own_port = _own_address(tx, network, record)

@@ -85,6 +85,7 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
 
 def delete(tx: Tx, ctx: Context, record: Record) -> None:
     """Delete a trunk; its ports are ordinary ones again."""
+    _check_enabled(record)
     tx.guard(f"trunk:{record['id']}")
     for port in subports_of(tx, [record["id"]])[record["id"]]:
         _release(tx, ctx, port)

@@ -36,5 +36,5 @@ def _change(tx: Tx, call: Call, change: Any) -> Any:
         body = body["address_group"]    # pyright: ignore[reportUnknownVariableType]
     if not isinstance(body, dict) or not isinstance(body.get("addresses"), list):    # pyright: ignore
         raise Invalid("Invalid input for addresses. Reason: a list of addresses is needed.", type="HTTPBadRequest")
-    record = change(tx, call.ctx, record, convert("addresses", Attribute(values.subnets), body["addresses"]))
+    record = change(tx, call.ctx, record, convert("addresses", Attribute(values.ranges), body["addresses"]))
     return {"address_group": _GROUP.view(tx, call.ctx, [record])[0]}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from stackling.api.network import definitions, views
 from stackling.api.network.resource import Resource
 from stackling.core.context import Context
+from stackling.core.ids import is_id
 from stackling.network import (
     address_groups,
     address_scopes,
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
     from stackling.store.transaction import Tx
 
 
-def _default_group(tx: Tx, ctx: Context) -> None:
-    if ctx.project_id is not None:
-        security_groups.default_group(tx, ctx.project_id)
+def _default_group(tx: Tx, ctx: Context, project_id: str | None) -> None:
+    """As upstream, the project that is asked for has its group from then on; only an administrator asks for others'."""
+    wanted = project_id if project_id is not None and ctx.is_admin and is_id(project_id) else ctx.project_id
+    if wanted is not None:
+        security_groups.default_group(tx, wanted)
 
 
 RESOURCES: tuple[Resource, ...] = (
@@ -59,9 +62,10 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("address_scope", "address_scopes", "address-scopes", definitions.ADDRESS_SCOPE, views.address_scopes,
              address_scopes.create, address_scopes.update, address_scopes.delete),
     Resource("address_group", "address_groups", "address-groups", definitions.ADDRESS_GROUP, views.address_groups,
-             address_groups.create, address_groups.update, address_groups.delete),
+             address_groups.create, address_groups.update, address_groups.delete,
+             discreet=True),
     Resource("policy", "policies", "qos/policies", definitions.QOS_POLICY, views.qos_policies, qos.create, qos.update,
-             qos.delete_policy, object_type="qos_policy"),
+             qos.delete_policy, object_type="qos_policy", discreet=True),
     Resource("flavor", "flavors", "flavors", definitions.FLAVOR, views.flavors, flavors.create, flavors.update,
              flavors.delete_flavor, unowned=True),
     Resource("service_profile", "service_profiles", "service_profiles", definitions.SERVICE_PROFILE,
@@ -70,7 +74,7 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("trunk", "trunks", "trunks", definitions.TRUNK, views.trunks, trunks.create, trunks.update, trunks.delete),
     Resource("default_security_group_rule", "default_security_group_rules", "default-security-group-rules",
              definitions.DEFAULT_RULE, views.default_rules, default_rules.create, default_rules.update,
-             default_rules.delete, before_list=lambda tx, ctx: default_rules.ensure(tx), fixed=True),
+             default_rules.delete, before_list=lambda tx, ctx, project_id: default_rules.ensure(tx), fixed=True),
     Resource("security_groups_default_statefulness", "security_groups_default_statefulness",
              "security-groups-default-statefulness", definitions.DEFAULT_STATEFULNESS, views.default_statefulness,
              default_statefulness.create, default_statefulness.update, default_statefulness.delete, nobodys=True),

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call, Reply
 from stackling.api.network import values
+from stackling.api.network.attributes import Attribute, Table, for_update
+from stackling.api.network.resource import body_of
 from stackling.api.route import Route
 from stackling.core.errors import Invalid
 from stackling.network import agents, flavors, ip_availability, topology
-from stackling.network.errors import conflict, forbidden, not_found
+from stackling.network.errors import bad_request, conflict, forbidden, not_found
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
@@ -25,6 +27,7 @@ def routes() -> list[Route]:
         Route("GET", "/v2.0/agents", _agents, "list"),
         Route("GET", "/v2.0/agents/{id}", _agent, "authenticated"),
         Route("PUT", "/v2.0/agents/{id}", _update_agent, "authenticated", "write"),
+        Route("DELETE", "/v2.0/agents/{id}", _delete_agent, "authenticated", "write", status=204),
         Route("GET", "/v2.0/availability_zones", _zones, "get_availability_zone"),
         Route("GET", one, _topology, "authenticated", "write"),
         Route("DELETE", one, _remove_topology, "authenticated", "write", status=204),
@@ -47,6 +50,8 @@ def select(call: Call, rows: Sequence[dict[str, Any]], known: Sequence[str]) -> 
     return [{name: row[name] for name in fields if name in row} for row in found] if fields else found
 
 
+_AGENT_TABLE: Table = {"admin_state_up": Attribute(values.boolean, put=True),
+                       "description": Attribute(values.nullable(values.text(255)), put=True)}
 _AGENT = ("id", "agent_type", "binary", "host", "admin_state_up", "alive", "topic", "availability_zone", "description")
 
 
@@ -66,9 +71,22 @@ def _agent(tx: Tx, call: Call) -> Any:
 
 
 def _update_agent(tx: Tx, call: Call) -> Any:
-    _found_agent(tx, call)
-    raise conflict("AgentNotUpdatable", "OVN's agents can't be switched off; disable the host's compute service "
-                   "instead.")
+    changes = for_update(_AGENT_TABLE, body_of(call, "agent"))
+    found = _found_agent(tx, call)
+    if not call.allowed("update_agent"):
+        raise forbidden("rule:update_agent")
+    if not changes.get("admin_state_up", True):
+        raise bad_request("agent", "OVN agent status cannot be updated: disable the host's compute service instead")
+    if "description" in changes:
+        agents.describe(tx, found["id"], changes["description"])
+    return {"agent": {**found, **changes}}
+
+
+def _delete_agent(tx: Tx, call: Call) -> Any:
+    found = _found_agent(tx, call)
+    if not call.allowed("delete_agent"):
+        raise forbidden("rule:delete_agent")
+    raise conflict("AgentInUse", f"Agent {found['id']} goes with its host {found['host']}.")
 
 
 def _zones(tx: Tx, call: Call) -> Any:

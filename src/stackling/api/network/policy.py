@@ -64,8 +64,6 @@ RULES |= {
                     "provider:segmentation_id", "segments")},
     **{f"get_network:{name}": _ADMIN for name in ("provider:network_type", "provider:physical_network",
                                                    "provider:segmentation_id", "segments")},
-    "create_subnet:service_types": _ADMIN,
-    "update_subnet:service_types": _ADMIN,
     "create_subnetpool:shared": _ADMIN, "create_subnetpool:is_default": _ADMIN, "update_subnetpool:is_default": _ADMIN,
     **{f"{action}_port:{name}": f"{_ADMIN} or rule:service_api" for action in ("create", "update")
        for name in ("binding:host_id", "binding:profile")},

@@ -10,12 +10,12 @@ from stackling.api.network import values as v
 from stackling.api.network.attributes import REQUIRED, Attribute, Table, for_create, for_update
 from stackling.api.network.catalog import BY_NAME
 from stackling.api.network.others import select
-from stackling.api.network.resource import fetch
+from stackling.api.network.resource import fetch, target_of
 from stackling.api.route import Route
 from stackling.core.errors import Forbidden, Invalid
 from stackling.network import qos
 from stackling.network.errors import forbidden, not_found
-from stackling.network.resources import QOS_RULES
+from stackling.network.resources import QOS_POLICIES, QOS_RULES
 from stackling.network.rows import Record
 
 if TYPE_CHECKING:
@@ -129,7 +129,11 @@ def _show(tx: Tx, call: Call, kind: str) -> Any:
 
 
 def _create(tx: Tx, call: Call, kind: str) -> Any:
-    policy = _policy(tx, call, call.params["id"], f"create_policy_{kind}_rule")
+    rule, id = f"create_policy_{kind}_rule", call.params["id"]
+    record = None if "\0" in id else QOS_POLICIES.get(tx, id)
+    if record is not None and not call.allowed(rule, target_of(tx, call.ctx, record)):
+        raise forbidden(f"rule:{rule}")             # as upstream, which tells so that there is such a policy
+    policy = _policy(tx, call, id, rule)
     name, body = _body(call, kind)
     for extra in ("project_id", "tenant_id"):               # clients send them along; a rule is its policy's
         body.pop(extra, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -44,12 +45,13 @@ class Resource:
     create: Create
     update: Update
     delete: Delete
-    before_list: Callable[[Tx, Context], None] | None = None
+    before_list: Callable[[Tx, Context, str | None], None] | None = None    # with the project asked for, if any
     page: Callable[[Sequence[Sequence[Any]]], list[dict[str, Any]]] | None = None
     fixed: bool = False                         # nothing of it can be changed: there is no PUT
     nobodys: bool = False                       # it may be of no project, when an administrator says so
     unowned: bool = False                       # it is never a project's
     object_type: str | None = None              # its name in RBAC policies, where that is another
+    discreet: bool = False                      # whom it is shared with isn't told that changing it is forbidden
 
     @property
     def listed(self) -> lists.Listed:
@@ -165,7 +167,7 @@ def show(tx: Tx, call: Call, resource: Resource) -> Any:
 def list_(tx: Tx, call: Call, resource: Resource) -> Any:
     """A page of resources with its links."""
     if resource.before_list is not None:
-        resource.before_list(tx, call.ctx)
+        resource.before_list(tx, call.ctx, call.query.last("project_id") or call.query.last("tenant_id"))
     query = _query(call, resource)
     fields = call.query.all("fields")
     if query is None:
@@ -281,19 +283,20 @@ def _links(call: Call, resource: Resource, query: lists.ListQuery, ids: Sequence
     kept = [(name, value) for name, values in call.query.items() for value in values
             if name not in ("marker", "page_reverse")]
     base = f"{call.base}{call.request.path}"
-    full = len(ids) >= (query.limit or 0)
-    links: list[dict[str, str]] = []
-    if ids and (full if not query.reverse else query.marker is not None):
-        links.append({"rel": "next", "href": f"{base}?{urlencode([*kept, ('marker', ids[-1])])}"})
-    if ids and ((query.marker is not None) if not query.reverse else full):
-        previous = [*kept, ("marker", ids[0]), ("page_reverse", "True")]
+    short = len(ids) < (query.limit or 0)
+    links: list[dict[str, str]] = []            # upstream knows of an end only where a page isn't full
+    if query.reverse or not short:
+        links.append({"rel": "next", "href": f"{base}?{urlencode([*kept, *(('marker', one) for one in ids[-1:])])}"})
+    if not query.reverse or not short:
+        previous = [*kept, *(("marker", one) for one in ids[:1]), ("page_reverse", "True")]
         links.append({"rel": "previous", "href": f"{base}?{urlencode(previous)}"})
     return links
 
 
 # -- writing
 
-def _body(call: Call, name: str) -> dict[str, Any]:
+def body_of(call: Call, name: str) -> dict[str, Any]:
+    """What a request says of a *name*."""
     body = call.body
     if not isinstance(body, dict) or name not in body:
         raise Invalid(f"Unable to find '{name}' in request body", type="HTTPBadRequest")
@@ -313,7 +316,7 @@ def create(tx: Tx, call: Call, resource: Resource) -> Any:
         bodies = [_body_of(resource, item) for item in items]    # pyright: ignore[reportUnknownVariableType]
         records = resource.create(tx, call.ctx, [_spec(call, resource, body) for body in bodies])
         return {resource.collection: render(tx, call, resource, records)}
-    spec = _spec(call, resource, _body(call, resource.name))
+    spec = _spec(call, resource, body_of(call, resource.name))
     records = resource.create(tx, call.ctx, [spec])
     return {resource.name: render(tx, call, resource, records)[0]}
 
@@ -364,18 +367,19 @@ def check_revision(call: Call, resource: str, record: Record) -> None:
     if header is None or "revision_number" not in record:
         return
     name, _, number = header.strip().strip('"').partition("=")
-    if name != "revision_number" or not (number.isascii() and number.isdigit() and len(number) <= 18):
+    if name != "revision_number" or not re.fullmatch(r"-?[0-9]{1,18}", number):
         raise Invalid("If-Match must be of the form revision_number=N", type="HTTPBadRequest")
     if int(number) != record["revision_number"]:
         raise revision_mismatch(resource, record["id"], int(number))
 
 
 def update(tx: Tx, call: Call, resource: Resource) -> Any:
-    """Change a resource."""
+    """Change a resource. As upstream, what is asked for is looked at before who asks."""
+    changes = for_update(resource.table, body_of(call, resource.name))
     record, target = fetch(tx, call, resource, call.params["id"], writing=True)
-    body = _body(call, resource.name)
-    changes = for_update(resource.table, body)
     if not call.allowed(f"update_{resource.name}", target):
+        if resource.discreet and record["project_id"] != call.ctx.project_id:
+            raise not_found(resource.name, record["id"])
         raise forbidden(f"rule:update_{resource.name}")
     _authorize_attributes(call, resource, "update", changes, {**target, **changes})
     check_revision(call, resource.name, record)

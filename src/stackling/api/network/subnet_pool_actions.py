@@ -30,7 +30,7 @@ def routes() -> list[Route]:
         Route("PUT", path + "add_prefixes", _add, "authenticated", "write"),
         Route("PUT", path + "remove_prefixes", _remove, "authenticated", "write"),
         Route("PUT", path + "onboard_network_subnets", _onboard, "authenticated", "write"),
-        Route("GET", "/v2.0/floatingip_pools", _floating, "list")]
+        *(Route("GET", f"/v2.0/{spelt}", _floating, "list") for spelt in ("floatingip_pools", "floatingip-pools"))]
 
 
 def _pool(tx: Tx, call: Call, rule: str) -> Record:

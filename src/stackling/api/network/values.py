@@ -96,10 +96,13 @@ def uuid(value: Any) -> str:
 
 
 def uuids(value: Any) -> list[str]:
-    """A list of UUIDs; repetition means nothing."""
+    """A list of UUIDs, without repetition."""
     if not isinstance(value, list):
         raise ValueError(f"'{value}' is not a list")
-    return list(dict.fromkeys(uuid(one) for one in _items(value)))
+    found = [uuid(one) for one in _items(value)]
+    if len(set(found)) != len(found):
+        raise ValueError(f"Duplicate items in the list: '{', '.join(found)}'")
+    return found
 
 
 def project(value: Any) -> str:
@@ -202,6 +205,19 @@ def routes(value: Any) -> list[dict[str, str]]:
     return found
 
 
+def ranges(value: Any) -> list[str]:
+    """As ``subnets``; a bare address is a host."""
+    return subnets([f"{one}/{ipaddress.ip_address(one).max_prefixlen}" if _is_address(one) else one
+                    for one in _items(value)])
+
+
+def _is_address(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(ipaddress.ip_address(value).version)
+    except ValueError:
+        return False
+
+
 def subnets(value: Any) -> list[str]:
     """A list of CIDRs; one text is a list of one, as older clients send it."""
     found = [cidr(one) for one in ([value] if isinstance(value, str) else _items(value))]
@@ -296,7 +312,8 @@ def service_types(value: Any) -> list[str]:
     """Device owners that a subnet serves."""
     found = [text(255, 1)(one) for one in _items(value)]
     for one in found:
-        if not one.startswith(("network:", "compute:", "baremetal:", "container:")) and one != "compute":
+        # Upstream's check takes the letters of "compute:" for prefixes as well; what passes there passes here.
+        if not one.startswith(("network:", "baremetal:", "container:", *"compute:")):
             raise ValueError(f"'{one}' is not a valid subnet service type")
     if len(set(found)) != len(found):
         raise ValueError("Service types should be unique")
@@ -394,6 +411,13 @@ def subports(value: Any) -> list[dict[str, Any]]:
             subport["segmentation_id"] = non_negative(one["segmentation_id"])
         if any(other["port_id"] == subport["port_id"] for other in found):
             raise ValueError(f"Duplicate items in the list: '{subport['port_id']}'")
+        kind, tag = subport.get("segmentation_type"), subport.get("segmentation_id")
+        if kind != "inherit" and (kind is None) != (not tag):
+            raise ValueError(f"Invalid subport details '{one}': missing segmentation information. Must specify both "
+                             "segmentation_id and segmentation_type")
+        if tag and any((other.get("segmentation_type"), other.get("segmentation_id")) == (kind, tag)
+                       for other in found):
+            raise ValueError(f"Segmentation ID '{tag}' for '{one}' is not unique")
         found.append(subport)
     return found
 

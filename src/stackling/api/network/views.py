@@ -177,15 +177,15 @@ def floating_ips(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[s
 
 def port_forwarding(one: Record) -> dict[str, Any]:
     """A port forwarding."""
-    return {**_forwarded(one), "description": one["description"]}
+    ranges = {f"{side}_port_range": f"{one[f'{side}_low']}:{one[f'{side}_high']}" for side in ("external", "internal")}
+    return {**_forwarded(one), **ranges, "description": one["description"]}
 
 
 def _forwarded(one: Record) -> dict[str, Any]:
-    body: dict[str, Any] = {name: one[name] for name in ("id", "protocol", "internal_ip_address", "internal_port_id")}
-    for side in ("external", "internal"):
-        low, high = one[f"{side}_low"], one[f"{side}_high"]
-        body |= {f"{side}_port": low if low == high else None, f"{side}_port_range": f"{low}:{high}"}
-    return body
+    """What a floating IP tells of it."""
+    return {**{name: one[name] for name in ("id", "protocol", "internal_ip_address", "internal_port_id")},
+            **{f"{side}_port": one[f"{side}_low"] if one[f"{side}_low"] == one[f"{side}_high"] else None
+               for side in ("external", "internal")}}
 
 
 def security_groups(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -222,8 +222,8 @@ def subnet_pools(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[s
     shared = _shared(tx, ctx, "subnetpool", records)
     return [{
         **_standard(one), "name": one["name"], "ip_version": one["ip_version"], "prefixes": one["prefixes"],
-        "default_prefixlen": one["default_prefixlen"], "min_prefixlen": one["min_prefixlen"],
-        "max_prefixlen": one["max_prefixlen"], "default_quota": one["default_quota"], "shared": one["id"] in shared,
+        **{name: str(one[name]) for name in ("default_prefixlen", "min_prefixlen", "max_prefixlen")},
+        "default_quota": one["default_quota"], "shared": one["id"] in shared,
         "is_default": one["is_default"], "address_scope_id": one["address_scope_id"],
     } for one in records]
 
