@@ -8,7 +8,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 DASHBOARD := cd dashboard && npm
 
-.PHONY: dashboard test-dashboard help cloud down purge setup-run setup-test compatibility setup-tempest tempest tempest-full tempest-scenario setup-clients test-clients setup-horizon test-horizon lint format unit test test-ha test-storage test-all bench
+.PHONY: dashboard test-dashboard help cloud down purge setup-run setup-test compatibility setup-tempest tempest tempest-full tempest-plugins tempest-scenario setup-clients test-clients setup-horizon test-horizon lint format unit test test-ha test-storage test-all bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,10 @@ TEMPEST_API := ^tempest\.(api\.(compute|identity|image|network|volume)|serial_te
 TEMPEST_LOGS_IN := ServerActionsV293TestJSON
 tempest-full: setup-tempest ## all of OpenStack's own API tests of the services that exist
 	$(BIN)/python -m tests.tempest.run --regex '$(TEMPEST_API)' --but '$(TEMPEST_LOGS_IN)' $(TEMPEST_ARGS)
+
+TEMPEST_PLUGINS := ^(neutron_tempest_plugin\.api|octavia_tempest_plugin\.tests\.api|(keystone_tempest_plugin\.tests|cinder_tempest_plugin)\.(api|rbac))\.
+tempest-plugins: setup-tempest ## the tests of APIs that the services' own teams keep beside tempest
+	$(BIN)/python -m tests.tempest.run --regex '$(TEMPEST_PLUGINS)' $(TEMPEST_ARGS)
 
 TEMPEST_SCENARIO := ^tempest\.(serial_tests\.)?scenario\.|^tempest\.api\.compute\.(servers\.(test_server_actions|test_server_rescue|test_create_server|test_attach_interfaces|test_device_tagging)|volumes\.test_attach_volume|admin\.test_create_server)\.
 # What QEMU can't open by itself, and tempest can't be told.

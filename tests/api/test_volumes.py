@@ -283,6 +283,40 @@ def test_an_image_says_of_what_type_its_volumes_are(volumes: Volumes) -> None:
     assert volumes.create(imageRef=image)["volume_type"] == usual
 
 
+def test_what_types_tell_whom(volumes: Volumes) -> None:
+    admin, member = volumes.world.admin, volumes.client
+    reader = volumes.world.cloud.actor("demo", "reader")
+    specs = {"multiattach": "<is> True", "where": "cellar"}
+    path = f"{V}/types/" + admin.post(f"{V}/types", {"volume_type": {"name": "both", "extra_specs": specs}}).json()[
+        "volume_type"]["id"]
+    shown = [one.get(path).json()["volume_type"] for one in (admin, member, reader)]
+    assert [one["extra_specs"] for one in shown] == [specs, *[{"multiattach": "<is> True"}] * 2]
+    assert ["qos_specs_id" in one for one in shown] == [True, False, False]
+    assert ["os-volume-type-access:is_public" in one for one in shown] == [True, True, False]
+
+    def found(by: Client, wanted: str) -> list[str]:
+        answer = by.get(f"{V}/types", params={"extra_specs": wanted}, headers=NEWEST)
+        return [one["name"] for one in answer.json()["volume_types"]]
+
+    assert found(member, "{'multiattach': '<is> True'}") == ["both"]
+    assert found(admin, "{'where': 'cellar'}") == ["both"]
+    assert found(member, "{'where': 'cellar'}") == []           # or it could be guessed
+
+
+def test_a_volume_in_use_becomes_no_shared_one(volumes: Volumes) -> None:
+    client, admin = volumes.client, volumes.world.admin
+    admin.post(f"{V}/types", {"volume_type": {"name": "shared", "extra_specs": {"multiattach": "<is> True"}}})
+    id, retype = volumes.available(), {"os-retype": {"new_type": "shared"}}
+    admin.post(f"{V}/volumes/{id}/action", {"os-reset_status": {"status": "in-use", "attach_status": "attached"}})
+    refused = client.post(f"{V}/volumes/{id}/action", retype)
+    assert refused.status_code == 400
+    assert "only allowed on available volumes" in refused.text
+    admin.post(f"{V}/volumes/{id}/action", {"os-reset_status": {"status": "available", "attach_status": "detached"}})
+    assert client.post(f"{V}/volumes/{id}/action", retype).status_code == 202
+    volumes.settle()
+    assert volumes.show(id)["multiattach"] is True
+
+
 def test_where_a_volume_cant_move(volumes: Volumes) -> None:
     path = f"{V}/volumes/{volumes.available()}/action"
     for where in ({"host": "nowhere@x#y"}, {"cluster": "none"}, {}, {"host": "a", "cluster": "b"}):

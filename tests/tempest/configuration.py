@@ -59,7 +59,7 @@ PRESENT: dict[str, dict[str, Any]] = {
         "attach_encrypted_volume": True,
         "scheduler_enabled_filters": "all",
     },
-    "enforce_scope": {"nova": True},
+    "enforce_scope": dict.fromkeys(("cinder", "glance", "keystone", "neutron", "nova", "placement"), True),
     "network-feature-enabled": {
         "ipv6": True,
         "ipv6_subnet_attributes": True,
@@ -77,11 +77,11 @@ PRESENT: dict[str, dict[str, Any]] = {
     },
     "volume-feature-enabled": {
         "manage_volume": True,
-        "manage_snapshot": False,  # snapshots are part of their volumes
+        "manage_snapshot": True,
         "volume_revert": True,
         "extend_attached_volume": True,
         "extend_attached_encrypted_volume": True,
-        "consistency_group": False,
+        "consistency_group": True,
     },
     "image-feature-enabled": {"store_weight_enabled": True},
     "load_balancer": {

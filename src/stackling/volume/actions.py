@@ -134,6 +134,10 @@ def retype(tx: Tx, ctx: Context, volume: VolumeRow, ref: str, *, may_move: bool)
                       "or one of them not at all, which isn't offered: copy the data into a new volume.")
     if volume["encryption"] and type.wants("multiattach"):
         raise Invalid("Invalid volume: Multiattach cannot be used with encrypted volumes.")
+    if type.wants("multiattach") != bool(volume["multiattach"]) and volume["status"] != "available":
+        raise Invalid(f"Invalid input received: Invalid volume_type passed, retypes affecting multiattach are only "
+                      f"allowed on available volumes, the specified volume however currently has a status of: "
+                      f"{volume['status']}.")
     quotas.claim(tx, volume["project_id"], {f"volumes_{type.name}": 1, f"gigabytes_{type.name}": volume["size_gib"]})
     stays, _ = services.choose(tx, type, 0, None, only=volume["backend"])
     target = volume["backend"]

@@ -26,6 +26,7 @@ from stackling.api.volume.parts import (
     one_action,
     only,
     paged,
+    permits,
     route,
     truth,
     value_of,
@@ -50,7 +51,7 @@ _TYPES, _GROUPS, _SNAPSHOTS = (3, 11), (3, 13), (3, 14)
 def _type(call: Call, row: AnyRow) -> Json:
     shown: Json = {"id": row["id"], "name": row["name"], "description": row["description"],
                    "is_public": bool(row["is_public"])}
-    if call.ctx.is_admin:
+    if permits(call, "group:access_group_types_specs"):
         shown["group_specs"] = row["specs"]
     return shown
 
@@ -162,7 +163,7 @@ def _shown(call: Call, row: AnyRow, there: Sequence[VolumeRow]) -> Json:
         shown["replication_status"] = "disabled"
     if call.version >= (3, 25) and boolean("list_volume", call.query.last("list_volume") or "false"):
         shown["volumes"] = [volume["id"] for volume in there]
-    if call.version >= (3, 58) and call.ctx.is_admin:
+    if call.version >= (3, 58) and permits(call, "group:group_project_attribute"):
         shown["project_id"] = row["project_id"]
     return shown
 
@@ -290,7 +291,7 @@ def _snapshot_shown(call: Call, row: AnyRow, *, brief: bool = False) -> Json:
     shown: Json = {"id": row["id"], "name": row["name"], "description": row["description"], "status": row["status"],
                    "group_id": row["group_id"], "group_type_id": row["group_type_id"],
                    "created_at": row["created_at"]}
-    if call.version >= (3, 58) and call.ctx.is_admin:
+    if call.version >= (3, 58) and permits(call, "group:group_snapshot_project_attribute"):
         shown["project_id"] = row["project_id"]
     return shown
 

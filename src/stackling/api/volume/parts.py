@@ -61,6 +61,11 @@ def target(row: Mapping[str, Any]) -> Json:
     return {"project_id": row["project_id"], "user_id": row.get("user_id")}
 
 
+def permits(call: Call, rule: str) -> bool:
+    """Whether the caller may in their own project; for what belongs to nobody's."""
+    return call.allowed(rule, {"project_id": call.ctx.project_id, "user_id": call.ctx.user_id})
+
+
 def authorize(call: Call, row: Mapping[str, Any], rule: str) -> None:
     """Raises ``Forbidden``."""
     call.authorize(target(row), rule)

@@ -22,11 +22,11 @@ RULES: dict[str, str] = {
     "xena_system_admin_or_project_member": "(role:admin) or (role:member and project_id:%(project_id)s)",
     # volumes
     **_all(_READER, "volume:", "get get_all get_volume_metadata get_snapshot get_all_snapshots get_snapshot_metadata "
-           "multiattach get_transfer get_all_transfers"),
+           "get_transfer get_all_transfers"),
     **_all(_MEMBER, "volume:", "create create_from_image update delete create_volume_metadata update_volume_metadata "
            "delete_volume_metadata create_snapshot update_snapshot delete_snapshot update_snapshot_metadata "
            "delete_snapshot_metadata extend extend_attached_volume retype update_readonly_flag revert_to_snapshot "
-           "reimage reimage_reserved create_transfer accept_transfer delete_transfer attachment_create "
+           "reimage reimage_reserved multiattach create_transfer accept_transfer delete_transfer attachment_create "
            "attachment_update attachment_delete attachment_complete multiattach_bootable_volume"),
     **_all(_ADMIN, "volume:", "force_delete force_detach get_snapshots_all_tenants update_volume_admin_metadata "
            "extend_volume_completed"),
@@ -35,9 +35,8 @@ RULES: dict[str, str] = {
            "reserve unreserve initialize_connection terminate_connection"),
     "volume_extension:volume_actions:upload_public": _ADMIN,
     **_all(_READER, "volume_extension:", "volume_image_metadata:show volume_tenant_attribute type_get type_get_all "
-           "volume_mig_status_attribute volume_encryption_metadata volume_type_access quotas:show list_extensions "
-           "access_types_extra_specs:read_sensitive"),
-    **_all(_MEMBER, "volume_extension:", "volume_image_metadata:set volume_image_metadata:remove"),
+           "volume_encryption_metadata quotas:show list_extensions access_types_extra_specs"),
+    **_all(_MEMBER, "volume_extension:", "volume_image_metadata:set volume_image_metadata:remove volume_type_access"),
     **_all(_ADMIN, "volume_extension:", "volume_host_attribute volume_admin_actions:reset_status "
            "volume_admin_actions:force_delete volume_admin_actions:force_detach volume_admin_actions:migrate_volume "
            "volume_admin_actions:migrate_volume_completion snapshot_admin_actions:reset_status "
@@ -49,7 +48,8 @@ RULES: dict[str, str] = {
            "qos_specs_manage:get_all qos_specs_manage:get qos_specs_manage:update qos_specs_manage:delete "
            "quotas:update quotas:delete quota_classes:get quota_classes:update services:index services:update hosts "
            "capabilities volume_manage volume_unmanage snapshot_manage snapshot_unmanage default_get default_get_all "
-           "default_set_or_update default_unset list_manageable"),
+           "default_set_or_update default_unset list_manageable volume_mig_status_attribute "
+           "access_types_qos_specs_id types_extra_specs:read_sensitive"),
     "volume_extension:snapshot_actions:update_snapshot_status": _ADMIN,
     "volume_extension:extended_snapshot_attributes": _READER,
     "volume_extension:types_extra_specs:index": _READER, "volume_extension:types_extra_specs:show": _READER,
@@ -64,11 +64,12 @@ RULES: dict[str, str] = {
     **_all(_MEMBER, "backup:", "create delete restore update"),
     **_all(_ADMIN, "backup:", "backup-import export-import backup-export backup_project_attribute"),
     **_all(_READER, "message:", "get get_all"), "message:delete": _MEMBER,
-    **_all(_READER, "group:", "get get_all get_group_snapshot get_all_group_snapshots access_group_types_specs"),
+    **_all(_READER, "group:", "get get_all get_group_snapshot get_all_group_snapshots"),
     **_all(_MEMBER, "group:", "create create_from update delete create_group_snapshot update_group_snapshot "
            "delete_group_snapshot enable_replication disable_replication failover_replication "
            "list_replication_targets"),
-    **_all(_ADMIN, "group:", "reset_status reset_group_snapshot_status group_types:create group_types:update "
+    **_all(_ADMIN, "group:", "access_group_types_specs group_project_attribute group_snapshot_project_attribute "
+           "reset_status reset_group_snapshot_status group_types:create group_types:update "
            "group_types:delete group_types_specs group_types_specs:get group_types_specs:get_all "
            "group_types_specs:create group_types_specs:update group_types_specs:delete"),
     **_all(_ADMIN, "clusters:", "get_all get update"), "workers:cleanup": _ADMIN,

@@ -17,6 +17,7 @@ from stackling.api.volume.parts import (
     obj,
     one_action,
     only,
+    permits,
     route,
     truth,
     value_of,
@@ -39,15 +40,21 @@ def _find(tx: Tx, call: Call) -> VolumeType:
 
 def shown(call: Call, type: VolumeType, *, brief: bool = False) -> Json:
     """A type as Cinder shows it."""
-    specs = dict(type.extra_specs)
-    found: Json = {"id": type.id, "name": type.name, "is_public": type.is_public, "description": type.description,
-                   "extra_specs": specs if call.ctx.is_admin else {k: v for k, v in specs.items() if k in VISIBLE}}
-    if call.ctx.is_admin:
+    found: Json = {"id": type.id, "name": type.name, "is_public": type.is_public, "description": type.description}
+    if permits(call, "volume_extension:access_types_extra_specs"):
+        found["extra_specs"] = _visible(call, type)
+    if permits(call, "volume_extension:access_types_qos_specs_id"):
         found["qos_specs_id"] = type.qos_specs_id
-    found["os-volume-type-access:is_public"] = type.is_public
-    if brief:
-        del found["os-volume-type-access:is_public"]
+    if not brief and permits(call, "volume_extension:volume_type_access"):
+        found["os-volume-type-access:is_public"] = type.is_public
     return found
+
+
+def _visible(call: Call, type: VolumeType) -> dict[str, str]:
+    """The extra specs that the caller may know of."""
+    if permits(call, "volume_extension:types_extra_specs:read_sensitive"):
+        return dict(type.extra_specs)
+    return {key: value for key, value in type.extra_specs.items() if key in VISIBLE}
 
 
 def index(tx: Tx, call: Call) -> Reply:
@@ -63,7 +70,7 @@ def index(tx: Tx, call: Call) -> Reply:
         from stackling.api.volume.parts import literal
 
         items = literal("extra_specs", text).items()
-        found = [one for one in found if items <= dict(one.extra_specs).items()]
+        found = [one for one in found if items <= _visible(call, one).items()]
     found, more = _page(call, found)
     body: Json = {"volume_types": [shown(call, one) for one in found]}
     if more:

@@ -101,7 +101,7 @@ def _extend(call: Call, row: VolumeRow, around: Around, shown: Json) -> None:
         shown["os-vol-host-attr:host"] = services.full_host(service) if service is not None else None
     if call.allowed("volume_extension:volume_tenant_attribute", what):
         shown["os-vol-tenant-attr:tenant_id"] = row["project_id"]
-    if call.ctx.is_admin and call.allowed("volume_extension:volume_mig_status_attribute", what):
+    if call.allowed("volume_extension:volume_mig_status_attribute", what):
         shown["os-vol-mig-status-attr:migstat"] = row["migration_status"]
         shown["os-vol-mig-status-attr:name_id"] = None
     if row["image_metadata"]:

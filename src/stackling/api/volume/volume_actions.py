@@ -11,7 +11,7 @@ from stackling.api.volume.parts import Json, authorize, boolean, obj, one_action
 from stackling.api.volume.volumes import find
 from stackling.core.errors import Invalid
 from stackling.core.ids import is_id, new_id
-from stackling.volume import actions, attachments, rules, volumes
+from stackling.volume import actions, attachments, rules, types, volumes
 from stackling.volume.model import Attached, VolumeRow
 
 if TYPE_CHECKING:
@@ -143,7 +143,10 @@ def retype(tx: Tx, call: Call, row: VolumeRow, body: Any) -> Reply:
     policy = value_of(body, "migration_policy", (str, type(None)), "never") or "never"
     if policy not in ("on-demand", "never"):
         raise Invalid("Invalid input received: migration_policy must be 'on-demand' or 'never', passed: " + policy)
-    actions.retype(tx, call.ctx, row, value_of(body, "new_type", str), may_move=policy == "on-demand")
+    wanted = value_of(body, "new_type", str)
+    actions.retype(tx, call.ctx, row, wanted, may_move=policy == "on-demand")
+    if not row["multiattach"] and types.get_type(tx, call.ctx, wanted).wants("multiattach"):
+        authorize(call, row, "volume:multiattach")
     return Reply(status=202)
 
 

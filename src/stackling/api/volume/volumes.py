@@ -59,14 +59,19 @@ def find(tx: Tx, call: Call) -> VolumeRow:
 def create(tx: Tx, call: Call) -> Reply:
     """POST /volumes."""
     body: Json = call.body["volume"]
-    call.authorize({"project_id": call.ctx.project_id, "user_id": call.ctx.user_id}, "volume:create")
+    own = {"project_id": call.ctx.project_id, "user_id": call.ctx.user_id}
+    call.authorize(own, "volume:create")
     new = _new(call, body)
-    if new.image_ref is not None and call.version >= (3, 46):
-        new = _from_server_image(tx, call, new, new.image_ref)
+    if new.image_ref is not None:
+        call.authorize(own, "volume:create_from_image")
+        if call.version >= (3, 46):
+            new = _from_server_image(tx, call, new, new.image_ref)
     if new.group_id is not None:
         type = volumes.type_for(tx, call.ctx, new.type)
         groups.check_may_join(tx, call.ctx, new.group_id, type.id if type else None)
     made = volumes.create_volume(tx, call.ctx, new)
+    if made["multiattach"]:
+        authorize(call, made, "volume:multiattach")
     return Reply({"volume": views.volume(call, made, views.Around(tx, [made]), extended=False)}, 202)
 
 
