@@ -250,7 +250,10 @@ def test_what_is_unmanaged_may_be_in_use(volumes: Volumes) -> None:
     client, admin, id = volumes.client, volumes.world.admin, volumes.available()
     old = client.post(f"{V}/snapshots", {"snapshot": {"volume_id": id}}).json()["snapshot"]["id"]
     volumes.settle()
-    admin.post(f"{V}/volumes/{id}/action", {"os-reset_status": {"status": "in-use", "attach_status": "attached"}})
+    path = f"{COMPUTE}/servers/{volumes.world.active(client)['id']}/os-volume_attachments"
+    assert client.post(path, {"volumeAttachment": {"volumeId": id}}).status_code == 200
+    volumes.settle()
+    assert volumes.show(id)["status"] == "in-use"
     assert admin.post(f"{V}/snapshots/{old}/action", {"os-unmanage": None}).status_code == 202
     volumes.settle()
     made = admin.post(f"{V}/os-snapshot-manage", {"snapshot": {"volume_id": id, "ref": f"_snapshot-{old}"}})
@@ -307,11 +310,14 @@ def test_a_volume_in_use_becomes_no_shared_one(volumes: Volumes) -> None:
     client, admin = volumes.client, volumes.world.admin
     admin.post(f"{V}/types", {"volume_type": {"name": "shared", "extra_specs": {"multiattach": "<is> True"}}})
     id, retype = volumes.available(), {"os-retype": {"new_type": "shared"}}
-    admin.post(f"{V}/volumes/{id}/action", {"os-reset_status": {"status": "in-use", "attach_status": "attached"}})
+    path = f"{COMPUTE}/servers/{volumes.world.active(client)['id']}/os-volume_attachments"
+    assert client.post(path, {"volumeAttachment": {"volumeId": id}}).status_code == 200
+    volumes.settle()
     refused = client.post(f"{V}/volumes/{id}/action", retype)
     assert refused.status_code == 400
     assert "only allowed on available volumes" in refused.text
-    admin.post(f"{V}/volumes/{id}/action", {"os-reset_status": {"status": "available", "attach_status": "detached"}})
+    assert client.delete(f"{path}/{id}").status_code == 202
+    volumes.settle()
     assert client.post(f"{V}/volumes/{id}/action", retype).status_code == 202
     volumes.settle()
     assert volumes.show(id)["multiattach"] is True

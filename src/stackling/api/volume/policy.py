@@ -28,8 +28,8 @@ RULES: dict[str, str] = {
            "delete_snapshot_metadata extend extend_attached_volume retype update_readonly_flag revert_to_snapshot "
            "reimage reimage_reserved multiattach create_transfer accept_transfer delete_transfer attachment_create "
            "attachment_update attachment_delete attachment_complete multiattach_bootable_volume"),
-    **_all(_ADMIN, "volume:", "force_delete force_detach get_snapshots_all_tenants update_volume_admin_metadata "
-           "extend_volume_completed"),
+    **_all(_ADMIN, "volume:", "force_delete force_detach freeze_host thaw_host failover_host get_snapshots_all_tenants "
+           "update_volume_admin_metadata extend_volume_completed"),
     # extensions
     **_all(_MEMBER, "volume_extension:volume_actions:", "upload_image roll_detaching begin_detaching attach detach "
            "reserve unreserve initialize_connection terminate_connection"),

@@ -53,12 +53,14 @@ def change_service(tx: Tx, call: Call) -> Reply:
     """PUT /os-services/{action}."""
     action, body = call.params["action"], call.body
     if action in ("freeze", "thaw"):
+        call.authorize(None, f"volume:{action}_host")
         try:
             services.set_frozen(tx, value_of(body, "host", str), action == "freeze")
         except NotFound as error:
             raise Invalid(error.message) from None
         return Reply(status=200)
     if action == "failover_host" or (action == "failover" and call.version >= (3, 26)):
+        call.authorize(None, "volume:failover_host")
         services.backend(tx, value_of(body, "host", str))
         raise Invalid("Invalid service: no backend replicates its volumes, so there is nothing to fail over to.")
     if action not in ("enable", "disable", "disable-log-reason"):
