@@ -75,6 +75,7 @@ def test_nothing_in_braces_is_no_gateway(root: Neutron, external: str) -> None:
 def test_the_first_gateway_is_the_one_of_old(root: Neutron, external: str, second: str) -> None:
     router = root.router()
     assert (router["external_gateways"], router["enable_default_route_ecmp"]) == ([], False)
+    assert router["enable_default_route_bfd"] is False
     gateways = changed(root, "add", router, {"network_id": external}, {"network_id": second})
     assert gateways == [(external, "203.0.113.10"), (second, gateways[1][1])]
     assert gateways[1][1].startswith("198.51.100.")
@@ -164,14 +165,14 @@ def test_bad_gateways(root: Neutron, member: Client, external: str, second: str)
     refused(change(mine, "add", router, {"network_id": overlapping["id"]}), 400, "BadRequest")
     assert len(mine.show("routers", router["id"])["external_gateways"]) == 2
     aliases = {one["alias"] for one in mine.list("extensions")}
-    assert {"external-gateway-multihoming", "enable-default-route-ecmp"} <= aliases
+    assert {"external-gateway-multihoming", "enable-default-route-bfd", "enable-default-route-ecmp"} <= aliases
 
 
 def test_the_fabric_gets_them_all(root: Neutron, engine: Engine, external: str, second: str) -> None:
     from stackling.ports.fabric import FabricKind
 
     network = root.network()
-    router = root.router(enable_default_route_ecmp=True)
+    router = root.router(enable_default_route_ecmp=True, enable_default_route_bfd=True)
     root.add_interface(router, subnet_id=root.subnet(network)["id"])
     changed(root, "add", router, {"network_id": external}, {"network_id": second})
     engine.settle()
@@ -179,7 +180,7 @@ def test_the_fabric_gets_them_all(root: Neutron, engine: Engine, external: str, 
     assert isinstance(held, FabricRouter)
     assert held.gateway is not None
     assert (held.gateway.network_id, [one.network_id for one in held.more_gateways]) == (external, [second])
-    assert held.ecmp
+    assert (held.ecmp, held.bfd) == (True, True)
     assert [one.network_id for one in held.interfaces] == [network["id"]]
     changed(root, "remove", router, {"network_id": external})
     engine.settle()

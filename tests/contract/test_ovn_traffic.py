@@ -241,6 +241,16 @@ def test_each_gateway_translates_to_its_own_address(world: World) -> None:
         eventually(lambda: source() == f"{PUBLIC}.2")
 
 
+def test_a_default_route_is_used_while_its_next_hop_answers_bfd(world: World) -> None:
+    far = "192.0.2.77"              # behind the next hop, which speaks no BFD
+    assert world.router.gateway is not None
+    gateway = replace(world.router.gateway, next_hops=(f"{PUBLIC}.1",))
+    ip(world.netns("outside"), "address", "add", f"{far}/32", "dev", "lo")
+    for watched in (False, True, False):
+        with world.changed(world.router, gateway=gateway, bfd=watched):
+            eventually(lambda watched=watched: pings(world.netns("b"), far) is not watched)
+
+
 def test_gateways_in_two_networks(world: World) -> None:
     first, there = world.router.gateway, SECOND
     assert first is not None

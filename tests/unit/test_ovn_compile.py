@@ -157,6 +157,16 @@ def test_several_gateways_have_a_source_nat_each_and_default_routes_only_when_as
     assert len({one.uuid for one in compiled.rows}) == len(compiled.rows)
 
 
+def test_default_routes_are_watched_where_asked() -> None:
+    compiled = routers.compile(replace(Cloud().router, bfd=True, routes=(("10.7.0.0/24", "10.1.0.9"),)))
+    watches = {one.uuid: one.columns["dst_ip"] for one in compiled.rows if one.table == "BFD"}
+    routes = {one.columns["nexthop"]: one.columns["bfd"] for one in compiled.rows
+              if one.table == "Logical_Router_Static_Route"}
+    assert routes.pop("10.1.0.9") is None
+    assert watches == {uuid: hop for hop, uuid in routes.items()}
+    assert not any(one.table == "BFD" for one in routers.compile(Cloud().router).rows)
+
+
 def test_router_advertisements_only_where_asked() -> None:
     compiled = routers.compile(router(network(1, ipv6=True), network(2)))
     legs = [one.columns["ipv6_ra_configs"] for one in compiled.rows if one.table == "Logical_Router_Port"]

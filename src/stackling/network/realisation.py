@@ -89,7 +89,7 @@ def router(record: Record, legs: Sequence[Record], subnets: Mapping[str, Record]
         gateway=None if gateway is None else _gateway(record, gateway, subnets, chassis, qos),
         more_gateways=tuple(_gateway(record, leg, subnets, (*chassis[at:], *chassis[:at]), ())
                             for at, leg in enumerate(more, 1)),
-        ecmp=record["enable_default_route_ecmp"],
+        ecmp=record["enable_default_route_ecmp"], bfd=record["enable_default_route_bfd"],
         routes=tuple((one["destination"], one["nexthop"]) for one in record["routes"]),
         admin_state_up=record["admin_state_up"])
 

@@ -27,6 +27,9 @@ _LEGS = select(_p).where(_p.c.device_id == bindparam("router"), _p.c.role == Por
 _FLOATING = select(_f).where(_f.c.router_id == bindparam("router"), _f.c.deleting.is_(False))
 
 
+_DEFAULT_ROUTES = ("enable_default_route_ecmp", "enable_default_route_bfd")
+
+
 def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Record]:
     """Make routers, with their gateways, all or none."""
     for project_id in {spec["project_id"] for spec in specs}:
@@ -42,7 +45,7 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
             "availability_zone_hints": spec.get("availability_zone_hints", []),
             "distributed": bool(spec.get("distributed", False)), "ha": spec.get("ha") is not False,
             "flavor_id": spec.get("flavor_id"), "gateway_qos_policy_id": None, "revision_number": 1,
-            "more_gateways": [], "enable_default_route_ecmp": bool(spec.get("enable_default_route_ecmp", False)),
+            "more_gateways": [], **{name: bool(spec.get(name, False)) for name in _DEFAULT_ROUTES},
         }
         if spec.get("external_gateway_info"):
             record.update(set_gateway(tx, ctx, record, spec["external_gateway_info"], legs=[]))
@@ -58,7 +61,7 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
     """Change a router: its gateway and routes too."""
     tx.guard(f"router:{record['id']}")
     values = {name: changes[name] for name in ("name", "description", "admin_state_up", "distributed", "ha",
-                                                    "enable_default_route_ecmp")
+                                               *_DEFAULT_ROUTES)
               if name in changes and changes[name] is not None}
     if "external_gateway_info" in changes:
         info = changes["external_gateway_info"]

@@ -148,7 +148,8 @@ class RouterGateway:
 @dataclass(frozen=True, slots=True)
 class FabricRouter:
     """A distributed router. SNAT covers the IPv4 subnets of its interfaces. Default routes are the first gateway's,
-    where it has one of that IP version, or with *ecmp* those of all gateways at once."""
+    where it has one of that IP version, or with *ecmp* those of all gateways at once; with *bfd* (RFC 5880) each is
+    used only while its next hop answers."""
 
     id: str
     generation: int
@@ -157,6 +158,7 @@ class FabricRouter:
     gateway: RouterGateway | None = None
     more_gateways: tuple[RouterGateway, ...] = ()
     ecmp: bool = False
+    bfd: bool = False
     routes: tuple[tuple[str, str], ...] = ()                 # (destination CIDR, next hop)
     admin_state_up: bool = True
 

@@ -107,6 +107,7 @@ ROUTER: Table = {
     "external_gateway_info": settable(v.gateway_info, None),
     "external_gateways": Attribute(v.gateways),
     "enable_snat": seen(v.boolean),
+    "enable_default_route_bfd": settable(v.nullable(v.boolean)),
     "enable_default_route_ecmp": settable(v.nullable(v.boolean)),
     "routes": Attribute(v.routes, put=True),
     "distributed": settable(v.nullable(v.boolean), filter=True),

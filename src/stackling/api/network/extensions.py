@@ -53,6 +53,10 @@ _NAMES: dict[str, tuple[str, str]] = {
         "DNS Integration",
         "Provides integration with DNS.",
     ),
+    "enable-default-route-bfd": (
+        "Enable Default Route BFD",
+        "Enables configurable BFD behavior for default routes",
+    ),
     "enable-default-route-ecmp": (
         "Enable Default Route ECMP",
         "Enables configurable ECMP behavior for default routes",

@@ -79,7 +79,8 @@ RULES |= {
     **{f"{action}_external_gateways": _MEMBER for action in ("add", "update", "remove")},
     **{f"{action}_external_gateways:{name}": _ADMIN for action in ("add", "update")
        for name in ("enable_snat", "external_fixed_ips")},
-    **{f"{action}_router:enable_default_route_ecmp": _ADMIN for action in ("create", "update")},
+    **{f"{action}_router:enable_default_route_{what}": _ADMIN for action in ("create", "update")
+       for what in ("bfd", "ecmp")},
     "create_floatingip:floating_ip_address": _ADMIN,
     "add_router_interface": _MEMBER, "remove_router_interface": _MEMBER,
     "add_extraroutes": _MEMBER, "remove_extraroutes": _MEMBER,

@@ -153,6 +153,7 @@ def routers(tx: Tx, ctx: Context, records: Sequence[Record]) -> list[dict[str, A
         "external_gateways": [
             {"network_id": gateway["network_id"], "external_fixed_ips": gateway["external_fixed_ips"]}
             for gateway in external_gateways.gateways(one)],
+        "enable_default_route_bfd": one["enable_default_route_bfd"],
         "enable_default_route_ecmp": one["enable_default_route_ecmp"], "enable_snat": one["enable_snat"],
         "routes": one["routes"], "distributed": one["distributed"], "ha": one["ha"], "flavor_id": one["flavor_id"],
         "availability_zone_hints": one["availability_zone_hints"], "availability_zones": ["nova"],

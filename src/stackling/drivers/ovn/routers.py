@@ -30,9 +30,10 @@ def compile(router: FabricRouter) -> Compiled:
     }, {"stackling:name": router.name})
     sides = [_switch_side(one.port_id, one.network_id, False) for one in router.interfaces]
     sides += [_switch_side(one.port_id, one.network_id, True) for one in gateways]
+    watches = [_watch(router, leg, hop) for _, hop, leg in _defaults(router)] if router.bfd else []
     nat = [row for gateway in gateways for row in _snat(router, gateway, uuid)]
     return Compiled(router.kind, router.id, router.generation,
-                    (anchor, *legs, *chassis, *sides, *routes, *nat, *_qos(router.id, router.gateway)))
+                    (anchor, *legs, *chassis, *sides, *watches, *routes, *nat, *_qos(router.id, router.gateway)))
 
 
 def _gateways(router: FabricRouter) -> list[RouterGateway]:
@@ -85,25 +86,32 @@ def _switch_side(port_id: str, network_id: str, outside: bool) -> Row:
 def _routes(router: FabricRouter) -> list[Row]:
     """Default routes and the user's. The next hops of the gateway may be outside its own prefix."""
     rows: dict[UUID, Row] = {}
-    own = [(destination, hop, None) for destination, hop in router.routes]
-    for destination, hop, through in (*_defaults(router), *own):
+    several = bool(router.more_gateways)
+    defaults = [(prefix, hop, leg if several else None, _watch(router, leg, hop).uuid if router.bfd else None)
+                for prefix, hop, leg in _defaults(router)]
+    own = [(destination, hop, None, None) for destination, hop in router.routes]
+    for destination, hop, through, watch in (*defaults, *own):
         prefix = str(ipaddress.ip_network(destination, strict=False))
         uuid = row_id(router.id, f"route {prefix} {hop}" + (f" through {through}" if through else ""))
         rows[uuid] = Row("Logical_Router_Static_Route", uuid, f"route to {prefix}", {
-            "ip_prefix": prefix, "nexthop": hop, "output_port": through})
+            "ip_prefix": prefix, "nexthop": hop, "output_port": through, "bfd": watch})
     return list(rows.values())
 
 
-def _defaults(router: FabricRouter) -> list[tuple[str, str, str | None]]:
+def _watch(router: FabricRouter, leg: str, hop: str) -> Row:
+    return Row("BFD", row_id(router.id, f"bfd {hop} through {leg}"), f"whether {hop} answers", {
+        "logical_port": leg, "dst_ip": hop})
+
+
+def _defaults(router: FabricRouter) -> list[tuple[str, str, str]]:
     """(prefix, next hop, leg): the first gateway's of each IP version, or with ECMP all of them, which OVN takes turns
     with as long as their legs are told apart."""
-    gateways = _gateways(router)
-    found: list[tuple[str, str, str | None]] = []
-    for gateway in gateways:
+    found: list[tuple[str, str, str]] = []
+    for gateway in _gateways(router):
         for hop in gateway.next_hops:
             prefix = "0.0.0.0/0" if ipaddress.ip_address(hop).version == 4 else "::/0"
             if router.ecmp or prefix not in [known for known, _, _ in found]:
-                found.append((prefix, hop, leg_name(gateway.port_id) if len(gateways) > 1 else None))
+                found.append((prefix, hop, leg_name(gateway.port_id)))
     return found
 
 

@@ -48,7 +48,8 @@ TABLES: Mapping[str, tuple[bool, Mapping[str, str]]] = {
         "name": "string", "mac": "string", "networks": "string*", "gateway_chassis": "uuid*", "options": "map",
         "ipv6_ra_configs": "map", "external_ids": "map"}),
     "Logical_Router_Static_Route": (False, {
-        "ip_prefix": "string", "nexthop": "string", "output_port": "string?", "external_ids": "map"}),
+        "ip_prefix": "string", "nexthop": "string", "output_port": "string?", "bfd": "uuid?", "external_ids": "map"}),
+    "BFD": (True, {"logical_port": "string", "dst_ip": "string", "external_ids": "map"}),
     "Gateway_Chassis": (False, {
         "name": "string", "chassis_name": "string", "priority": "integer", "external_ids": "map"}),
     "NAT": (False, {

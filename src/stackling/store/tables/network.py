@@ -191,6 +191,7 @@ routers = Table(
     Column("gateway_qos_policy_id", Id),
     Column("more_gateways", Json, nullable=False),  # beyond the first: [{port_id, network_id, external_fixed_ips}]
     Column("enable_default_route_ecmp", Boolean, nullable=False, default=False, server_default=false()),
+    Column("enable_default_route_bfd", Boolean, nullable=False, default=False, server_default=false()),
     Index("ix_routers_project_id", "project_id"),
     Index("ix_routers_gateway_network_id", "gateway_network_id"),
 )

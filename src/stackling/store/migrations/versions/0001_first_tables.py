@@ -1478,6 +1478,7 @@ def upgrade() -> None:
         sa.Column("gateway_qos_policy_id", types.Id, nullable=True),
         sa.Column("more_gateways", types.Json(), nullable=False),
         sa.Column("enable_default_route_ecmp", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("enable_default_route_bfd", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_routers")),
     )
     with op.batch_alter_table("routers", schema=None) as batch_op:
