@@ -75,7 +75,7 @@ _OTHERS = {
     "os-server-tags:index": _R, "os-server-tags:update_all": _M, "os-server-tags:delete": _M,
     "os-server-tags:update": _M, "os-server-tags:show": _R, "os-services:list": _A, "os-services:update": _A,
     "os-services:delete": _A, "os-shelve:shelve": _M, "os-shelve:unshelve": _M, "os-shelve:unshelve_to_host": _A,
-    "os-shelve:shelve_offload": _M, "os-simple-tenant-usage:show": _R, "os-simple-tenant-usage:list": _A,
+    "os-shelve:shelve_offload": _A, "os-simple-tenant-usage:show": _R, "os-simple-tenant-usage:list": _A,
     "os-suspend-server:resume": _M, "os-suspend-server:suspend": _M, "os-tenant-networks:list": _R,
     "os-tenant-networks:show": _R, "os-volumes-attachments:index": _R, "os-volumes-attachments:create": _M,
     "os-volumes-attachments:show": _R, "os-volumes-attachments:update": _M, "os-volumes-attachments:swap": _SERVICE,
