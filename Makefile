@@ -41,13 +41,13 @@ unit: setup-test ## the quick tests, which need no root and start nothing
 	$(PYTEST) tests/unit $(PYTEST_ARGS)
 
 test: lint ## everything that this machine can run
-	$(PYTEST) -n 2 -m "not root and not e2e and not crash" $(PYTEST_ARGS)
-	$(PYTEST) -m "(root or e2e or crash) and not survival and not storage" $(PYTEST_ARGS)
+	$(PYTEST) -n 2 -m "not root and not e2e and not crash and not engines" $(PYTEST_ARGS)
+	$(PYTEST) -m "(root or e2e or crash) and not survival and not engines and not storage" $(PYTEST_ARGS)
 	$(PYTEST) tests/lab/test_survival.py -m quick -rP $(PYTEST_ARGS)
 	$(MAKE) tempest
 
-test-ha: setup-test ## everything that a cluster has to survive, in a lab of three machines
-	$(PYTEST) tests/lab/test_survival.py tests/lab/test_pacemaker.py -rP $(PYTEST_ARGS)
+test-ha: setup-test ## everything that a cluster and its engines have to survive, in a lab of three machines
+	$(PYTEST) -m "survival or engines" -rP $(PYTEST_ARGS)
 
 test-storage: setup-test ## what volumes have to survive, on a real Ceph with a real guest
 	$(PYTEST) -m storage -rP $(PYTEST_ARGS)

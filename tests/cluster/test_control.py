@@ -23,7 +23,7 @@ from stackling.deploy.cluster.description import PUBLIC_PORT
 from tests.cluster.bench import Bench, eventually, machines
 from tests.cluster.test_database import Databases
 
-pytestmark = [pytest.mark.root, pytest.mark.crash, pytest.mark.slow]
+pytestmark = [pytest.mark.root, pytest.mark.crash, pytest.mark.slow, pytest.mark.engines]
 LIMIT = 20.0
 
 

@@ -13,7 +13,7 @@ from stackling.deploy.cluster import galera
 from stackling.deploy.cluster.galera.layout import Layout
 from tests.cluster.bench import Bench, eventually, machines
 
-pytestmark = [pytest.mark.root, pytest.mark.crash]
+pytestmark = [pytest.mark.root, pytest.mark.crash, pytest.mark.engines]
 
 
 class Databases:

@@ -15,7 +15,7 @@ from stackling.deploy.directory import proof
 from tests.ceph import CEPHFS, real_cephfs
 from tests.mounts import Mounted, mounted
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.storage]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.e2e import beside_ceph, reachable
 from tests.e2e.clouds import TestCloud
 from tests.e2e.outside import Login
 
-pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.slow,
+pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.slow, pytest.mark.storage,
               pytest.mark.skipif(not INSTALLED, reason="needs Ceph: ./setup test")]
 BOOTS = 120
 
@@ -167,7 +167,6 @@ def test_a_snapshot_is_made_within_ceph_and_boots(world: World) -> None:
     client("floating", "ip", "delete", floating)
 
 
-@pytest.mark.storage
 def test_a_volume_keeps_what_a_guest_writes(world: World) -> None:
     """Plugged in, snapshotted and grown beneath the guest, unplugged, cloned, and the clone outlives them all."""
     client, web, volume, plugged, read = world.cloud.openstack, world.web, world.volume, world.plugged, world.read
@@ -203,7 +202,6 @@ def test_a_volume_keeps_what_a_guest_writes(world: World) -> None:
     assert [name for name in live(world.ceph) if name.startswith(POOLS.volumes)] == []
 
 
-@pytest.mark.storage
 def test_what_is_made_of_a_volume_holds_its_data(world: World) -> None:
     """Backup and restore, an image of it and a volume of that image, and a move to the directory and back."""
     client = world.cloud.openstack
@@ -243,7 +241,6 @@ def test_what_is_made_of_a_volume_holds_its_data(world: World) -> None:
         client("volume", "type", "delete", name)
 
 
-@pytest.mark.storage
 def test_an_encrypted_volume_is_opened_for_its_guest_alone(world: World) -> None:
     """What the guest writes is encrypted in Ceph; the volume grows beneath it, and is there after a hard reboot."""
     client, web = world.cloud.openstack, world.web
@@ -276,7 +273,6 @@ def test_an_encrypted_volume_is_opened_for_its_guest_alone(world: World) -> None
     client("volume", "type", "delete", "secret")
 
 
-@pytest.mark.storage
 def test_nothing_is_lost_when_ceph_stands_still(world: World) -> None:
     """A guest writes numbered sectors and waits for each; those that it took for written are there afterwards."""
     data = world.volume("data")
@@ -306,7 +302,6 @@ def test_nothing_is_lost_when_ceph_stands_still(world: World) -> None:
     world.cloud.eventually(lambda: world.cloud.openstack("volume", "list"), lambda left: left == [])
 
 
-@pytest.mark.storage
 def test_a_group_s_volumes_are_kept_as_of_one_moment(world: World) -> None:
     """A guest writes each number to one volume and then to the other: the snapshots differ by one number at most."""
     kind = world.cloud.openstack("volume", "type", "list")[0]["ID"]
@@ -343,7 +338,6 @@ def test_a_group_s_volumes_are_kept_as_of_one_moment(world: World) -> None:
     world.cloud.eventually(lambda: world.cloud.openstack("volume", "list"), lambda left: left == [])
 
 
-@pytest.mark.storage
 def test_keys_are_rotated_while_a_guest_writes(world: World) -> None:
     """Neither the guest nor control is stopped; when the monitor comes back, everybody is let in by the new key."""
     client, ceph = world.cloud.openstack, world.ceph.ceph

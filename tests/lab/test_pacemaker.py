@@ -22,7 +22,7 @@ from stackling.lab.power import Mode, set_mode
 from stackling.ports.membership import MembershipUnknown, Standing
 from tests.lab.pacemaker_cluster import PacemakerCluster, describe, new_name, until
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.engines]
 
 AGENTS = ("database", "rabbitmq", "ovn service=nb", "ovn service=northd", "control service=api",
           "control service=engine", "agent service=ovs", "agent service=agent", "host host=m1")
