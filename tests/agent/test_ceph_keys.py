@@ -30,7 +30,8 @@ from tests.libvirt import Libvirtd, libvirtd
 from tests.ovn import eventually
 
 __all__ = ["ceph", "machine", "storage"]        # fixtures
-pytestmark = [pytest.mark.root, pytest.mark.storage, pytest.mark.skipif(not INSTALLED, reason="needs Ceph: ./setup test")]
+pytestmark = [pytest.mark.root, pytest.mark.storage,
+              pytest.mark.skipif(not INSTALLED, reason="needs Ceph: ./setup test")]
 SECRET = "5f0e1f0c-6f0e-4d29-9f5d-9a4f5c3a7a10"
 
 

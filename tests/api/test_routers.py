@@ -230,6 +230,14 @@ def test_bad_floating_ips(mine: Neutron, member: Client, other: Client, external
     assert len(mine.list("floatingips")) == 1
 
 
+def test_a_manager_chooses_a_floating_address(cloud: CloudUnderTest, member: Client, external: str) -> None:
+    manager = cloud.actor(member.body["project"]["name"], "manager")
+    body = {"floatingip": {"floating_network_id": external, "floating_ip_address": "203.0.113.20"}}
+    refused(member.post(f"{N}/floatingips", body), 403, "PolicyNotAuthorized")
+    made = ok(manager.post(f"{N}/floatingips", body), 201).json()["floatingip"]
+    assert made["floating_ip_address"] == "203.0.113.20"
+
+
 def test_the_pool_runs_dry(mine: Neutron, member: Client, external: str) -> None:
     made = [mine.floating_ip(external) for _ in range(11)]
     body = {"floatingip": {"floating_network_id": external}}

@@ -70,7 +70,7 @@ RULES |= {
     **{f"{action}_port:trusted": _ADMIN for action in ("create", "update", "get")},
     **{f"get_port:{name}": f"{_ADMIN} or rule:service_api"
        for name in ("binding:host_id", "binding:profile", "binding:vif_type", "binding:vif_details")},
-    "update_port:mac_address": f"{_ADMIN} or rule:service_api",
+    "update_port:mac_address": f"{_ADMIN} or rule:service_api or (role:manager and project_id:%(network:project_id)s)",
     **{f"update_port:{name}": f"{_ADMIN} or rule:service_api or {_NET_MEMBER}"
        for name in ("fixed_ips", "port_security_enabled", "allowed_address_pairs")},
     **{f"{action}_router:{name}": _ADMIN for action in ("create", "update", "get") for name in ("distributed", "ha")},
@@ -81,7 +81,7 @@ RULES |= {
        for name in ("enable_snat", "external_fixed_ips")},
     **{f"{action}_router:enable_default_route_{what}": _ADMIN for action in ("create", "update")
        for what in ("bfd", "ecmp")},
-    "create_floatingip:floating_ip_address": _ADMIN,
+    "create_floatingip:floating_ip_address": _MANAGER,
     "add_router_interface": _MEMBER, "remove_router_interface": _MEMBER,
     "add_extraroutes": _MEMBER, "remove_extraroutes": _MEMBER,
     "get_quota": _READER, "update_quota": _ADMIN, "delete_quota": _ADMIN, "list_quotas": _ADMIN,
