@@ -116,14 +116,13 @@ def test_a_small_pool_runs_dry_and_recovers_at_once(mine: Neutron, member: Clien
     assert mine.port(network)["fixed_ips"] == first["fixed_ips"]
 
 
-def test_a_manager_changes_macs_in_the_projects_networks(cloud: CloudUnderTest, mine: Neutron, theirs: Neutron,
-                                                         root: Neutron, member: Client) -> None:
+def test_a_manager_changes_macs_in_the_projects_networks(cloud: CloudUnderTest, mine: Neutron, member: Client,
+                                                         admin: Client) -> None:
     manager = cloud.actor(member.body["project"]["name"], "manager")
-    port, foreign = mine.port(mine.network()), mine.port(root.network(shared=True))
+    port, foreign = mine.port(mine.network()), mine.port(Neutron(admin).network(shared=True))
     for one, status in ((port, 200), (foreign, 403)):
         change = {"port": {"mac_address": "fa:16:3e:00:00:09"}}
         assert manager.put(f"{N}/ports/{one['id']}", change).status_code == status
-    assert theirs.list("ports") == []
 
 
 def test_macs_are_unique_in_a_network(mine: Neutron, member: Client, admin: Client) -> None:
