@@ -82,10 +82,12 @@ class Api:
 
     def must(self, method: str, path: str, body: Any = None, *, within: float = 60) -> Any:
         """The decoded answer of a call that is tried again while the API is away or out of order."""
-        deadline = time.monotonic() + within
+        deadline, again = time.monotonic() + within, False
         while True:
             try:
                 answer = self.call(method, path, body)
+                if again and method == "DELETE" and answer.status_code == 404:
+                    return None         # the try that got no answer did it
                 if answer.status_code < 500:
                     assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
                     return answer.json() if answer.content else None
@@ -93,4 +95,5 @@ class Api:
             except httpx.HTTPError as error:
                 why = repr(error)
             assert time.monotonic() < deadline, f"{method} {path} for {within:g} s: {why}"
+            again = True
             time.sleep(0.2)

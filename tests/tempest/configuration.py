@@ -84,6 +84,11 @@ PRESENT: dict[str, dict[str, Any]] = {
         "consistency_group": True,
     },
     "image-feature-enabled": {"store_weight_enabled": True},
+    "neutron_plugin_options": {
+        "available_type_drivers": "flat,geneve,vlan",
+        "create_shared_resources": True,
+        "agent_availability_zone": "nova",
+    },
     "load_balancer": {
         "RBAC_test_type": "keystone_default_roles",
         "enable_security_groups": True,

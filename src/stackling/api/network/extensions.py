@@ -343,6 +343,10 @@ _NAMES: dict[str, tuple[str, str]] = {
         "Resource revision numbers",
         "This extension will display the revision number of neutron resources.",
     ),
+    "standard-attr-segment": (
+        "standard-attr-segment",
+        "Add standard attributes to Segment resource",
+    ),
     "standard-attr-tag": (
         ("Tag support for resources with standard attribute: network, subnet, port, router, floatingip, "
          "security_group, subnetpool"),
