@@ -98,7 +98,7 @@ TEMPEST_LOGS_IN := ServerActionsV293TestJSON
 tempest-full: setup-tempest ## all of OpenStack's own API tests of the services that exist
 	$(BIN)/python -m tests.tempest.run --regex '$(TEMPEST_API)' --but '$(TEMPEST_LOGS_IN)' $(TEMPEST_ARGS)
 
-TEMPEST_PLUGINS := ^(neutron_tempest_plugin\.api|octavia_tempest_plugin\.tests\.api|(keystone_tempest_plugin\.tests|cinder_tempest_plugin)\.(api|rbac))\.
+TEMPEST_PLUGINS := ^(neutron_tempest_plugin\.api|glance_tempest_plugin|octavia_tempest_plugin\.tests\.api|(keystone_tempest_plugin\.tests|cinder_tempest_plugin)\.(api|rbac))\.
 tempest-plugins: setup-tempest ## the tests of APIs that the services' own teams keep beside tempest
 	$(BIN)/python -m tests.tempest.run --regex '$(TEMPEST_PLUGINS)' $(TEMPEST_ARGS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.api.conftest import Client
+from tests.api.conftest import Client, CloudUnderTest
 from tests.api.image_clients import create, image_path, patch
 
 
@@ -37,6 +37,17 @@ def test_share_accept_reject_remove(member: Client, other: Client, reader: Clien
     assert member.delete(one).status_code == 204
     assert member.get(one).status_code == 404
     assert other.get(image_path(image)).status_code == 404
+
+
+def test_a_member_sees_itself_alone(cloud: CloudUnderTest, member: Client, other: Client) -> None:
+    image, third = create(member), cloud.actor("third", "member")
+    members = f"{image_path(image)}/members"
+    for one in (other, third):
+        member.post(members, {"member": one.project_id})
+    assert [one["member_id"] for one in other.get(members).json()["members"]] == [other.project_id]
+    assert other.get(f"{members}/{third.project_id}").status_code == 404
+    assert third.get(f"{members}/{third.project_id}").status_code == 200
+    assert len(member.get(members).json()["members"]) == 2
 
 
 def test_members_refused(member: Client, other: Client, reader: Client) -> None:

@@ -169,6 +169,10 @@ def _identify(tx: Any, call: Call, token: str) -> Context:
         raise Unauthorized("The access rules of the application credential don't allow this request.")
     if not call.route.unscoped and ctx.project_id is None and ctx.domain_id is None and ctx.system_scope is None:
         raise Forbidden("The token has no scope; ask for one with a project, a domain or the system.")
+    if call.service.of_projects and ctx.project_id is None:
+        if call.service.conceals and call.params:
+            raise NotFound("The resource could not be found.")
+        raise Forbidden("The token's scope is no project, and this service asks for one.")
     return ctx
 
 

@@ -77,5 +77,9 @@ class Service:
     """Whether every GET also answers HEAD (Identity)."""
     hides_methods: bool = False
     """Whether another method of a path that exists is 404 (Nova) instead of 405."""
+    of_projects: bool = False
+    """Whether a token must be a project's (``scope_types=["project"]`` of all policies upstream)."""
+    conceals: bool = False
+    """Whether another token is told of one resource that it isn't there, instead of that it is forbidden."""
     statuses: Mapping[type[StacklingError], int] = field(default_factory=dict[type[StacklingError], int])
     """Where this API's status differs from the error's own (Network's quota is 409)."""

@@ -27,14 +27,19 @@ _REMOVE = delete(image_members).where(
     image_members.c.image_id == bindparam("i"), image_members.c.member_id == bindparam("m"))
 
 
-def members(tx: Tx, image: Image) -> list[Member]:
-    """Every member."""
-    return [Member(*row) for row in tx.all(_ALL, image=image.id)]
+def members(tx: Tx, ctx: Context, image: Image) -> list[Member]:
+    """Every member; a member that isn't the owner sees itself alone."""
+    found = [Member(*row) for row in tx.all(_ALL, image=image.id)]
+    return [one for one in found if _sees(ctx, image, one.member_id)]
 
 
-def member(tx: Tx, image: Image, member_id: str) -> Member:
-    """One member. Raises ``NotFound``."""
-    row = tx.one(_ONE, image=image.id, member=member_id)
+def _sees(ctx: Context, image: Image, member_id: str) -> bool:
+    return ctx.is_admin or ctx.project_id in (image.owner, member_id)
+
+
+def member(tx: Tx, ctx: Context, image: Image, member_id: str) -> Member:
+    """One member, of which the caller knows. Raises ``NotFound``."""
+    row = tx.one(_ONE, image=image.id, member=member_id) if _sees(ctx, image, member_id) else None
     if row is None:
         raise NotFound(f"{member_id} not found in the member list of the image {image.id}.")
     return Member(*row)

@@ -42,4 +42,4 @@ def service(overrides: Mapping[str, str] | None = None) -> Service:
         "compute", "/compute", [route for resource in RESOURCES for route in resource.ROUTES],
         Policy(RULES, overrides), error_body,
         Microversions("compute", others.LOWEST, others.HIGHEST, (2, 1), "X-OpenStack-Nova-API-Version"),
-        request_id_headers=("X-Openstack-Request-Id", "X-Compute-Request-Id"), hides_methods=True)
+        request_id_headers=("X-Openstack-Request-Id", "X-Compute-Request-Id"), hides_methods=True, of_projects=True)

@@ -25,7 +25,8 @@ class Members:
     def index(self, tx: Tx, call: Call) -> Any:
         image = _shared(tx, call)
         _authorize(call, image, "get_members", f"Not allowed to list members for image {image.id}.")
-        return {"members": [view(member) for member in members.members(tx, image)], "schema": "/v2/schemas/members"}
+        found = [view(member) for member in members.members(tx, call.ctx, image)]
+        return {"members": found, "schema": "/v2/schemas/members"}
 
     def create(self, tx: Tx, call: Call) -> Any:
         member_id = _field(call.body, "member", "Member to be added not specified")
@@ -41,7 +42,7 @@ class Members:
         image = images.visible(tx, call.ctx, call.params["image_id"])
         if image.visibility != "shared" or not call.allowed("get_member", target(call, image)):
             raise NotFound("Only shared images have members.")
-        return view(members.member(tx, image, call.params["member_id"]))
+        return view(members.member(tx, call.ctx, image, call.params["member_id"]))
 
     def update(self, tx: Tx, call: Call) -> Any:
         status = _field(call.body, "status", "Status not specified")
@@ -76,7 +77,7 @@ def _shared(tx: Tx, call: Call) -> Image:
 
 def _member(tx: Tx, call: Call, image: Image) -> Member:
     _authorize(call, image, "get_member", f"You are not authorized to lookup the members of the image {image.id}.")
-    return members.member(tx, image, call.params["member_id"])
+    return members.member(tx, call.ctx, image, call.params["member_id"])
 
 
 def _authorize(call: Call, image: Image, rule: str, refusal: str) -> None:

@@ -28,7 +28,7 @@ def service(settings: ImageSettings | None = None, *, policies: Mapping[str, str
     settings = settings or ImageSettings()
     return Service(
         name="image", prefix="/image", routes=_routes(settings), error_body=error_body, statuses=_STATUSES,
-        policy=Policy(RULES, policies, message=MESSAGE))
+        policy=Policy(RULES, policies, message=MESSAGE), of_projects=True, conceals=True)
 
 
 def error_body(error: StacklingError, request_id: str) -> tuple[Any, str]:

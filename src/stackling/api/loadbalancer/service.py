@@ -39,7 +39,7 @@ def service(policy: Mapping[str, str] | None = None) -> Service:
         for root in _ROOTS:
             found.append(replace(route, path=root + route.path))
     return Service(name="load-balancer", prefix=PREFIX, routes=found, policy=Policy(RULES, policy, message=MESSAGE),
-                   error_body=error_body)
+                   error_body=error_body, of_projects=True)
 
 
 def _versions(tx: Tx, call: Call) -> Any:

@@ -50,7 +50,7 @@ def service(policy: Mapping[str, str] | None = None) -> Service:
             routes += tags.routes(one)
     return Service(name="network", prefix=PREFIX, routes=routes,
                    policy=Policy(RULES, policy, message="rule:{rule} is disallowed by policy"),
-                   error_body=error_body, statuses=STATUSES)
+                   error_body=error_body, statuses=STATUSES, of_projects=True, conceals=True)
 
 
 def _versions(tx: Tx, call: Call) -> Any:

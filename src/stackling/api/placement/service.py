@@ -41,4 +41,4 @@ ROUTES = [Route("GET", "", dated(show_versions), None), *providers.ROUTES, *cons
 def service(overrides: Mapping[str, str] | None = None) -> Service:
     """The service for ``api.app.build_app``."""
     return Service("placement", "/placement", ROUTES, Policy(RULES, overrides), error_body,
-                   Microversions("placement", LOWEST, HIGHEST, LOWEST))
+                   Microversions("placement", LOWEST, HIGHEST, LOWEST), of_projects=True)
