@@ -34,6 +34,11 @@ class Paused:
     networks: dict[str, str] = field(default_factory=dict[str, str])
     """id: the name that it must have in the end"""
     gone: set[str] = field(default_factory=set[str])
+    written: int = field(init=False)
+    """How long the engine's log was to begin with: other stories are told on the same cloud."""
+
+    def __post_init__(self) -> None:
+        self.written = len(self._log())
 
     @property
     def client(self) -> Client:
@@ -104,7 +109,10 @@ class Paused:
             return {row[0] for row in database.execute(query, values)}
 
     def engine_log(self) -> str:
-        """What the shipped engine has written."""
+        """What the shipped engine has written since."""
+        return self._log()[self.written:]
+
+    def _log(self) -> str:
         return self.cloud.directory.log_file("control-engine").read_text()
 
 
