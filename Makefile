@@ -79,8 +79,9 @@ test-dashboard: setup-test ## the dashboard's own tests, some in Chromium agains
 	$(DASHBOARD) run test
 	$(DASHBOARD) run e2e
 
-bench: setup-test ## the benchmarks, against a simulated cloud
+bench: setup-test ## the benchmarks, against a simulated cloud and a real Ceph
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.storage
 
 compatibility: setup-test ## write the table of which operations of OpenStack's APIs there are
 	$(BIN)/python -m tests.compatibility

@@ -135,7 +135,8 @@ def rivals(ceph: Any, data: Path, mib: int) -> list[dict[str, Any]]:
 
     for _ in range(3):
         timed("rbd import", lambda: ceph.rbd("import", "--no-progress", str(data), "stackling-images/bench"))
-        timed("rbd export", lambda: ceph.rbd("export", "--no-progress", "stackling-images/bench", "/dev/null"))
+        timed("rbd export", lambda: ceph.rbd("export", "--no-progress", "stackling-images/bench", str(copy)))
+        copy.unlink()
         ceph.rbd("rm", "--no-progress", "stackling-images/bench")
         timed("file write and fsync", lambda: _dd(f"if={data}", f"of={copy}", "conv=fsync"))
         timed("file read, direct", lambda: _dd(f"if={copy}", "of=/dev/null", "iflag=direct"))
