@@ -104,12 +104,11 @@ def test_an_existing_volume_is_booted_from_in_the_old_form_too(volumes: Volumes)
 
 def test_a_snapshot_becomes_the_root_and_an_image_keeps_a_data_volume(volumes: Volumes) -> None:
     volume = volumes.available(imageRef=volumes.world.image)
-    made = volumes.client.post(f"{VOLUME}/snapshots", {"snapshot": {"volume_id": volume}}).json()["snapshot"]
-    volumes.settle()
-    server = boot(volumes, [{"source_type": "snapshot", "uuid": made["id"], "destination_type": "volume",
+    made = volumes.snapshot(volume)
+    server = boot(volumes, [{"source_type": "snapshot", "uuid": made, "destination_type": "volume",
                              "boot_index": 0}])
     root = volumes.show(server["os-extended-volumes:volumes_attached"][0]["id"])
-    assert (root["snapshot_id"], root["size"]) == (made["id"], 1)
+    assert (root["snapshot_id"], root["size"]) == (made, 1)
     other = volumes.world.create(volumes.client, block_device_mapping_v2=[
         local(volumes.world.image), blank(boot_index=-1)])
     volumes.settle()

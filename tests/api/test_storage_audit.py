@@ -47,11 +47,6 @@ class Storage:
         assert (shown["number"], shown["done"], shown["fix"]) == (number, True, body.get("fix", False))
         return {(one["what"], one["id"]): one["state"] for one in shown["findings"]}
 
-    def snapshot(self, id: str) -> str:
-        made = self.found.client.post(f"{V}/snapshots", {"snapshot": {"volume_id": id}}).json()["snapshot"]["id"]
-        self.found.settle()
-        return made
-
     def delete(self, what: str, id: str) -> None:
         assert self.found.client.delete(f"{V}/{what}/{id}").status_code == 202
         self.found.settle()
@@ -69,7 +64,7 @@ def storage(backups: Backups, tmp_path: Path) -> Storage:
 
 def test_all_is_where_it_should_be(storage: Storage) -> None:
     id = storage.found.available()
-    storage.snapshot(id)
+    storage.found.snapshot(id)
     storage.found.back_up(id)
     assert storage.audit() == {}
     assert storage.audit(fix=True) == {}
@@ -78,7 +73,7 @@ def test_all_is_where_it_should_be(storage: Storage) -> None:
 def test_what_comes_back_after_its_deletion_is_removed_and_nothing_else(storage: Storage) -> None:
     volumes, kept = storage.places
     alive, dead = storage.found.available(), storage.found.available()
-    living, gone = storage.snapshot(alive), storage.snapshot(alive)
+    living, gone = storage.found.snapshot(alive), storage.found.snapshot(alive)
     backup = storage.found.back_up(alive)
     storage.delete("snapshots", gone)
     storage.delete("volumes", dead)
@@ -105,7 +100,7 @@ def test_what_comes_back_after_its_deletion_is_removed_and_nothing_else(storage:
 def test_what_is_missing_is_told(storage: Storage) -> None:
     volumes, kept = storage.places
     id, lost = storage.found.available(), storage.found.available()
-    snapshot, backup = storage.snapshot(id), storage.found.back_up(id)
+    snapshot, backup = storage.found.snapshot(id), storage.found.back_up(id)
     (volumes / f"{lost}.qcow2").unlink()
     (volumes / f"{id}.qcow2.{snapshot}").unlink()
     for path in kept.glob(f"{backup}.*"):

@@ -164,10 +164,9 @@ def test_a_damaged_backup_is_not_restored_in_silence(backups: Backups) -> None:
 
 
 def test_of_a_snapshot_the_parent_is_from_before_it(backups: Backups) -> None:
-    id, client = backups.available(), backups.client
+    id = backups.available()
     early = backups.back_up(id)
-    snapshot = client.post(f"{V}/snapshots", {"snapshot": {"volume_id": id}}).json()["snapshot"]["id"]
-    backups.settle()
+    snapshot = backups.snapshot(id)
     backups.guest(id, f"write -P 9 0 {MIB}")
     backups.back_up(id)
     made = backups.back_up(id, incremental=True, snapshot_id=snapshot)

@@ -128,8 +128,7 @@ def test_the_key_is_sealed_in_the_database_and_shown_to_no_client(encrypted: Enc
 
 def test_copies_have_keys_of_their_own_with_the_same_content(encrypted: Encrypted) -> None:
     id, client = encrypted.available(volume_type="secret"), encrypted.client
-    snapshot = client.post(f"{V}/snapshots", {"snapshot": {"volume_id": id}}).json()["snapshot"]["id"]
-    encrypted.settle()
+    snapshot = encrypted.snapshot(id)
     ids = [id, encrypted.available(source_volid=id), encrypted.available(snapshot_id=snapshot, size=2)]
     assert all(encrypted.show(each)["encrypted"] for each in ids)
     key_ids = [encrypted.key_id(each) for each in ids]

@@ -201,8 +201,7 @@ def test_a_snapshot_and_a_volume_of_it(volumes: Volumes) -> None:
 
 def test_snapshots_are_given_back_and_taken_again(volumes: Volumes) -> None:
     client, admin, id = volumes.client, volumes.world.admin, volumes.available()
-    old = client.post(f"{V}/snapshots", {"snapshot": {"volume_id": id}}).json()["snapshot"]["id"]
-    volumes.settle()
+    old = volumes.snapshot(id)
     there = {"source-name": f"_snapshot-{old}"}
     unmanage = f"{V}/snapshots/{old}/action", {"os-unmanage": None}
     assert client.post(*unmanage).status_code == 403
@@ -248,8 +247,7 @@ def test_snapshots_are_given_back_and_taken_again(volumes: Volumes) -> None:
 def test_what_is_unmanaged_may_be_in_use(volumes: Volumes) -> None:
     """No host is asked to copy anything."""
     client, admin, id = volumes.client, volumes.world.admin, volumes.available()
-    old = client.post(f"{V}/snapshots", {"snapshot": {"volume_id": id}}).json()["snapshot"]["id"]
-    volumes.settle()
+    old = volumes.snapshot(id)
     path = f"{COMPUTE}/servers/{volumes.world.active(client)['id']}/os-volume_attachments"
     assert client.post(path, {"volumeAttachment": {"volumeId": id}}).status_code == 200
     volumes.settle()

@@ -91,7 +91,7 @@ def _create(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
         "object_id": shared["id"], "action": action, "target_project": target, "created_at": tx.now}
     _check_scope(tx, spec, shared)
     RBAC_POLICIES.insert(tx, [record])
-    _revise(tx, kind, shared["id"])
+    _revise(tx, kind, shared)
     if action == access.EXTERNAL and not shared["external"]:
         NETWORKS.update(tx, shared["id"], {"external": True})
     announce(tx, ctx, "rbac_policy", record, "create", f"{action} to {spec['object_type']} {shared['id']}")
@@ -107,11 +107,10 @@ def _check_scope(tx: Tx, spec: Mapping[str, Any], shared: Record) -> None:
                       "project doesn't have access to associated address scope.", type="RbacPolicyInitError")
 
 
-def _revise(tx: Tx, kind: Shareable, id: str) -> None:
-    """The object is seen by others than before: its revision rises."""
-    shared = kind.rows.get(tx, id)
+def _revise(tx: Tx, kind: Shareable, shared: Record | None) -> None:
+    """The object, a locked row, is seen by others than before: its revision rises."""
     if shared is not None and "revision_number" in shared:
-        kind.rows.update(tx, id, touch(tx, shared))
+        kind.rows.update(tx, shared["id"], touch(tx, shared))
 
 
 def _owned(tx: Tx, ctx: Context, kind: Shareable, object_type: str, id: str) -> Record:
@@ -134,7 +133,8 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any]) -> 
     if target in access.targets(tx, record["object_type"], record["object_id"], record["action"]):
         raise conflict("DuplicateRbacPolicy", "An RBAC policy already exists with those values.")
     RBAC_POLICIES.update(tx, record["id"], {"target_project": target})
-    _revise(tx, OBJECTS[record["object_type"]], record["object_id"])
+    kind = OBJECTS[record["object_type"]]
+    _revise(tx, kind, kind.rows.locked(tx, record["object_id"]))
     announce(tx, ctx, "rbac_policy", record, "update", "target_tenant")
     return {**record, "target_project": target}
 
@@ -144,7 +144,8 @@ def delete(tx: Tx, ctx: Context, record: Record) -> None:
     tx.guard(f"rbac:{record['object_id']}")
     _check_unused(tx, record, None)
     RBAC_POLICIES.delete(tx, record["id"])
-    _revise(tx, OBJECTS[record["object_type"]], record["object_id"])
+    kind = OBJECTS[record["object_type"]]
+    _revise(tx, kind, kind.rows.locked(tx, record["object_id"]))
     announce(tx, ctx, "rbac_policy", record, "delete")
     if record["action"] == access.EXTERNAL and not access.targets(
             tx, "network", record["object_id"], access.EXTERNAL):

@@ -157,35 +157,27 @@ class LocalVolumes:
         target = self._path(volume_id)
         if not target.exists():
             source = self._stray(name)
-            if not source.is_file() or source.is_symlink():
-                raise StoreRefused(f"there is no file {name} in the volume directory")
-            _check_alone(source, name)
-            source.rename(target)
-            sync_directory(self._directory)
+            _check_whole(source, name, name)
+            self._rename(source, target)
         return _gib(target)
 
     def release(self, volume_id: str, name: str) -> None:
         source = self._path(volume_id)
         if source.exists():
-            source.rename(self._stray(name))
-            sync_directory(self._directory)
+            self._rename(source, self._stray(name))
 
     def adopt_snapshot(self, volume_id: str, name: str, snapshot_id: str) -> int:
         target = self._snapshot(volume_id, snapshot_id)
         if not target.exists():
             source = self._stray_snapshot(volume_id, name)
-            if not source.is_file() or source.is_symlink():
-                raise StoreRefused(f"there is no file {source.name} in the volume directory")
-            _check_alone(source, name)
-            source.rename(target)
-            sync_directory(self._directory)
+            _check_whole(source, source.name, name)
+            self._rename(source, target)
         return _gib(target)
 
     def release_snapshot(self, volume_id: str, snapshot_id: str, name: str) -> None:
         source = self._snapshot(volume_id, snapshot_id)
         if source.exists():
-            source.rename(self._stray_snapshot(volume_id, name))
-            sync_directory(self._directory)
+            self._rename(source, self._stray_snapshot(volume_id, name))
 
     def close(self) -> None:
         """Nothing is held."""
@@ -216,6 +208,10 @@ class LocalVolumes:
             raise StoreRefused(f"{name!r} is no name of a snapshot that can be managed: a file VOLUME.qcow2.NAME, its "
                                "name of letters, digits, - and _")
         return self._directory / f"{self._path(volume_id).name}.{name}"
+
+    def _rename(self, source: Path, target: Path) -> None:
+        source.rename(target)
+        sync_directory(self._directory)
 
     def _make(self, target: Path, size_gib: int, origin: Origin | None, luks: Luks | None) -> None:
         if luks is not None:
@@ -270,16 +266,17 @@ class LocalVolumes:
             new.chmod(0o600)
             with new.open("rb") as file:
                 os.fsync(file.fileno())
-            new.rename(target)
-            sync_directory(self._directory)
+            self._rename(new, target)
         except OSError as error:
             raise StoreDown(f"the volume directory doesn't work: {error.strerror}") from None
         finally:
             new.unlink(missing_ok=True)
 
 
-def _check_alone(file: Path, name: str) -> None:
-    """Raises ``StoreRefused`` for a disk that another file is part of."""
+def _check_whole(file: Path, called: str, name: str) -> None:
+    """Raises ``StoreRefused`` where there is no file, or another one is part of the disk in it."""
+    if not file.is_file() or file.is_symlink():
+        raise StoreRefused(f"there is no file {called} in the volume directory")
     facts = _info(file)
     if "backing-filename" in facts or "data-file" in str(facts.get("format-specific")):
         raise StoreRefused(f"{name} refers to another file")
