@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from stackling.deploy.ceph.rights import Pools, User, images_user, machine_user, volumes_user
 from stackling.drivers.ceph.client import CephAccess
@@ -79,11 +80,13 @@ class RealCeph:
 
 
 @contextlib.contextmanager
-def bare_ceph(address: str = "127.0.0.1", netns: str | None = None, osds: int = 1, gib: int = 2) -> Iterator[RealCeph]:
-    """A cluster in memory, of which it takes what is written; several at once have ports of their own."""
+def bare_ceph(address: str = "127.0.0.1", netns: str | None = None, osds: int = 1, gib: int = 2, monitors: int = 1,
+              store: Literal["memstore", "bluestore"] = "memstore") -> Iterator[RealCeph]:
+    """A cluster in memory, of which it takes what is written; several at once have ports of their own. An OSD of
+    ``bluestore`` has its data again after a death."""
     port = 13000 + os.getpid() % 40 * 400
     directory = Path(tempfile.mkdtemp(prefix="stk-ceph-", dir="/dev/shm"))
-    found = RealCeph(Ceph(directory, address, netns, osds=osds, port=port, memory=gib << 30))
+    found = RealCeph(Ceph(directory, address, netns, monitors, osds, store, port, gib << 30))
     try:
         found.ceph.start()
         yield found

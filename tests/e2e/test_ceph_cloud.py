@@ -8,118 +8,25 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from stackling.deploy.embedded import configuration as configurations
-from stackling.deploy.embedded import libvirt
 from stackling.deploy.embedded.command import run
-from stackling.deploy.embedded.engines import libvirt_paths
-from tests.ceph import INSTALLED, POOLS, RealCeph
-from tests.e2e import beside_ceph, reachable
-from tests.e2e.clouds import TestCloud
+from tests.ceph import INSTALLED, POOLS
+from tests.e2e import beside_ceph
+from tests.e2e.beside_ceph import BOOTS, World, live
 from tests.e2e.outside import Login
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.slow, pytest.mark.storage,
               pytest.mark.skipif(not INSTALLED, reason="needs Ceph: ./setup test")]
-BOOTS = 120
-
-
-@dataclass(frozen=True)
-class World:
-    """A cloud whose images and disks are in Ceph, with a server ``web`` that answers."""
-
-    cloud: TestCloud
-    ceph: RealCeph
-    web: Login
-    server: str
-
-    def guests(self) -> list[int]:
-        return [guest.pid for guest in libvirt.guest_processes(libvirt_paths(self.cloud.directory))]
-
-    def show(self, what: str, name: str) -> Any:
-        return self.cloud.openstack(what, "show", name)
-
-    def become(self, id: str, status: str) -> None:
-        """Wait until a volume's status is that."""
-        self.cloud.eventually(lambda: self.show("volume", id)["status"], lambda now: now == status, BOOTS)
-
-    def volume(self, name: str, *words: str) -> str:
-        """Make a volume; its id."""
-        id = self.cloud.openstack("volume", "create", "--size", "1", *words, name)["id"]
-        self.become(id, "available")
-        return id
-
-    def snapshot(self, id: str, name: str) -> None:
-        """Make a snapshot of a volume in use. (By itself the client asks for 3.65 without ``force``, as if that were
-        3.66.)"""
-        self.cloud.openstack("--os-volume-api-version", "3.65", "volume", "snapshot", "create", "--force", "--volume",
-                             id, name)
-        self.cloud.eventually(lambda: self.cloud.openstack("volume", "snapshot", "show", name)["status"],
-                              lambda status: status == "available")
-
-    def plugged(self, id: str, wanted: bool) -> None:
-        """Let ``web`` have a volume, or take it away."""
-        self.cloud.openstack("server", *(("add", "volume") if wanted else ("remove", "volume")), "web", id)
-        self.become(id, "in-use" if wanted else "available")
-        self.cloud.eventually(lambda: self.web("ls /dev"), lambda names: ("vdb" in names.split()) == wanted)
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """A request of the volume service, and its answer."""
-        url = f"http://127.0.0.1:{configurations.read(self.cloud.directory.configuration).port}/volume/v3{path}"
-        token = self.cloud.openstack("token", "issue")["id"]
-        words = ("curl", "-sf", "-X", method, url, "-H", f"X-Auth-Token: {token}", "-H",
-                 "Content-Type: application/json", *(("-d", json.dumps(body)) if body else ()))
-        return json.loads(run(*words, netns=self.cloud.netns, timeout=30) or "null")
-
-    def write_numbers(self, *devices: str) -> None:
-        """Let ``web`` write numbered sectors, one after the other, to each of the devices in turn."""
-        each = " && ".join(f"printf '%-511s\\n' $i | dd of={device} bs=512 seek=$i conv=fsync" for device in devices)
-        self.web(f"rm -f /tmp/acked; (i=0; while [ ! -e /tmp/enough ]; do i=$((i+1)); {each} && "
-                 "echo $i >/tmp/acked; done) >/dev/null 2>&1 </dev/null &")
-        self.cloud.eventually(lambda: self.acked, lambda found: found > 10)
-
-    @property
-    def acked(self) -> int:
-        """The last number of which ``web`` knows that it is written."""
-        return int(self.web("cat /tmp/acked || true") or 0)
-
-    def stop_writing(self) -> int:
-        """The last number."""
-        self.web("touch /tmp/enough; sleep 2; rm /tmp/enough")
-        return self.acked
-
-    def numbers(self, id: str, most: int) -> int:
-        """How far the numbered sectors of a volume go, of which none may be missing."""
-        found = self.ceph.head(POOLS.volumes, id, (most + 1) * 512)
-        there = [found[at * 512:(at + 1) * 512].split() == [str(at).encode()] for at in range(1, most + 1)]
-        assert there == sorted(there, reverse=True)
-        return sum(there)
-
-    def read(self) -> str:
-        """The digest of what ``web`` reads of its volume."""
-        return self.web("echo 3 >/proc/sys/vm/drop_caches; head -c 4194304 /dev/vdb | sha256sum").split()[0]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with beside_ceph.running() as (made, ceph):
-        client = made.openstack
-        web = reachable.web(made, tmp_path_factory.mktemp("user"), "hw_qemu_guest_agent=yes", "os_require_quiesce=yes")
-        found = World(made, ceph, web, client("server", "show", "web")["id"])
+    with beside_ceph.world(tmp_path_factory.mktemp("user"), "hw_qemu_guest_agent=yes", "os_require_quiesce=yes"
+                           ) as found:
         yield found
-        for each in client("server", "list"):
-            client("server", "delete", "--wait", each["Name"])
-        for each in client("image", "list"):
-            client("image", "delete", each["ID"])
-        made.eventually(lambda: live(ceph), lambda left: left == [], 60)
-
-
-def live(ceph: RealCeph) -> list[str]:
-    """What there is in the pools beside the trash."""
-    return [f"{pool}/{name}" for pool in POOLS.all for name in ceph.rbd("ls", pool).split()]
 
 
 def test_the_server_lies_on_a_clone_of_its_image(world: World) -> None:
@@ -277,9 +184,7 @@ def test_nothing_is_lost_when_ceph_stands_still(world: World) -> None:
     """A guest writes numbered sectors and waits for each; those that it took for written are there afterwards."""
     data = world.volume("data")
     world.plugged(data, True)
-    world.web("(i=0; while [ ! -e /tmp/enough ]; do i=$((i+1)); printf '%-511s\\n' $i | "
-              "dd of=/dev/vdb bs=512 seek=$i conv=fsync && echo $i >/tmp/acked; done) >/dev/null 2>&1 </dev/null &")
-    world.cloud.eventually(lambda: world.web("cat /tmp/acked || true"), lambda text: text and int(text) > 10)
+    world.write_numbers("/dev/vdb")
     world.ceph.ceph.signal("*", signal.SIGSTOP)
     try:
         began = time.monotonic()
@@ -288,15 +193,11 @@ def test_nothing_is_lost_when_ceph_stands_still(world: World) -> None:
         time.sleep(max(0.0, 30 - (time.monotonic() - began)))
     finally:
         world.ceph.ceph.signal("*", signal.SIGCONT)
-    before = int(world.web("cat /tmp/acked"))
-    world.cloud.eventually(lambda: int(world.web("cat /tmp/acked")), lambda now: now > before + 10)
+    world.writes_on()
     world.become(late, "available")
-    world.web("touch /tmp/enough; sleep 2; rm /tmp/enough")
-    acked = int(world.web("cat /tmp/acked"))
+    acked = world.stop_writing()
     world.plugged(data, False)
-    found = world.ceph.head(POOLS.volumes, data, (acked + 1) * 512)
-    assert [number for number in range(1, acked + 1)
-            if found[number * 512:(number + 1) * 512].split() != [str(number).encode()]] == []
+    assert world.numbers(data, acked) == acked
     for id in (data, late):
         world.cloud.openstack("volume", "delete", id)
     world.cloud.eventually(lambda: world.cloud.openstack("volume", "list"), lambda left: left == [])
@@ -321,7 +222,7 @@ def test_a_group_s_volumes_are_kept_as_of_one_moment(world: World) -> None:
     world.cloud.eventually(lambda: world.ask("GET", f"/cgsnapshots/{made}")["cgsnapshot"]["status"],
                            lambda now: now == "available", BOOTS)
     after = world.acked
-    world.cloud.eventually(lambda: world.acked, lambda now: now > after + 10)       # it goes on
+    world.writes_on()
     most = world.stop_writing()
     snapshots = {one["volume_id"]: one["id"] for one in world.ask("GET", "/snapshots")["snapshots"]}
     copies = [world.volume(f"copy-{id}", "--snapshot", snapshots[id]) for id in (first, second)]
@@ -360,8 +261,7 @@ def test_keys_are_rotated_while_a_guest_writes(world: World) -> None:
         os.kill(pid, signal.SIGKILL)
     world.cloud.eventually(monitors, lambda left: not left)
     ceph.start()
-    before = world.acked
-    world.cloud.eventually(lambda: world.acked, lambda now: now > before + 10, BOOTS)
+    world.writes_on()
     assert world.guests() == pids
     world.snapshot(data, "after")
     late = world.volume("late", "--snapshot", "after")
