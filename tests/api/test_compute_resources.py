@@ -152,6 +152,8 @@ def test_hosts(world: World, member: Client) -> None:
     named = {"host": "h1", "binary": "nova-compute", "disabled_reason": "x"}
     done = admin.put(f"{V}/os-services/disable-log-reason", named)
     assert done.json()["service"] == {**named, "status": "disabled"}
+    assert admin.get(f"{V}/os-availability-zone/detail").json()["availabilityZoneInfo"] == [
+        {"zoneName": "nova", "zoneState": {"available": False}, "hosts": None}]
     shown = world.show(member, world.create(member)["id"])
     assert shown["fault"]["message"] == "No valid host was found. 0 of 1 host: 1 is disabled."
     done = admin.put(f"{V}/os-services/{service['id']}", {"status": "enabled", "forced_down": True}, headers=LATEST)
@@ -165,6 +167,14 @@ def test_hosts(world: World, member: Client) -> None:
     assert admin.put(f"{V}/os-hosts/h1", {}).status_code == 400
     assert admin.get(f"{V}/os-hosts/h9/reboot").status_code == 404
     assert admin.get(f"{V}/os-hosts/h1/reboot", headers=version(43)).status_code == 404
+
+
+def test_extensions(member: Client) -> None:
+    shown = member.get(f"{V}/extensions").json()["extensions"]
+    assert {one["alias"]: one["name"] for one in shown}["OS-EXT-IMG-SIZE"] == "ImageSize"
+    assert len(shown) == 99
+    assert member.get(f"{V}/extensions/os-cells").json()["extension"]["name"] == "Cells"
+    assert member.get(f"{V}/extensions/os-nothing").status_code == 404
 
 
 def test_aggregates_and_zones(world: World, member: Client) -> None:

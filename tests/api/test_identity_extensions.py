@@ -137,17 +137,24 @@ def test_default_domain_configuration(admin: Client, reader: Client) -> None:
     assert rule == {"security_compliance": {"password_regex": None, "password_regex_description": None}}
 
 
-def test_registered_limits_go_with_their_service_and_region(admin: Client) -> None:
+def test_registered_limits_outlive_their_service_and_region(admin: Client) -> None:
     service = admin.post(f"{V3}/services", {"service": {"type": "weaving"}}).json()["service"]["id"]
     admin.put(f"{V3}/regions/east", {"region": {}})
     limits = [{"service_id": service, "resource_name": "loom", "default_limit": 3},
               {"service_id": service, "resource_name": "loom", "default_limit": 2, "region_id": "east"}]
-    assert admin.post(f"{V3}/registered_limits", {"registered_limits": limits}).status_code == 201
+    made = admin.post(f"{V3}/registered_limits", {"registered_limits": limits})
+    assert made.status_code == 201
     found = f"{V3}/registered_limits?service_id={service}"
     assert admin.delete(f"{V3}/regions/east").status_code == 204
-    assert len(admin.get(found).json()["registered_limits"]) == 1
     assert admin.delete(f"{V3}/services/{service}").status_code == 204
-    assert admin.get(found).json()["registered_limits"] == []
+    assert len(admin.get(found).json()["registered_limits"]) == 2
+    path = f"{V3}/registered_limits/{made.json()['registered_limits'][1]['id']}"
+    assert admin.patch(path, {"registered_limit": {"default_limit": 4, "resource_name": "shuttle"}}).status_code == 200
+    refused = admin.patch(path, {"registered_limit": {"service_id": service}})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"].startswith("Expecting to find service_id in registered_limit. The server")
+    assert [admin.delete(f"{V3}/registered_limits/{one['id']}").status_code
+            for one in made.json()["registered_limits"]] == [204, 204]
 
 
 def test_federation_resources(admin: Client) -> None:

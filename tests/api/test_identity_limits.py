@@ -18,6 +18,8 @@ def test_registered_limits_and_limits(admin: Client, member: Client, other: Clie
         registered["id"]]
     limit = {"service_id": service, "resource_name": "cores", "resource_limit": 5, "project_id": member.project_id}
     assert admin.post(f"{V3}/limits", {"limits": [{**limit, "resource_name": "ram"}]}).status_code == 403
+    assert "Expecting to find project_id in limit." in admin.post(
+        f"{V3}/limits", {"limits": [{**limit, "project_id": "0" * 32}]}).json()["error"]["message"]
     assert member.post(f"{V3}/limits", {"limits": [limit]}).status_code == 403
     own = admin.post(f"{V3}/limits", {"limits": [limit]}).json()["limits"][0]
     assert admin.post(f"{V3}/limits", {"limits": [limit]}).status_code == 409
@@ -32,6 +34,8 @@ def test_registered_limits_and_limits(admin: Client, member: Client, other: Clie
     assert member.get(f"{V3}/limits/model").json()["model"]["name"] == "flat"
     registered_path = f"{V3}/registered_limits/{registered['id']}"
     assert admin.delete(registered_path).status_code == 403
-    assert admin.patch(registered_path, {"registered_limit": {"default_limit": 20}}).status_code == 200
+    assert admin.patch(registered_path, {"registered_limit": {"default_limit": 20}}).status_code == 403
     assert admin.delete(path).status_code == 204
+    assert admin.patch(registered_path, {"registered_limit": {"default_limit": 20}}).status_code == 200
+    assert admin.patch(registered_path, {"registered_limit": {"resource_name": "cores"}}).status_code == 409
     assert admin.delete(registered_path).status_code == 204

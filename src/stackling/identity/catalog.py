@@ -16,12 +16,10 @@ from stackling.identity.refusals import not_found
 from stackling.store.tables.identity import (
     endpoint_groups,
     endpoints,
-    limits,
     policy_associations,
     project_endpoint_groups,
     project_endpoints,
     regions,
-    registered_limits,
     services,
 )
 from stackling.store.transaction import Tx
@@ -161,7 +159,6 @@ def delete_region(tx: Tx, region: Region) -> None:
         raise Forbidden(f"Unable to delete region {region.id} because it or its child regions have associated "
                         "endpoints.")
     _forget_policies(tx, policy_associations.c.region_id.in_(doomed))
-    _forget_limits(tx, registered_limits.c.region_id.in_(doomed))
     tx.execute(delete(regions).where(regions.c.id.in_(doomed)))
 
 
@@ -193,12 +190,11 @@ def update_service(tx: Tx, service: CatalogService, values: Mapping[str, Any]) -
 
 
 def delete_service(tx: Tx, service: CatalogService) -> None:
-    """A service with its endpoints, and the limits of its resources."""
+    """A service with its endpoints."""
     state.bump(tx)
     own = list(tx.execute(select(endpoints.c.id).where(endpoints.c.service_id == service.id)).scalars())
     _remove_endpoints(tx, own)
     _forget_policies(tx, policy_associations.c.service_id == service.id)
-    _forget_limits(tx, registered_limits.c.service_id == service.id)
     tx.execute(delete(services).where(services.c.id == service.id))
 
 
@@ -257,13 +253,6 @@ def _remove_endpoints(tx: Tx, ids: list[str]) -> None:
 
 def _forget_policies(tx: Tx, which: Any) -> None:
     tx.execute(delete(policy_associations).where(which))
-
-
-def _forget_limits(tx: Tx, which: Any) -> None:
-    doomed = list(tx.execute(select(registered_limits.c.id).where(which)).scalars())
-    if doomed:
-        tx.execute(delete(limits).where(limits.c.registered_limit_id.in_(doomed)))
-        tx.execute(delete(registered_limits).where(registered_limits.c.id.in_(doomed)))
 
 
 def _check_service(tx: Tx, service_id: str) -> None:

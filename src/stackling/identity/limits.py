@@ -12,11 +12,12 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from stackling.core.errors import Conflict, Forbidden, Invalid, NotFound
+from stackling.core.errors import Conflict, Forbidden, NotFound
 from stackling.core.ids import new_hex
 from stackling.identity import catalog, projects, state
 from stackling.identity.listing import select_page
 from stackling.identity.model import Listing
+from stackling.identity.refusals import expecting
 from stackling.store.tables.identity import limits, registered_limits
 from stackling.store.transaction import Tx
 
@@ -72,7 +73,7 @@ def create_registered(tx: Tx, new: Sequence[Mapping[str, Any]]) -> list[Register
     made: list[RegisteredLimit] = []
     for values in new:
         row: dict[str, Any] = {"region_id": None, "description": None, **values, "id": new_hex()}
-        _check_place(tx, row)
+        _check_place(tx, row, "registered_limit")
         _check_unique(tx, row)
         tx.execute(insert(registered_limits), row)
         made.append(get_registered(tx, row["id"]))
@@ -80,12 +81,13 @@ def create_registered(tx: Tx, new: Sequence[Mapping[str, Any]]) -> list[Register
 
 
 def update_registered(tx: Tx, old: RegisteredLimit, values: Mapping[str, Any]) -> RegisteredLimit:
-    """Raises ``Forbidden`` where limits rest on what would change."""
+    """Raises ``Forbidden`` where limits rest on it, ``Conflict`` for a place that is taken (by itself as well, as it is
+    upstream)."""
     state.bump(tx)
+    _check_place(tx, values, "registered_limit")
+    _check_unused(tx, old)
     row = {"service_id": old.service_id, "region_id": old.region_id, "resource_name": old.resource_name, **values}
-    if any(row[key] != getattr(old, key) for key in ("service_id", "region_id", "resource_name")):
-        _check_unused(tx, old)
-        _check_place(tx, row)
+    if values.keys() & {"service_id", "region_id", "resource_name"}:
         _check_unique(tx, row)
     tx.execute(update(registered_limits).where(_r.id == old.id).values(row))
     return get_registered(tx, old.id)
@@ -97,13 +99,14 @@ def delete_registered(tx: Tx, old: RegisteredLimit) -> None:
     tx.execute(delete(registered_limits).where(_r.id == old.id))
 
 
-def _check_place(tx: Tx, row: Mapping[str, Any]) -> None:
-    try:
-        catalog.get_service(tx, row["service_id"])
-        if row["region_id"] is not None:
-            catalog.get_region(tx, row["region_id"])
-    except NotFound as error:
-        raise Invalid(error.message) from None
+def _check_place(tx: Tx, values: Mapping[str, Any], target: str) -> None:
+    """That the service and the region of *values* are there. (Registered limits outlive them, as they do upstream.)"""
+    for key, look in (("service_id", catalog.get_service), ("region_id", catalog.get_region)):
+        if values.get(key) is not None:
+            try:
+                look(tx, values[key])
+            except NotFound:
+                raise expecting(key, target) from None
 
 
 def _registered_for(tx: Tx, row: Mapping[str, Any]) -> RegisteredLimit | None:
@@ -148,7 +151,7 @@ def create_limits(tx: Tx, new: Sequence[Mapping[str, Any]]) -> list[Limit]:
     made: list[Limit] = []
     for values in new:
         place = {"region_id": None, **values}
-        _check_place(tx, place)
+        _check_place(tx, place, "limit")
         above = _registered_for(tx, place)
         if above is None:
             raise Forbidden("Unable to create a limit that has no corresponding registered limit.")
@@ -165,12 +168,12 @@ def create_limits(tx: Tx, new: Sequence[Mapping[str, Any]]) -> list[Limit]:
 
 
 def _owner(tx: Tx, values: Mapping[str, Any]) -> dict[str, str]:
+    key = "project_id" if values.get("project_id") else "domain_id"
+    look = projects.get_project if key == "project_id" else projects.get_domain
     try:
-        if values.get("project_id"):
-            return {"project_id": projects.get_project(tx, values["project_id"]).id}
-        return {"domain_id": projects.get_domain(tx, values.get("domain_id") or "").id}
-    except NotFound as error:
-        raise Invalid(error.message) from None
+        return {key: look(tx, values.get(key) or "").id}
+    except NotFound:
+        raise expecting(key, "limit") from None
 
 
 def update_limit(tx: Tx, old: Limit, values: Mapping[str, Any]) -> Limit:

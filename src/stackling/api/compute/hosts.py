@@ -285,30 +285,34 @@ def statistics(tx: Tx, call: Call) -> Reply:
 
 # -- availability zones
 
+def _zones(rows: list[Row]) -> list[tuple[str, bool]]:
+    """Each zone, and whether anything in it is enabled: those first in which something is."""
+    found: dict[str, bool] = {}
+    for row in rows:
+        zone = row["availability_zone"]
+        found[zone] = found.get(zone, False) or not row["disabled"]
+    return sorted(found.items(), key=lambda item: (not item[1], item[0]))
+
+
 def list_zones(tx: Tx, call: Call) -> Reply:
     """GET /os-availability-zone."""
-    zones: dict[str, bool] = {}
-    for row in hosts.list_hosts(tx):
-        zone = row["availability_zone"]
-        zones[zone] = zones.get(zone, False) or not row["disabled"]
     return Reply({"availabilityZoneInfo": [
         {"zoneName": zone, "zoneState": {"available": available}, "hosts": None}
-        for zone, available in sorted(zones.items(), key=lambda item: not item[1])]})
+        for zone, available in _zones(hosts.list_hosts(tx))]})
 
 
 def list_zones_in_detail(tx: Tx, call: Call) -> Reply:
-    """GET /os-availability-zone/detail."""
-    zones: dict[str, Json] = {}
-    available: dict[str, bool] = {}
-    for row in hosts.list_hosts(tx):
-        zone = row["availability_zone"]
-        available[zone] = available.get(zone, False) or not row["disabled"]
-        zones.setdefault(zone, {})[row["name"]] = {COMPUTE: {
-            "available": hosts.is_up(row, tx.time), "active": not row["disabled"],
-            "updated_at": instant(row["last_seen"]) if row["last_seen"] else None}}
+    """GET /os-availability-zone/detail: with the hosts that are enabled."""
+    rows = hosts.list_hosts(tx)
+    enabled: dict[str, Json] = {}
+    for row in rows:
+        if not row["disabled"]:
+            enabled.setdefault(row["availability_zone"], {})[row["name"]] = {COMPUTE: {
+                "available": hosts.is_up(row, tx.time), "active": True,
+                "updated_at": instant(row["last_seen"]) if row["last_seen"] else None}}
     return Reply({"availabilityZoneInfo": [
-        {"zoneName": zone, "zoneState": {"available": available[zone]}, "hosts": found}
-        for zone, found in sorted(zones.items())]})
+        {"zoneName": zone, "zoneState": {"available": available}, "hosts": enabled.get(zone)}
+        for zone, available in _zones(rows)]})
 
 
 # -- os-hosts (before 2.43)
