@@ -1,16 +1,21 @@
-"""A lab of two machines for all tests of a file; each test finds both on, healed and running."""
+"""A lab of two machines for all tests of a file, each of which finds both on, healed and running; and a whole cluster
+for all scenarios."""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from stackling.lab import Lab, Machine
 from stackling.lab import lab as labs
 from stackling.lab.power import Mode, set_mode
+from tests.lab.cloud import Cloud
+from tests.lab.stage import KEEP, Stage
+from tests.lab.story import Story, told
 
 _numbers = itertools.count()
 
@@ -51,3 +56,24 @@ def m1(lab: Lab) -> Machine:
 @pytest.fixture
 def m2(lab: Lab) -> Machine:
     return lab.machine("m2")
+
+
+# -- scenarios
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    made = Stage(Path("/var/tmp/stackling-lab-keys") if KEEP else tmp_path_factory.mktemp("keys"), keep=KEEP)
+    yield made
+    made.clear()
+
+
+@pytest.fixture
+def cloud(stage: Stage, request: pytest.FixtureRequest) -> Cloud:
+    """The cluster of this scenario."""
+    return stage.cloud(2 if request.node.get_closest_marker("remote") else 0)
+
+
+@pytest.fixture
+def story(cloud: Cloud) -> Iterator[Story]:
+    with told(cloud) as one:
+        yield one

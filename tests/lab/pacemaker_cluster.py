@@ -146,12 +146,21 @@ class PacemakerCluster:
                   "agent": compute, "ovs": compute, "vip": 1}
 
         def settled() -> bool:
-            seen = next((one for one in map(self.status, self.alive()) if one is not None), None)
-            if seen is None:
-                return False
-            up = [one.resource.removeprefix("stackling-") for one in seen.instances if one.state == "started"]
-            return all(up.count(name) == number for name, number in wanted.items())
+            asked = next((one for one in self.alive() if self.status(one) is not None), None)
+            return asked is not None and len(self.serving(asked)) == control and all(
+                self.instances(asked, name) == number for name, number in wanted.items())
         until("everything runs", settled, 180)
+
+    def instances(self, asked: Machine, name: str) -> int:
+        """On how many machines Pacemaker has started a resource of ours."""
+        seen = self.status(asked)
+        return 0 if seen is None else sum(
+            one.resource == f"stackling-{name}" and one.state == "started" for one in seen.instances)
+
+    def serving(self, asked: Machine) -> set[str]:
+        """The machines of which it is known that the API answers there."""
+        return {str(state.get("uname")) for state in self.cib(asked).iterfind("status/node_state")
+                if state.find(".//transient_attributes//nvpair[@name='stackling-serves'][@value='1']") is not None}
 
     def holders(self) -> list[str]:
         """The machines whose interface has the virtual IP, whatever Pacemaker thinks."""

@@ -1,103 +1,26 @@
-"""The scenarios of ``features/``, over real engines. Each says how many seconds things took (``-rP`` shows it).
-
-``STACKLING_LAB_KEEP=1`` leaves the cluster for a look, and uses one that is there.
-"""
+"""The scenarios of ``features/``, over real engines. Each says how many seconds things took (``-rP`` shows it)."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from pytest_bdd import given, parsers, scenarios, then, when
 
 from stackling.lab import Machine
-from stackling.lab import lab as labs
 from stackling.lab.power import Mode, set_mode
 from tests.lab import volumes
 from tests.lab.cloud import Cloud
 from tests.lab.inside import Inside
 from tests.lab.observers import guests
 from tests.lab.races import RACES
-from tests.lab.story import MANY, SERVERS, Story, Writers, check, told
+from tests.lab.story import MANY, Story, Writers, check
 
 pytestmark = [pytest.mark.lab, pytest.mark.survival, pytest.mark.root, pytest.mark.crash, pytest.mark.slow]
 scenarios("features")
 BROKER, BROKER_PORT = "stackling-rabbitmq.service", "5671"
-
-
-class Stage:
-    """Where scenarios take place: one cluster at a time, of three machines of which so many only compute."""
-
-    def __init__(self, directory: Path, *, keep: bool) -> None:
-        self._directory, self._keep = directory, keep
-        self._compute_only, self._name = -1, ""
-        self._cloud: Cloud | None = None
-
-    def cloud(self, compute_only: int) -> Cloud:
-        """The cluster, made when it isn't the one that is there."""
-        if self._cloud is None or self._compute_only != compute_only:
-            self.clear()
-            self._cloud, self._compute_only = self._made(compute_only), compute_only
-        return self._cloud
-
-    def _made(self, compute_only: int) -> Cloud:
-        from stackling.lab import cluster as bootstrapping
-
-        kind = "har" if compute_only else "ha"
-        self._name = kind if self._keep else f"{kind}{os.getpid() % 10_000}"
-        directory = self._directory / kind
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        began = time.monotonic()
-        lab = labs.up(self._name, machines=3, compute_only=compute_only, progress=print)
-        bootstrapping.bootstrap(lab, ceph=True, progress=print)
-        print(f"[seconds] three machines from nothing: {time.monotonic() - began:.1f}")
-        made = Cloud(lab, directory / "key")
-        made.furnish(guest_image(), list(SERVERS))
-        return made
-
-    def clear(self) -> None:
-        """Take away what there is, or, to be kept, let go of it."""
-        if self._cloud is not None:
-            self._cloud.close()
-            self._cloud = None
-        if self._name and not self._keep:
-            labs.down(self._name)
-        self._name = ""
-
-
-@pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    keep = os.environ.get("STACKLING_LAB_KEEP", "0") != "0"
-    made = Stage(Path("/var/tmp/stackling-lab-keys") if keep else tmp_path_factory.mktemp("keys"), keep=keep)
-    yield made
-    made.clear()
-
-
-@pytest.fixture
-def cloud(stage: Stage, request: pytest.FixtureRequest) -> Cloud:
-    """The cluster of this scenario."""
-    return stage.cloud(2 if request.node.get_closest_marker("remote") else 0)
-
-
-def guest_image() -> Path:
-    """The tiny guest, built if need be."""
-    from stackling.deploy.guest import build
-
-    path = Path(os.environ.get("STACKLING_GUEST_IMAGE", "/var/tmp/stackling-tests/tiny.qcow2"))
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        build.build(path)
-    return path
-
-
-@pytest.fixture
-def story(cloud: Cloud) -> Iterator[Story]:
-    with told(cloud) as one:
-        yield one
 
 
 # -- what there is

@@ -81,7 +81,9 @@ def test_the_virtual_ip_needs_nothing_and_is_drawn_to_a_machine_that_works() -> 
     pulls = {one.on: int(one.score) for one in objects
              if isinstance(one, Colocation) and one.resource == "stackling-vip"}
     assert set(pulls) == {"stackling-api-clone", "stackling-database-clone"}
-    assert pulls["stackling-api-clone"] > pulls["stackling-database-clone"] > 100
+    serves, = (int(one.score) for one in objects if isinstance(one, Location)
+               and one.expression == ("stackling-serves", "eq", "1") and one.resource == "stackling-vip")
+    assert pulls["stackling-api-clone"] > pulls["stackling-database-clone"] > serves > 100
     assert all(one.kind == "Optional" for one in objects if isinstance(one, Order))
 
 
@@ -89,7 +91,8 @@ def test_remote_machines_run_only_what_servers_need() -> None:
     found = by_id(cluster())
     assert found["m4"].agent == "ocf:pacemaker:remote"
     assert found["m4"].parameters["server"] == "10.0.0.4"
-    kept_away = {one.resource for one in found.values() if isinstance(one, Location) and one.expression}
+    kept_away = {one.resource for one in found.values() if isinstance(one, Location)
+                 and one.expression == ("#kind", "eq", "remote") and one.score == "-INFINITY"}
     clones = {one.id for one in found.values() if isinstance(one, Clone)}
     assert clones - kept_away == {"stackling-agent-clone", "stackling-ovs-clone"}
     assert "stackling-vip" in kept_away

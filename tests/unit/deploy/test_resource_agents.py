@@ -10,7 +10,7 @@ import pytest
 
 from stackling.deploy.cluster.paths import Paths
 from stackling.deploy.pacemaker import files
-from stackling.deploy.pacemaker.agents import host, machine, services
+from stackling.deploy.pacemaker.agents import attributes, host, machine, services
 from stackling.deploy.pacemaker.agents.resource import Call, Code, Failed
 
 SERVICE = services.Service(lambda call: ("x.service",), services.nothing, limit=1.0, patience=0.3)
@@ -42,6 +42,42 @@ def test_a_unit_that_nothing_starts_has_ended(tmp_path: Path, call: Call, job: s
     with pytest.raises(Failed, match="inactive"):
         services.start(SERVICE, call)
     assert services.monitor(SERVICE, call) is Code.NOT_RUNNING
+
+
+def test_who_sends_clients_here_is_told_before_a_failure_is_certain(
+        tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+    tries: list[bool] = []
+
+    def check(_call: Call, _limit: float) -> None:
+        tries.append(True)
+        if len(tries) > 1:
+            raise Failed("it doesn't answer")
+
+    monkeypatch.setattr(services, "PAUSE", 0.0)
+    service = services.Service(lambda call: ("x.service",), check, limit=1.0, patience=0.3,
+                               tell=lambda call, works: told.append(works))
+    says(tmp_path, "active", "Job=0")
+    assert services.monitor(service, call) is Code.SUCCESS
+    assert (told, len(tries)) == ([True], 1)
+    with pytest.raises(Failed, match="doesn't answer"):
+        services.monitor(service, call)
+    assert (told, len(tries)) == ([True, False], 4)
+    says(tmp_path, "activating", "Job=812")
+    assert services.monitor(service, call) is Code.SUCCESS
+    says(tmp_path, "inactive", "Job=0")
+    assert services.monitor(service, call) is Code.NOT_RUNNING
+    assert told == [True, False, False, False]
+
+
+@pytest.mark.parametrize(("works", "value"), [(True, "1"), (False, "0")])
+def test_pacemaker_is_told_whether_the_apis_answer_and_may_be_away(
+        tmp_path: Path, call: Call, works: bool, value: str) -> None:
+    program = tmp_path / "attrd_updater"
+    program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/attribute\necho "Connection refused" >&2\nexit 102\n')
+    program.chmod(0o755)
+    attributes.serves(call, works)
+    assert (tmp_path / "attribute").read_text() == f"--name stackling-serves --update {value}\n"
 
 
 def test_a_host_stays_with_its_machine_when_identities_are_no_longer_taken_over(

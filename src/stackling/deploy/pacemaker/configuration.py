@@ -4,8 +4,10 @@ What it is built on:
 
 - *Nothing of ours that fails may cost a guest.* Only a machine that membership has lost is fenced. A resource that
   fails is restarted, after ``FAILURES`` failures somewhere else; one that doesn't stop is left blocked, never fenced.
-- *Soft where that is safe.* The virtual IP is drawn to a machine whose API runs and whose database is usable; it
-  needs neither, nor the broker. Orders only order what starts anyway (``Optional``).
+- *Soft where that is safe.* The virtual IP is drawn to a machine whose API runs, whose database is usable, and where
+  the API answers by now (an attribute that its agent sets: an API that Pacemaker has started may need a while, and one
+  that hangs is started again where it is). It needs none of them, nor the broker. Orders only order what starts anyway
+  (``Optional``).
 - *Short operations.* Pacemaker finishes what is under way before it reacts to anything new, so that a start that
   waits long would delay the recovery of something else. Agents return early and let the monitor watch.
 - *Without quorum*: where machines are fenced, a minority freezes (the others take over only what they have fenced);
@@ -19,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from stackling.deploy.cluster.description import Cluster, Machine
+from stackling.deploy.pacemaker.agents.attributes import SERVES
 from stackling.deploy.pacemaker.model import (
     INFINITY,
     Clone,
@@ -44,7 +47,7 @@ FENCE, HOST, CLONE = PREFIX + "fence-", PREFIX + "host-", "-clone"
 SECRET_SCRIPT = "/usr/lib/ocf/lib/stackling/fence-secret"
 
 STICKINESS = 100                        # a running resource stays, unless something is better by more
-API_PULL, DATABASE_PULL = 20_000, 10_000
+API_PULL, DATABASE_PULL, SERVES_PULL = 20_000, 10_000, 5_000
 HOME, NEXT = 10_000, 100                # a host prefers its own machine, then the following ones in a ring
 FAILURES = 3
 _OUTLETS = ("port", "plug")             # what fence agents call the machine's place at a shared device
@@ -196,6 +199,7 @@ def _places(cluster: Cluster) -> Iterator[Constraint]:
 def _attractions() -> Iterator[Constraint]:
     yield Colocation(f"{VIRTUAL_IP}-with-api", str(API_PULL), VIRTUAL_IP, API + CLONE)
     yield Colocation(f"{VIRTUAL_IP}-with-database", str(DATABASE_PULL), VIRTUAL_IP, DATABASE + CLONE)
+    yield Location(f"{VIRTUAL_IP}-where-it-serves", VIRTUAL_IP, str(SERVES_PULL), expression=(SERVES, "eq", "1"))
 
 
 def _orders() -> Iterator[Constraint]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import machine, services
+from . import attributes, machine, services
 from .resource import Agent, Call, Failed, Parameter
 
 HEALTH = f"https://127.0.0.1:{machine.PUBLIC_PORT}/healthz"
@@ -35,7 +35,12 @@ def _units(call: Call) -> tuple[str, ...]:
     return (call["unit"] or f"stackling-{call['service']}.service",)
 
 
-SERVICE = services.Service(_units, check, limit=2.0, patience=8.0)
+def _tell(call: Call, works: bool) -> None:
+    if call["service"] == "api":
+        attributes.serves(call, works)
+
+
+SERVICE = services.Service(_units, check, limit=2.0, patience=8.0, tell=_tell)
 
 AGENT = Agent(
     "control", "A control process: the APIs, or the engine",

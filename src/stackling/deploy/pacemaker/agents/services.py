@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from . import systemd
 from .resource import Call, Code, Failed, say
 
 TRIES = 3
+DOUBTED = 2                 # tries that failed after which nobody should be sent here any more
 PAUSE = 0.5
 MARKS = Path("/run/stackling/pacemaker")
 
@@ -19,29 +20,36 @@ Check = Callable[[Call, float], None]
 """Raises ``Failed`` or ``OSError`` when the service doesn't do its work; the second argument is a time limit."""
 
 
+Tell = Callable[[Call, bool], None]
+"""Is told at every look whether the service does its work: as soon as it does, and before a failure is certain."""
+
+
 def nothing(_call: Call, _limit: float) -> None:
     """Running is enough."""
 
 
+def nobody(_call: Call, _works: bool) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The unit's names, what proves that they work, how long a try may take, and how long a start waits for that."""
+    """The unit's names, what proves that they work, how long a try may take, how long a start waits for that, and who
+    is told."""
 
     names: Names
     check: Check
     limit: float
     patience: float
+    tell: Tell = nobody
 
     def verdict(self, call: Call) -> tuple[list[systemd.Unit], str]:
         """The units, and why they don't work ("": they do, or are on their way)."""
         found = systemd.units(self.names(call), call)
-        if all(unit.is_ended for unit in found):
-            return found, "not running"
-        for unit in found:
-            if unit.is_ended or unit.active == "deactivating":
-                return found, f"{unit.name} is {unit.active}; see journalctl -u {unit.name}"
-        if any(unit.is_coming for unit in found):
-            return found, ""
+        reason = _ended(found)
+        if reason or any(unit.is_coming for unit in found):
+            self.tell(call, False)
+            return found, reason
         return found, self._tried(call)
 
     def _tried(self, call: Call) -> str:
@@ -51,6 +59,8 @@ class Service:
             if number:
                 time.sleep(PAUSE)
             reason = self.once(call)
+            if not reason or number + 1 == DOUBTED:
+                self.tell(call, not reason)
             if not reason or call.left < self.limit:
                 break
         return reason
@@ -75,6 +85,16 @@ class Service:
             time.sleep(systemd.POLL)
 
 
+def _ended(found: Sequence[systemd.Unit]) -> str:
+    """Why units that have ended, or are about to, don't work; "" when there are none."""
+    if all(unit.is_ended for unit in found):
+        return "not running"
+    for unit in found:
+        if unit.is_ended or unit.active == "deactivating":
+            return f"{unit.name} is {unit.active}; see journalctl -u {unit.name}"
+    return ""
+
+
 # -- started and stopped by Pacemaker
 
 def start(service: Service, call: Call) -> Code:
@@ -97,6 +117,7 @@ def start(service: Service, call: Call) -> Code:
 
 def stop(service: Service, call: Call) -> Code:
     """Stop the units."""
+    service.tell(call, False)
     systemd.stop(reversed(service.names(call)), call)
     return Code.SUCCESS
 
