@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -14,7 +14,7 @@ const assets = join(here, "../src/stackling/api/dashboard/assets");
 /** The hash of what the files are built from; tests/api/test_dashboard.py compares it with the committed source. */
 function sourceHash(): string {
   const names = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "."], { cwd: here, encoding: "utf8" }).split("\n");
-  const counted = names.filter((name) => !name.endsWith(".test.ts") && (/^(src|public)\//.test(name)
+  const counted = names.filter((name) => existsSync(join(here, name)) && !name.endsWith(".test.ts") && (/^(src|public)\//.test(name)
     || ["index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.ts"].includes(name)));
   const total = createHash("sha256");
   for (const name of counted.sort()) {

@@ -100,6 +100,7 @@ export interface Port {
   security_groups: string[];
   port_security_enabled?: boolean;
   project_id: string;
+  created_at?: string;
 }
 
 export interface Router {

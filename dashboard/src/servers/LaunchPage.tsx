@@ -1,6 +1,6 @@
 import { ActionGroup, Alert, Button, Checkbox, ExpandableSection, Form, FormFieldGroup, FormFieldGroupHeader, FormGroup } from "@patternfly/react-core";
 import { type FormEvent, useState } from "react";
-import { Link, useNavigate } from "react-router";
+import { Link, useNavigate, useSearchParams } from "react-router";
 import { has } from "../api/catalog";
 import { compute } from "../api/http";
 import { useFlavors, useImages, useKeyPairs, useNetworks, useSecurityGroups, useServerGroups, useVolumes } from "../api/lists";
@@ -36,7 +36,8 @@ export function LaunchPage() {
   const [name, setName] = useState("");
   const [imageChosen, setImage] = useState("");
   const [flavorChosen, setFlavor] = useState("");
-  const [networkChosen, setNetwork] = useState("");
+  const [params] = useSearchParams();
+  const [networkChosen, setNetwork] = useState(params.get("network") ?? "");
   const [keyChosen, setKey] = useState<string | null>(null);
   const [groupsChosen, setGroups] = useState<string[]>(["default"]);
   const [userData, setUserData] = useState("");

@@ -9,13 +9,13 @@ import { useNetworks } from "../api/lists";
 import type { Port, SecurityGroup, Server } from "../api/types";
 import { t } from "../language";
 import { summary } from "../network/rules";
-import { confirmLoss, FormDialog } from "../parts/dialog";
+import { FormDialog } from "../parts/dialog";
 import { ChoiceField } from "../parts/fields";
 import { Problem } from "../parts/Problem";
 import { type Column, ResourceTable } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { refresh } from "../parts/work";
-import { STALE } from "./work";
+import { disconnect, STALE } from "./work";
 
 const CHANGES = [...STALE, "security-groups"];
 type Dialog = { kind: "connect" } | { kind: "groups"; port: Port };
@@ -84,17 +84,6 @@ function reach(port: Port, known: Map<string, SecurityGroup>): string[] {
   const lines = summary(port.security_groups.flatMap((id) => known.get(id)?.security_group_rules ?? []), (id) => known.get(id)?.name ?? t("another"),
     { ingress: t("Nobody may reach it."), egress: t("It may reach nothing.") });
   return port.security_groups.every((id) => known.has(id)) ? lines : [...lines, t("Besides, it has a security group that isn't shown to you.")];
-}
-
-function disconnect(server: Server, port: Port, name: string): void {
-  confirmLoss({
-    title: t("Disconnect {{server}} from {{network}}?", { server: server.name, network: name }), button: t("Disconnect"),
-    body: t("Its addresses there become free, and a public address that led to them leads nowhere."),
-    run: async () => {
-      await compute.delete(`/servers/${server.id}/os-interface/${port.id}`);
-      refresh(CHANGES);
-    },
-  });
 }
 
 function Connect({ server, taken, close }: { server: Server; taken: string[]; close: () => void }) {

@@ -1,8 +1,8 @@
 import { compute } from "../api/http";
-import type { Server } from "../api/types";
+import type { Port, Server } from "../api/types";
 import { t } from "../language";
 import { confirmLoss } from "../parts/dialog";
-import { perform, performEach } from "../parts/work";
+import { perform, performEach, refresh } from "../parts/work";
 import type { Action } from "./actions";
 
 export const STALE = ["servers", "ports", "floating-ips", "usage"];
@@ -27,6 +27,18 @@ export function remove(servers: Server[], done?: () => void): void {
       void performEach(t("Delete {{name}}", { name }), servers, (server) => server.name,
         (server) => compute.delete(`/servers/${server.id}`), STALE);
       done?.();
+    },
+  });
+}
+
+/** Take *port* away from a server after asking; *network* is its network's name. */
+export function disconnect(server: Pick<Server, "id" | "name">, port: Port, network: string): void {
+  confirmLoss({
+    title: t("Disconnect {{server}} from {{network}}?", { server: server.name, network }), button: t("Disconnect"),
+    body: t("Its addresses there become free, and a public address that led to them leads nowhere."),
+    run: async () => {
+      await compute.delete(`/servers/${server.id}/os-interface/${port.id}`);
+      refresh([...STALE, "security-groups"]);
     },
   });
 }

@@ -1,84 +1,204 @@
 import type { Network, Port, Router, Subnet } from "../api/types";
+import { t } from "../language";
+import { extent, fitted, GAP, grid, type Place, scale, WIDER } from "./shelves";
 
-/** Where things are drawn: networks are bars, routers stand between what they join, servers hang below their network. */
-export interface Drawing {
-  width: number;
-  height: number;
-  bars: { id: string; x: number; y: number; width: number; name: string; detail: string; external: boolean }[];
-  boxes: { id: string; kind: "router" | "server" | "more"; x: number; y: number; name: string; detail: string; up: boolean }[];
-  /** *port* and *router* are those of a router's interface, which can be taken away. */
-  lines: { id: string; points: [number, number][]; up: boolean; router?: string; port?: string }[];
+/** What is drawn: networks that their servers lie in, routers between them, and the lines that join what doesn't touch. */
+export interface Box extends Place {
+  id: string;
+  kind: "network" | "outside" | "loose" | "router" | "server" | "more";
+  name: string;
+  detail: string;
+  status: "up" | "down" | "wrong" | "none";
+  /** The networks it can be connected to; servers and routers have some. */
+  open: string[];
 }
 
-export interface Guest { id: string; name: string; status: string; floating: string[] }
+/** *second* leads from a server to a network that it doesn't lie in. */
+export interface Line { id: string; from: string; to: string; up: boolean; second?: boolean; points: [number, number][] }
 
-export const BOX = { width: 150, height: 52 };
-const GAP = 24;
-const MOST = 12;
+export interface Drawing { boxes: Box[]; lines: Line[] }
 
-export function draw(networks: Network[], subnets: Subnet[], routers: Router[], ports: Port[], guests: Guest[]): Drawing {
-  const known = new Map(guests.map((guest) => [guest.id, guest]));
-  const cidrs = (id: string) => subnets.filter((subnet) => subnet.network_id === id).map((subnet) => subnet.cidr).join(", ");
-  const inner = networks.filter((network) => !network["router:external"]);
-  const used = new Set(routers.map((router) => router.external_gateway_info?.network_id));
-  const outer = networks.filter((network) => network["router:external"] && (used.has(network.id) || used.size <= 1));
-  const drawing: Drawing = { width: 0, height: 0, bars: [], boxes: [], lines: [] };
-  const columns = 4;
-  let x = GAP;
-  let bottom = 0;
-  const barY = 210;
-  const middle = new Map<string, number>();
-  for (const network of inner) {
-    const on = ports.filter((port) => port.network_id === network.id && known.has(port.device_id));
-    const shown = on.slice(0, on.length > MOST ? MOST - 1 : MOST);
-    const across = Math.max(1, Math.min(columns, on.length));
-    const width = across * (BOX.width + GAP) - GAP;
-    drawing.bars.push({ id: network.id, x, y: barY, width, name: network.name, detail: cidrs(network.id), external: false });
-    middle.set(network.id, x + width / 2);
-    const places = on.length > shown.length ? [...shown, null] : shown;
-    places.forEach((port, index) => {
-      const left = x + (index % across) * (BOX.width + GAP);
-      const top = barY + 66 + Math.floor(index / across) * (BOX.height + 28);
-      const guest = port && known.get(port.device_id);
-      drawing.boxes.push(guest ? { id: guest.id, kind: "server", x: left, y: top, name: guest.name, up: guest.status === "ACTIVE",
-        detail: guest.floating[0] ?? port.fixed_ips[0]?.ip_address ?? "" }
-        : { id: network.id, kind: "more", x: left, y: top, name: `+ ${on.length - shown.length}`, detail: "", up: true });
-      if (index < across) drawing.lines.push({ id: `${port?.id ?? network.id}-up`, up: guest ? guest.status === "ACTIVE" : true, points: [[left + BOX.width / 2, barY + 44], [left + BOX.width / 2, top]] });
-      bottom = Math.max(bottom, top + BOX.height);
-    });
-    x += width + 2 * GAP;
-  }
-  const width = Math.max(x, routers.length * (BOX.width + GAP) + GAP, 2 * GAP + 2 * BOX.width);
-  outer.forEach((network, index) => {
-    const part = (width - 2 * GAP - (outer.length - 1) * GAP) / outer.length;
-    const left = GAP + index * (part + GAP);
-    drawing.bars.push({ id: network.id, x: left, y: 16, width: part, name: network.name, detail: cidrs(network.id), external: true });
-    middle.set(network.id, left + part / 2);
-  });
-  let free = GAP;
-  const wanted = (router: Router) => {
-    const joined = ports.filter((port) => port.device_id === router.id && middle.has(port.network_id) && port.device_owner.includes("router_interface")).map((port) => middle.get(port.network_id) as number);
-    return joined.length > 0 ? joined.reduce((a, b) => a + b, 0) / joined.length : GAP;
-  };
-  for (const router of [...routers].sort((a, b) => wanted(a) - wanted(b))) {
-    const left = Math.max(free, wanted(router) - BOX.width / 2);
-    free = left + BOX.width + GAP;
-    const top = 104;
-    const center = left + BOX.width / 2;
-    drawing.boxes.push({ id: router.id, kind: "router", x: left, y: top, name: router.name, up: router.status === "ACTIVE", detail: router.external_gateway_info?.external_fixed_ips?.[0]?.ip_address ?? "" });
-    if (router.external_gateway_info && middle.has(router.external_gateway_info.network_id)) drawing.lines.push({ id: `${router.id}-out`, up: true, points: [[center, 60], [center, top]] });
-    for (const port of ports.filter((found) => found.device_id === router.id && found.device_owner.includes("router_interface"))) {
-      const to = middle.get(port.network_id);
-      if (to !== undefined) drawing.lines.push({ id: port.id, router: router.id, port: port.id, up: port.status === "ACTIVE", points: [[center, top + BOX.height], [center, 182], [to, 182], [to, barY]] });
-    }
-  }
-  drawing.width = Math.max(width, free);
-  drawing.height = Math.max(bottom, barY + 40) + GAP;
-  return drawing;
+export interface Guest { id: string; name: string; status: string; floating: string[]; locked: boolean }
+
+export interface Known { networks: Network[]; subnets: Subnet[]; routers: Router[]; ports: Port[]; guests: Guest[] }
+
+/** The id of the frame around servers that are on no network. */
+export const LOOSE = "loose";
+export const HEADER = 52;
+const SERVER = { width: 164, height: 52 };
+const PAD = 12;
+/** Shapes that a router with its networks may have; the one that fits best is drawn. */
+const SHAPES = [0.6, 1, 1.65, 2.6];
+/** So many servers of a network are drawn; its page has all of them. */
+const MOST = 60;
+
+const byName = <T extends { name: string }>(a: T, b: T) => a.name.localeCompare(b.name, undefined, { numeric: true });
+
+export function interfaces(router: Router, ports: Port[]): Port[] {
+  return ports.filter((port) => port.device_id === router.id && port.device_owner.startsWith("network:router_interface"));
 }
 
 /** The networks that a router can still be connected to: outer ones where it has no way out, inner ones it isn't on. */
-export function connectable(router: Router, networks: Network[], ports: Port[]): Set<string> {
+export function connectable(router: Router, networks: Network[], ports: Port[]): string[] {
   const joined = new Set(ports.filter((port) => port.device_id === router.id).map((port) => port.network_id));
-  return new Set(networks.filter((network) => (network["router:external"] ? !router.external_gateway_info : network.subnets.length > 0 && !joined.has(network.id))).map((network) => network.id));
+  return networks.filter((network) => (network["router:external"] ? !router.external_gateway_info : network.subnets.length > 0 && !joined.has(network.id))).map((network) => network.id);
+}
+
+/** The networks that a server may join once it can be changed: inner ones with addresses that it isn't on. */
+export function joinable(guest: Guest, networks: Network[], ports: Port[]): string[] {
+  if (guest.locked || !["ACTIVE", "SHUTOFF", "PAUSED"].includes(guest.status)) return [];
+  const joined = new Set(ports.filter((port) => port.device_id === guest.id).map((port) => port.network_id));
+  return networks.filter((network) => !network["router:external"] && network.subnets.length > 0 && !joined.has(network.id)).map((network) => network.id);
+}
+
+function standing(status: string): Box["status"] {
+  return status === "ACTIVE" ? "up" : status === "ERROR" ? "wrong" : "down";
+}
+
+/** A frame with the boxes that lie in it, at its own origin. */
+interface Group { frame: Box; inside: Box[]; width: number; height: number }
+
+/** A router over the networks that hang from it; without one, networks that nothing leads out of. */
+interface Block { router?: Box; groups: (Group & { x: number; y: number; row: number })[]; rows: number[]; width: number; height: number }
+
+export function draw(known: Known): Drawing {
+  const networks = [...known.networks].sort(byName);
+  const routers = [...known.routers].sort(byName);
+  const guests = new Map(known.guests.map((guest) => [guest.id, guest]));
+  const cards = known.ports.filter((port) => port.device_owner.startsWith("compute:"));
+  const outside = networks.filter((network) => network["router:external"]);
+  const used = new Set([...routers.map((router) => router.external_gateway_info?.network_id), ...cards.map((port) => port.network_id)]);
+  const shownOutside = outside.length > 3 ? outside.filter((network) => used.has(network.id)) : outside;
+  const inner = networks.filter((network) => !network["router:external"]);
+
+  const home = new Map<string, string>();
+  const seen = new Set([...inner, ...shownOutside].map((network) => network.id));
+  for (const port of [...cards].sort((a, b) => (a.created_at ?? "").localeCompare(b.created_at ?? ""))) {
+    if (seen.has(port.network_id) && !home.has(port.device_id)) home.set(port.device_id, port.network_id);
+  }
+  const columns = Math.max(2, Math.min(5, Math.round(10 / Math.max(1, inner.length))));
+  const boxOf = (guest: Guest, network?: string): Box => {
+    const address = cards.find((port) => port.device_id === guest.id && port.network_id === network)?.fixed_ips[0]?.ip_address;
+    return { ...SERVER, x: 0, y: 0, id: guest.id, kind: "server", name: guest.name, status: standing(guest.status), open: joinable(guest, known.networks, known.ports),
+      detail: [guest.status === "ACTIVE" ? "" : guest.status.toLowerCase().replaceAll("_", " "), guest.floating[0] ?? address ?? ""].filter(Boolean).join(" · ") };
+  };
+  const groupOf = (network: Network): Group => {
+    const here = [...new Set(cards.filter((port) => port.network_id === network.id && (home.get(port.device_id) ?? network.id) === network.id).map((port) => port.device_id))];
+    const drawn = here.flatMap((id) => guests.get(id) ?? []).sort(byName).slice(0, MOST);
+    const boxes = drawn.map((guest) => boxOf(guest, network.id));
+    if (here.length > drawn.length) boxes.push({ ...SERVER, x: 0, y: 0, id: `more-${network.id}`, kind: "more", name: t("{{number}} more", { number: here.length - drawn.length }), detail: "", status: "none", open: [] });
+    const cidrs = known.subnets.filter((subnet) => subnet.network_id === network.id).map((subnet) => subnet.cidr).join(", ");
+    const external = network["router:external"];
+    return framed({ id: network.id, kind: external ? "outside" : "network", name: network.name || t("(no name)"), status: "none", open: [],
+      detail: external ? [t("outside"), cidrs].filter(Boolean).join(" · ") : cidrs || t("no subnet") }, boxes, external ? 5 : columns);
+  };
+
+  const taken = new Set<string>();
+  const parts = routers.map((router) => {
+    const joined = new Set(interfaces(router, known.ports).map((port) => port.network_id));
+    const mine = inner.filter((network) => joined.has(network.id) && !taken.has(network.id));
+    for (const network of mine) taken.add(network.id);
+    const box: Box = { ...SERVER, x: 0, y: 0, id: router.id, kind: "router", name: router.name || t("(no name)"), status: standing(router.status), open: connectable(router, known.networks, known.ports),
+      detail: router.external_gateway_info?.external_fixed_ips?.[0]?.ip_address ?? (router.external_gateway_info ? "" : t("no way out")) };
+    return { groups: mine.map(groupOf), router: box as Box | undefined };
+  });
+  const rest = inner.filter((network) => !taken.has(network.id)).map(groupOf);
+  const loose = known.guests.filter((guest) => !home.has(guest.id) && !cards.some((port) => port.device_id === guest.id)).sort(byName).slice(0, MOST);
+  if (loose.length > 0) rest.push(framed({ id: LOOSE, kind: "loose", name: t("On no network"), detail: "", status: "none", open: [] }, loose.map((guest) => boxOf(guest)), columns));
+  if (rest.length > 0) parts.push({ groups: rest, router: undefined });
+  const tried = SHAPES.map((shape) => fitted(parts.map((part) => block(part.groups, shape, part.router)), WIDER));
+  return place(known, tried.reduce((best, one) => (scale(one, WIDER) > scale(best, WIDER) ? one : best)), shownOutside.map(groupOf), cards, home);
+}
+
+function framed(frame: Omit<Box, keyof Place>, boxes: Box[], columns: number): Group {
+  const across = boxes.length > columns ? Math.max(columns, Math.ceil(Math.sqrt(boxes.length * 0.8))) : boxes.length;
+  const inside = grid(boxes, across, SERVER, PAD).map((box) => ({ ...box, x: box.x + PAD, y: box.y + HEADER + PAD }));
+  const { width, height } = extent(inside);
+  const full = { width: Math.max(SERVER.width + 2 * PAD, width + PAD), height: inside.length > 0 ? height + PAD : HEADER };
+  return { frame: { ...frame, x: 0, y: 0, ...full }, inside, ...full };
+}
+
+function block(groups: Group[], shape: number, router?: Box): Block {
+  const laid = fitted(groups, shape);
+  const many = router !== undefined && laid.rows.length > 1;
+  const [left, top] = [many ? GAP : 0, router ? SERVER.height + 2 * GAP : 0];
+  const width = Math.max(laid.width, router ? SERVER.width : 0) + left;
+  return {
+    router: router && { ...router, x: left + (width - left - SERVER.width) / 2 },
+    groups: laid.items.map((item) => ({ ...item, x: item.x + left, y: item.y + top })),
+    rows: laid.rows.map((y) => y + top), width, height: groups.length > 0 ? laid.height + top : SERVER.height,
+  };
+}
+
+/** Put the blocks below the outside, and draw what joins them: lines run in the gaps between rows and along the left. */
+function place(known: Known, laid: ReturnType<typeof fitted<Block>>, outside: Group[], cards: Port[], home: Map<string, string>): Drawing {
+  const margin = outside.length > 0 && laid.rows.length > 1 ? GAP * outside.length : 0;
+  const width = Math.max(laid.width + margin, outside.reduce((sum, group) => sum + group.width + GAP, -GAP));
+  const drawing: Drawing = { boxes: [], lines: [] };
+  const frames = new Map<string, Box>();
+  const add = (group: Group, x: number, y: number, wide = group.width) => {
+    const frame = { ...group.frame, x, y, width: wide };
+    frames.set(frame.id, frame);
+    drawing.boxes.push(frame, ...group.inside.map((box) => ({ ...box, x: box.x + x, y: box.y + y })));
+  };
+  const spare = outside.length > 0 ? (width - outside.reduce((sum, group) => sum + group.width + GAP, -GAP)) / outside.length : 0;
+  let x = 0;
+  for (const group of outside) {
+    add(group, x, 0, group.width + spare);
+    x += group.width + spare + GAP;
+  }
+  const top = outside.length > 0 ? Math.max(...outside.map((group) => group.height)) + GAP * (1 + outside.length) : 0;
+  const start = margin + Math.max(0, (width - margin - laid.width) / 2);
+  for (const one of laid.items) {
+    const [left, up] = [one.x + start, one.y + top];
+    if (one.router) drawing.boxes.push({ ...one.router, x: one.router.x + left, y: up });
+    for (const group of one.groups) add(group, group.x + left, group.y + up);
+    if (one.router) drawing.lines.push(...lines(known, one, left, up, frames, { row: one.row, top: (laid.rows[one.row] ?? 0) + top, ids: outside.map((group) => group.frame.id) }));
+  }
+  const seen = new Map(drawing.boxes.map((box) => [box.id, box]));
+  for (const port of cards) {
+    const [server, frame] = [seen.get(port.device_id), frames.get(port.network_id)];
+    if (!server || !frame || home.get(port.device_id) === port.network_id) continue;
+    drawing.lines.push({ id: port.id, from: server.id, to: frame.id, up: port.status === "ACTIVE", second: true, points: straight(server, frame) });
+  }
+  return drawing;
+}
+
+function straight(from: Place, to: Place): [number, number][] {
+  const below = to.y > from.y;
+  return [[from.x + from.width / 2, below ? from.y + from.height : from.y], [to.x + to.width / 2, below ? to.y : to.y + to.height]];
+}
+
+/** A router's lines: to its own networks below it, to other blocks' straight, and to the outside above. */
+function lines(known: Known, block: Block, left: number, up: number, frames: Map<string, Box>, outer: { row: number; top: number; ids: string[] }): Line[] {
+  const { router } = block;
+  const real = known.routers.find((found) => found.id === router?.id);
+  if (!router || !real) return [];
+  const found: Line[] = [];
+  const box = { ...router, x: router.x + left, y: up };
+  const middle = box.x + box.width / 2;
+  const bus = box.y + box.height + GAP;
+  for (const port of interfaces(real, known.ports)) {
+    const to = frames.get(port.network_id);
+    if (!to) continue;
+    const group = block.groups.find((one) => one.frame.id === to.id);
+    const center = to.x + to.width / 2;
+    const points: [number, number][] = !group ? straight(box, to) : group.row === 0
+      ? [[middle, box.y + box.height], [middle, bus], [center, bus], [center, to.y]]
+      : [[middle, box.y + box.height], [middle, bus], [left, bus], [left, up + (block.rows[group.row] ?? 0) - GAP], [center, up + (block.rows[group.row] ?? 0) - GAP], [center, to.y]];
+    found.push({ id: port.id, from: router.id, to: to.id, up: port.status === "ACTIVE", points });
+  }
+  const way = frames.get(real.external_gateway_info?.network_id ?? "");
+  if (way) {
+    const index = outer.ids.indexOf(way.id);
+    const bottom = way.y + way.height;
+    const [bar, trunk] = [bottom + GAP * (index + 1) - GAP / 2, GAP * index + GAP / 2];
+    const over = (at: number) => at > way.x + 8 && at < way.x + way.width - 8;
+    const center = way.x + way.width / 2;
+    const points: [number, number][] = outer.row === 0
+      ? over(middle) ? [[middle, bottom], [middle, box.y]] : [[center, bottom], [center, bar], [middle, bar], [middle, box.y]]
+      : [...(over(trunk) ? [[trunk, bottom]] : [[center, bottom], [center, bar], [trunk, bar]]) as [number, number][], [trunk, outer.top - GAP / 2], [middle, outer.top - GAP / 2], [middle, box.y]];
+    found.push({ id: `${router.id}-out`, from: router.id, to: way.id, up: real.status === "ACTIVE", points });
+  }
+  return found;
 }
