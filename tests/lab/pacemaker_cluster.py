@@ -162,6 +162,10 @@ class PacemakerCluster:
         return {str(state.get("uname")) for state in self.cib(asked).iterfind("status/node_state")
                 if state.find(".//transient_attributes//nvpair[@name='stackling-serves'][@value='1']") is not None}
 
+    def coordinator(self, asked: Machine) -> str:
+        """Pacemaker's designated controller; "" while there is none."""
+        return asked.run(["crmadmin", "--quiet", "--dc_lookup"], check=False).stdout.strip()
+
     def holders(self) -> list[str]:
         """The machines whose interface has the virtual IP, whatever Pacemaker thinks."""
         address = self.cluster.virtual_ip.partition("/")[0]

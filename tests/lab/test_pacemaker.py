@@ -162,6 +162,7 @@ def test_the_virtual_ip_survives_its_holder(cluster: PacemakerCluster, kind: str
     assert (event.action, event.status) == ("off", "success")
     assert began - 1 <= event.completed_at <= time.time()
     assert cluster.fence(other).is_off(victim.name) is True
+    assert cluster.coordinator(other) not in ("", at)
 
 
 @pytest.mark.survival

@@ -48,6 +48,7 @@ SECRET_SCRIPT = "/usr/lib/ocf/lib/stackling/fence-secret"
 
 STICKINESS = 100                        # a running resource stays, unless something is better by more
 API_PULL, DATABASE_PULL, SERVES_PULL = 20_000, 10_000, 5_000
+COORDINATOR_PUSH = 50                   # less than what keeps a resource where it is
 HOME, NEXT = 10_000, 100                # a host prefers its own machine, then the following ones in a ring
 FAILURES = 3
 _OUTLETS = ("port", "plug")             # what fence agents call the machine's place at a shared device
@@ -200,6 +201,9 @@ def _attractions() -> Iterator[Constraint]:
     yield Colocation(f"{VIRTUAL_IP}-with-api", str(API_PULL), VIRTUAL_IP, API + CLONE)
     yield Colocation(f"{VIRTUAL_IP}-with-database", str(DATABASE_PULL), VIRTUAL_IP, DATABASE + CLONE)
     yield Location(f"{VIRTUAL_IP}-where-it-serves", VIRTUAL_IP, str(SERVES_PULL), expression=(SERVES, "eq", "1"))
+    # Whoever loses both elects a coordinator before anything else: a second more without the address.
+    yield Location(f"{VIRTUAL_IP}-beside-coordinator", VIRTUAL_IP, f"-{COORDINATOR_PUSH}",
+                   expression=("#is_dc", "eq", "true"))
 
 
 def _orders() -> Iterator[Constraint]:
