@@ -135,14 +135,18 @@ def test_macs_are_unique_in_a_network(mine: Neutron, member: Client, admin: Clie
     refused(member.put(f"{N}/ports/{port['id']}", {"port": {"mac_address": "fa:16:3e:00:00:02"}}), 403,
             "PolicyNotAuthorized")
     ok(admin.put(f"{N}/ports/{port['id']}", {"port": {"mac_address": "fa:16:3e:00:00:02"}}), 200)
+    many = ok(admin.put(f"{N}/ports/{port['id']}", {"port": {"mac_address": "11:22:33:44:55:66"}}), 200)
+    assert many.json()["port"]["mac_address"] == "11:22:33:44:55:66"    # upstream lets a multicast address be
+    ok(admin.put(f"{N}/ports/{port['id']}", {"port": {"mac_address": "fa:16:3e:00:00:02"}}), 200)
     ok(member.post(f"{N}/ports", body), 201)
     mine.delete("ports", port["id"])
     mine.port(network, mac_address="fa:16:3e:00:00:02")
 
 
 @pytest.mark.parametrize("body", [
-    {"mac_address": "01:00:5e:00:00:01"}, {"mac_address": "x"}, {"security_groups": "x"}, {"security_groups": ["x"]},
+    {"mac_address": "ff:ff:ff:ff:ff:ff"}, {"mac_address": "x"}, {"security_groups": "x"}, {"security_groups": ["x"]},
     {"fixed_ips": "x"}, {"allowed_address_pairs": [{"mac_address": "fa:16:3e:00:00:01"}]},
+    {"allowed_address_pairs": [{"ip_address": "192.0.2.9", "mac_address": "01:00:5e:00:00:01"}]},
     {"extra_dhcp_opts": [{"opt_name": "x"}]}, {"dns_name": "-x"}, {"device_id": None}, {"network_id": None},
     {"allowed_address_pairs": [{"ip_address": "10.0.0.0/33"}]}, {"status": "ACTIVE"}, {"admin_state_up": None},
 ])

@@ -125,6 +125,22 @@ def test_update_leaves_what_is_named_and_nothing_else(root: Neutron, external: s
     assert root.list("ports", device_id=router["id"]) == []
 
 
+def test_a_policy_is_the_routers_whatever_its_first_gateway_is(root: Neutron, external: str, second: str) -> None:
+    policy = root.create("qos/policies", "policy", name="slow")["id"]
+    router = root.router()
+    changed(root, "update", router, {"network_id": external, "qos_policy_id": policy}, {"network_id": second})
+    assert root.show("routers", router["id"])["external_gateway_info"]["qos_policy_id"] == policy
+    changed(root, "update", router, {"network_id": second}, {"network_id": external})
+    assert root.show("routers", router["id"])["external_gateway_info"]["qos_policy_id"] == policy
+    moved = root.update("routers", "router", root.router(external_gateway_info={
+        "network_id": external, "qos_policy_id": policy})["id"], external_gateway_info={"network_id": second})
+    assert moved["external_gateway_info"]["qos_policy_id"] == policy
+    changed(root, "update", router, {"network_id": second, "qos_policy_id": None})
+    assert root.show("routers", router["id"])["external_gateway_info"]["qos_policy_id"] is None
+    message = refused(change(root, "add", router, {"network_id": second, "color": "red"}), 400, "HTTPBadRequest")
+    assert message == "Invalid input for external_gateways. Reason: Unexpected keys supplied: color."
+
+
 def test_what_floating_ips_need_stays(root: Neutron, external: str, second: str) -> None:
     network = root.network()
     subnet = root.subnet(network)

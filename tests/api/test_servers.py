@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from tests.api.compute_world import LATEST, V, World, version, world
@@ -238,6 +240,21 @@ def test_lists(world: World, member: Client) -> None:
         refused = member.get(f"{V}/servers?{query}")
         assert refused.status_code == 400, query
         assert what in refused.json()["badRequest"]["message"], query
+
+
+def test_changes_are_of_a_whole_second(world: World, member: Client) -> None:
+    """Who asks by the instant that is shown finds what was shown."""
+    id = world.active(member)["id"]
+    shown = world.show(member, id)["updated"]
+    earlier = (datetime.fromisoformat(shown) - timedelta(seconds=1)).isoformat()
+    for query, ids in (({"changes-before": shown}, [id]), ({"changes-before": shown, "changes-since": shown}, [id]),
+                       ({"changes-before": earlier}, [])):
+        found = member.get(f"{V}/servers", params=query, headers=version(66)).json()["servers"]
+        assert [one["id"] for one in found] == ids, query
+    path = f"{V}/servers/{id}/os-instance-actions"
+    [action] = member.get(path, headers=version(66)).json()["instanceActions"]
+    query = {"changes-before": f"{action['updated_at'][:19]}Z"}
+    assert member.get(path, params=query, headers=version(66)).json()["instanceActions"] == [action]
 
 
 def test_update(world: World, member: Client) -> None:

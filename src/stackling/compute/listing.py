@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Text, and_, asc, bindparam, desc, exists, 
 from sqlalchemy.engine import Row
 
 from stackling.compute import rows, rules
+from stackling.core import clock
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.network import facade as network
@@ -197,7 +198,7 @@ def _conditions(tx: Tx, ctx: Context, page: Page) -> tuple[list[Any], list[Patte
     if page.since is not None:
         found.append(servers.c.updated_at >= page.since)
     if page.before is not None:
-        found.append(servers.c.updated_at <= page.before)
+        found.append(servers.c.updated_at <= clock.whole_second(page.before))
     patterns: list[Pattern] = []
     for name, values in page.filters.items():
         found += _condition(tx, ctx, name, values, patterns)

@@ -11,6 +11,7 @@ from sqlalchemy import and_, bindparam, insert, or_, select, update
 from sqlalchemy.engine import Row
 
 from stackling.compute.model import ServerRow
+from stackling.core import clock
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.core.ids import new_id
@@ -147,7 +148,7 @@ def list_migrations(tx: Tx, wanted: Wanted) -> Sequence[Row[Any]]:
     if wanted.since is not None:
         conditions.append(c.updated_at >= wanted.since)
     if wanted.before is not None:
-        conditions.append(c.updated_at <= wanted.before)
+        conditions.append(c.updated_at <= clock.whole_second(wanted.before))
     if wanted.marker is not None:
         row = tx.one(_BY_UUID, uuid=wanted.marker)
         if row is None:

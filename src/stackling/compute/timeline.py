@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.engine import Row
 
 from stackling.compute.model import ServerRow
+from stackling.core import clock
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.store.tables.compute import server_actions as actions
@@ -106,7 +107,8 @@ def list_actions(tx: Tx, server: ServerRow, *, limit: int | None = None, marker:
                  since: str | None = None, before: str | None = None) -> list[Row[Any]]:
     """The server's actions, the newest first. *marker* is a request id; raises ``Invalid`` for an unknown one."""
     found = [row for row in tx.all(_LIST, server=server["id"])
-             if (since is None or row.updated_at >= since) and (before is None or row.updated_at <= before)]
+             if (since is None or row.updated_at >= since) and (
+                 before is None or row.updated_at <= clock.whole_second(before))]
     if marker is not None:
         at = next((i for i, row in enumerate(found) if row.request_id == marker), None)
         if at is None:

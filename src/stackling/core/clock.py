@@ -31,6 +31,11 @@ def seconds_z(instant_: str) -> str:
     return instant_[:19] + "Z"
 
 
+def whole_second(instant_: str) -> str:
+    """The last instant of *instant_*'s second: what most APIs show as the same."""
+    return instant_[:19] + ".999999"
+
+
 def wall() -> float:
     """Seconds since the Unix epoch."""
     return time.time()

@@ -119,7 +119,7 @@ def _first(record: Record, port_id: str | None) -> Record:
         return {}
     before = gateways(record)[0]
     return {"gateway_port_id": chosen["port_id"], "gateway_network_id": chosen["network_id"],
-            "external_fixed_ips": chosen["external_fixed_ips"], "gateway_qos_policy_id": None,
+            "external_fixed_ips": chosen["external_fixed_ips"],
             "more_gateways": [before, *(one for one in record["more_gateways"] if one is not chosen)]}
 
 

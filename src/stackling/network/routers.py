@@ -132,7 +132,6 @@ def set_gateway(tx: Tx, ctx: Context, record: Record, info: Mapping[str, Any], l
     check_gateway_overlap(tx, legs, subnets)
     if record["gateway_port_id"]:
         drop_gateway(tx, record, {"port_id": record["gateway_port_id"], "network_id": record["gateway_network_id"]})
-    values.update(enable_snat=info.get("enable_snat", True), gateway_qos_policy_id=info.get("qos_policy_id"))
     port = gateway_port(tx, ctx, record, network, subnets, wanted)
     return {**values, "gateway_network_id": network["id"], "gateway_port_id": port["id"],
             "external_fixed_ips": port["fixed_ips"]}

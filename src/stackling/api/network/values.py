@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from stackling.core.ids import is_id
@@ -111,9 +111,9 @@ def project(value: Any) -> str:
 
 
 def mac(value: Any) -> str:
-    """A unicast MAC address; any common spelling."""
+    """A MAC address that isn't zero or everybody's; any common spelling."""
     plain = value.strip().lower().replace("-", ":") if isinstance(value, str) else ""
-    if not MAC.match(plain) or plain == "00:00:00:00:00:00" or int(plain[:2], 16) & 1:
+    if not MAC.match(plain) or plain in ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"):
         raise ValueError(f"'{value}' is not a valid MAC address")
     return plain
 
@@ -173,10 +173,16 @@ def _object(value: Any, allowed: Sequence[str], required: Sequence[str]) -> dict
     found: dict[str, Any] = value    # pyright: ignore[reportUnknownVariableType]
     unknown = [key for key in found if key not in allowed]
     missing = [key for key in required if key not in found]
-    if unknown or missing:
-        raise ValueError(f"Expected keys not found or unexpected keys supplied: expected {sorted(required)}, "
-                         f"got {sorted(found)}")
+    if missing or (unknown and set(allowed) == set(required)):
+        raise ValueError(f"Validation of dictionary's keys failed. Expected keys: {_braced(required)} Provided keys: "
+                         f"{_braced(found)}")
+    if unknown:
+        raise ValueError(f"Unexpected keys supplied: {', '.join(unknown)}")
     return found
+
+
+def _braced(names: Iterable[str]) -> str:
+    return f"{{{', '.join(repr(name) for name in sorted(names))}}}"
 
 
 def pools(value: Any) -> list[dict[str, str]]:
@@ -249,8 +255,12 @@ def address_pairs(value: Any) -> list[dict[str, str]]:
         address = ip_or_cidr(one["ip_address"])
         if "/" in address and ipaddress.ip_network(address).prefixlen == 0:
             raise ValueError(f"'{address}' is not a valid allowed address: the prefix can't be empty")
-        found.append({"ip_address": address, **({"mac_address": mac(one["mac_address"])} if one.get("mac_address")
-                                                else {})})
+        pair = {"ip_address": address}
+        if one.get("mac_address"):
+            pair["mac_address"] = mac(one["mac_address"])
+            if int(pair["mac_address"][:2], 16) & 1:
+                raise ValueError(f"MAC address {one['mac_address']} is a multicast address, which is not supported.")
+        found.append(pair)
     return found
 
 
@@ -288,7 +298,8 @@ def gateways(value: Any) -> list[dict[str, Any]]:
     """A router's external gateways."""
     found: list[dict[str, Any]] = []
     for item in _items(value):
-        one = gateway_info(_object(item, ("network_id", "external_fixed_ips", "enable_snat"), ("network_id",)))
+        one = gateway_info(_object(item, ("network_id", "external_fixed_ips", "enable_snat", "qos_policy_id"), (
+            "network_id",)))
         if one is not None:
             found.append(one)
     return found
