@@ -169,10 +169,16 @@ def test_the_documents_around(member: Client, anonymous: Client, admin: Client, 
 
 def test_address_availability(mine: Neutron, admin: Client, member: Client) -> None:
     network = mine.network(name="n")
-    mine.subnet(network, "10.0.0.0/28")
+    subnet = mine.subnet(network, "10.0.0.0/28")
     mine.port(network)
     found = ok(admin.get(f"{N}/network-ip-availabilities/{network['id']}"), 200).json()["network_ip_availability"]
     assert (found["total_ips"], found["used_ips"]) == (13, 2)
+    details = {"total_ips_in_subnet": 14, "total_ips_in_allocation_pool": 13, "used_ips_in_subnet": 2,
+               "used_ips_in_allocation_pool": 2}
+    assert found["ip_availability_details"] == found["subnet_ip_availability"][0]["ip_availability_details"] == details
+    mine.add_interface(mine.router(), subnet_id=subnet["id"])    # its address is in no pool
+    found = ok(admin.get(f"{N}/network-ip-availabilities?network_name=n"), 200).json()["network_ip_availabilities"]
+    assert [one["ip_availability_details"] for one in found] == [{**details, "used_ips_in_subnet": 3}]
     assert ok(member.get(f"{N}/network-ip-availabilities"), 200).json() == {"network_ip_availabilities": []}
 
 

@@ -161,6 +161,10 @@ _NAMES: dict[str, tuple[str, str]] = {
         "Network IP Availability",
         "Provides IP availability data for each network and subnet.",
     ),
+    "network-ip-availability-details": (
+        "Network IP Availability Details Extension",
+        "Add ip_availability_details attribute to network-ip-availabilities resource.",
+    ),
     "network_availability_zone": (
         "Network Availability Zone",
         "Availability zone support for network.",
