@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -23,6 +25,17 @@ def answers(asker: Machine, address: str) -> bool:
 
 def until_answers(asker: Machine, address: str) -> None:
     asker.run(["timeout", "20", "sh", "-c", f"until ping -c1 -W1 {address} >/dev/null 2>&1; do :; done"])
+
+
+@contextlib.contextmanager
+def running(machine: Machine, program: str) -> Iterator[IO[str]]:
+    """What a Python program in the machine says, which ends with us."""
+    with subprocess.Popen(machine.command(["python3", "-c", program]), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout
+        finally:
+            process.kill()
 
 
 def said(machine: Machine, *argv: str) -> str:
@@ -92,17 +105,16 @@ def test_power_loss_is_sudden_and_silent(lab: Lab, m1: Machine, m2: Machine) -> 
              "c.sendall(b'x'); c.recv(1)")
     listen = (f"import socket; s = socket.create_connection(('{m1.address()}', 7)); print(s.recv(1), flush=True); "
               "s.settimeout(2)\ntry: print(s.recv(1))\nexcept TimeoutError: print('silence')")
-    with subprocess.Popen(m1.command(["python3", "-c", serve]), stdout=subprocess.PIPE, text=True) as server, \
-            subprocess.Popen(m2.command(["python3", "-c", listen]), stdout=subprocess.PIPE, text=True) as client:
-        assert server.stdout is not None
-        assert client.stdout is not None
-        assert server.stdout.readline() == "up\n"
-        assert client.stdout.readline() == "b'x'\n"
-        m1.kill()
-        assert not m1.is_on()
-        assert m1.processes() == []
-        assert not answers(m2, m1.address())
-        assert client.stdout.readline() == "silence\n"
+    until_answers(m2, m1.address())
+    with running(m1, serve) as server:
+        assert server.readline() == "up\n"
+        with running(m2, listen) as client:
+            assert client.readline() == "b'x'\n"
+            m1.kill()
+            assert not m1.is_on()
+            assert m1.processes() == []
+            assert not answers(m2, m1.address())
+            assert client.readline() == "silence\n"
     with pytest.raises(LabError, match="m1 is off; `stackling lab on m1`"):
         m1.run(["true"])
     m1.kill()       # once more does nothing

@@ -17,6 +17,7 @@ from tests.lab.cloud import FLAVOR, NETWORK, Cloud
 from tests.lab.observers import guests
 
 SERVERS, NAME = "/compute/v2.1/servers", "passing"
+REST = 3.0
 PATIENCE = 60.0         # seconds that a user waits for something before giving it up
 ACTIONS: dict[str, dict[str, Any]] = {
     "stop": {"os-stop": None}, "reboot": {"reboot": {"type": "HARD"}}, "pause": {"pause": None},
@@ -26,9 +27,10 @@ SETTLED = ("ACTIVE", "ERROR", "SHUTOFF", "PAUSED", "VERIFY_RESIZE", "SHELVED", "
 
 
 class Users:
-    """*number* of them. What they leave is theirs to delete in the end, whatever state it is in."""
+    """*number* of them, who rest between two lives, since guests that start keep processors busy. What they leave is
+    theirs to delete in the end, whatever state it is in."""
 
-    def __init__(self, cloud: Cloud, seed: int, number: int = 2) -> None:
+    def __init__(self, cloud: Cloud, seed: int, number: int = 1) -> None:
         self._cloud, self._stop = cloud, threading.Event()
         self._network = cloud.api.get(f"/network/v2.0/networks?name={NETWORK}")["networks"][0]["id"]
         self._image = cloud.api.get("/image/v2/images?name=tiny")["images"][0]["id"]
@@ -39,7 +41,7 @@ class Users:
             thread.start()
 
     def _work(self, api: Api, chance: random.Random) -> None:
-        while not self._stop.wait(0.2):
+        while not self._stop.wait(REST):
             try:
                 self._live(api, chance)
                 self.lives += 1
