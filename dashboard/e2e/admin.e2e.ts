@@ -48,6 +48,8 @@ test("the cluster's map shows which machine holds which host, and says what does
   const one = cards.filter({ has: page.getByRole("heading", { level: 2, name: /^host-1/ }) });
   await one.getByText(/servers: \d+ · lease \d+/).waitFor();
   await one.getByText("nova-compute").waitFor();
+  await page.getByRole("heading", { name: "What the engines have in hand" }).waitFor();
+  await page.getByText(/Everything is as it was asked for|\d+ in hand/).waitFor();
   expect(await findings(page)).toEqual([]);
   expect(problems).toEqual([]);
   await page.route("**/compute/v2.1/os-services", async (route) => {

@@ -109,6 +109,8 @@ test("a reader sees networks and who may reach a server, and nothing to do with 
   await page.getByRole("tab", { name: "Networks" }).click();
   await page.getByText("Who may reach it").first().waitFor();
   expect(await main.getByRole("button", { name: /Connect|Menu of/ }).count()).toBe(0);
+  await page.getByRole("tab", { name: "Metrics" }).click();
+  await main.getByText("Processors").first().waitFor();
   expect(problems).toEqual([]);
   await page.context().close();
 });

@@ -11,7 +11,7 @@ const PAGES: [string, string, string][] = [
   ["overview", "/", "admin"], ["servers", "/servers", "Servers"], ["launch", "/servers/launch", "Launch a server"], ["server", "/servers/ID", "web-1"],
   ["server-networks", "/servers/ID?tab=networks", "web-1"],
   ["server-volumes", "/servers/ID?tab=volumes", "web-1"], ["server-console", "/servers/ID?tab=console", "web-1"],
-  ["server-log", "/servers/ID?tab=log", "web-1"], ["server-timeline", "/servers/ID?tab=timeline", "web-1"],
+  ["server-log", "/servers/ID?tab=log", "web-1"], ["server-timeline", "/servers/ID?tab=timeline", "web-1"], ["server-metrics", "/servers/ID?tab=metrics", "web-1"],
   ["volumes", "/volumes", "Volumes"], ["volume-snapshots", "/volumes?tab=snapshots", "Volumes"], ["volume-backups", "/volumes?tab=backups", "Volumes"], ["volume", "/volumes/VOLUME", "database"],
   ["images", "/images", "Images"], ["server-groups", "/server-groups", "Server groups"], ["key-pairs", "/key-pairs", "Key pairs"], ["topology", "/topology", "Topology"], ["networks", "/networks", "Networks"], ["network", "/networks/NETWORK", "office"],
   ["routers", "/routers", "Routers"], ["floating-ips", "/floating-ips", "Floating IPs"], ["security-groups", "/security-groups", "Security groups"],

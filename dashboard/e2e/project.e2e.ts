@@ -167,6 +167,7 @@ test("what is looked for in the drawing is found; a reader only looks", async ()
   expect(await page.getByRole("button", { name: /^(Connect|Disconnect|Create) / }).count()).toBe(0);
   await side.getByRole("button", { name: "Close" }).click();
   for (let number = 0; number < 6; number++) await member.post("/network/v2.0/networks", { network: { name: `floor-${number}` } });
+  await page.getByRole("button", { name: /^Network floor-3/ }).waitFor();
   await page.getByLabel("Find in the drawing").fill("floor-3");
   await page.locator(".st-node.dim").first().waitFor();
   await page.keyboard.press("Enter");

@@ -15,6 +15,7 @@ import { Status } from "../parts/Status";
 import { Loading } from "../shell/Shell";
 import { clusterMap, type MapHost, type MapMachine, troubles } from "./cluster";
 import { useHypervisors } from "./HostsPage";
+import { InHand } from "./InHand";
 import type { Machine } from "./machines";
 import { type Part, useParts } from "./serviceList";
 
@@ -37,6 +38,7 @@ export function ClusterPage() {
             <Gallery hasGutter minWidths={{ default: "20rem" }} className="st-below" component="ul" aria-label={t("Machines")}>
               {map.map((one) => <li key={one.machine?.id ?? ""}><MachineCard found={one} own={own} /></li>)}
             </Gallery>
+            {own && <InHand />}
           </>}
     </Page>
   );

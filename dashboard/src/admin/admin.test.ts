@@ -5,6 +5,7 @@ import type { Part } from "./serviceList";
 import { clusterMap, troubles } from "./cluster";
 import { type AuditLine, nameOfKind, pageOf, since } from "./audit";
 import { groups, isChanged, type Setting, shown } from "./settings";
+import { byEngine } from "./inHand";
 
 const line = (kind: string, more: Partial<AuditLine> = {}): AuditLine => ({ seq: 1, at: "2026-11-23T06:00:00Z", kind, resource_id: "id-1", resource_name: "web", project_id: "p", project_name: "demo",
   user_id: "u", user_name: "maria", request_id: "req-1", source: "api", event: "create", message: null, ...more });
@@ -49,4 +50,11 @@ test("a cluster is put together: who holds which host, and where services run", 
     [undefined, ["lost null: "], ["cinder-scheduler"]],
   ]);
   expect(troubles(map)).toEqual({ machines: [], hosts: ["m10"], parts: ["nova-compute (m10)"] });
+});
+
+test("work is told by the engine that has it; what failed and rests until its next try is told beside it", () => {
+  const item = (id: string, engine: string | null, reason: string | null = null) => ({ kind: "server", id, name: id, engine, attempts: 0, reason, waits_for: null, next_try_in: null, deadline_at: null });
+  const { engines, failing } = byEngine([item("a", "m10"), item("b", "m2"), item("c", "m10", "no room"), item("d", null, "no room"), item("e", null)]);
+  expect(engines.map(({ engine, items }) => [engine, items.map((one) => one.id)])).toEqual([["m2", ["b"]], ["m10", ["a", "c"]]]);
+  expect(failing.map((one) => one.id)).toEqual(["d"]);
 });

@@ -10,7 +10,8 @@ export const KINDS = ["server", "volume", "volume_snapshot", "volume_backup", "i
   "security_group", "load_balancer", "host", "machine", "user", "project", "group", "role", "domain"];
 
 /** Where a resource is shown; null where it has no page, or is of another project, in which this session isn't. */
-const PAGES: Record<string, (line: AuditLine) => string> = {
+type Named = Pick<AuditLine, "kind" | "resource_id" | "resource_name" | "event">;
+const PAGES: Record<string, (line: Named) => string> = {
   server: (line) => `/servers/${line.resource_id}`,
   volume: (line) => `/volumes/${line.resource_id}`,
   load_balancer: (line) => `/load-balancers/${line.resource_id}`,
@@ -18,7 +19,7 @@ const PAGES: Record<string, (line: AuditLine) => string> = {
   machine: (line) => `/admin/machines/${line.resource_name}`,
 };
 
-export function pageOf(line: AuditLine): string | null {
+export function pageOf(line: Named): string | null {
   return line.resource_name === null || line.event === "deleted" ? null : PAGES[line.kind]?.(line) ?? null;
 }
 

@@ -1,7 +1,9 @@
 import { Alert, Card, CardBody, CardTitle, DescriptionList, Gallery, GalleryItem } from "@patternfly/react-core";
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import { compute } from "../api/http";
+import { has } from "../api/catalog";
+import { compute, stackling } from "../api/http";
+import { useSession } from "../api/session";
 import type { Server } from "../api/types";
 import { t } from "../language";
 import { bytes, memory } from "../parts/format";
@@ -14,9 +16,11 @@ const KEPT = 60;
 
 /** What a running server does right now, from its hypervisor's counters; kept as long as the page is open. */
 export function MetricsTab({ server }: { server: Server }) {
+  const own = has(useSession().catalog, "stackling");
   const query = useQuery({
     queryKey: ["servers", "diagnostics", server.id], refetchInterval: 3000, retry: false,
-    queryFn: async (): Promise<Sample> => ({ found: await compute.get<Diagnostics>(`/servers/${server.id}/diagnostics`), at: Date.now() }),
+    queryFn: async (): Promise<Sample> => ({
+      found: own ? (await stackling.get<{ metrics: Diagnostics }>(`/servers/${server.id}/metrics`)).metrics : await compute.get<Diagnostics>(`/servers/${server.id}/diagnostics`), at: Date.now() }),
   });
   const [past, setPast] = useState<Sample[]>([]);
   const sample = query.data;
@@ -43,10 +47,9 @@ export function MetricsTab({ server }: { server: Server }) {
       <Card isPlain>
         <CardBody>
           <DescriptionList isHorizontal isCompact>
-            <Term name={t("State")}>{found.state}</Term>
             <Term name={t("Processors")}>{found.num_cpus}</Term>
             <Term name={t("Memory")}>{memory(found.memory_details.maximum ?? 0)}</Term>
-            <Term name={t("Hypervisor")}>{[found.driver, found.hypervisor].filter(Boolean).join(" · ")}</Term>
+            {found.driver && <Term name={t("Hypervisor")}>{[found.driver, found.hypervisor].filter(Boolean).join(" · ")}</Term>}
             {found.nic_details.filter((nic) => nic.rx_octets !== null).map((nic) => (
               <Term key={nic.mac_address} name={nic.mac_address}>{t("{{received}} received, {{sent}} sent, {{dropped}} packets dropped", { received: bytes(nic.rx_octets), sent: bytes(nic.tx_octets), dropped: nic.rx_drop == null ? "–" : (nic.rx_drop + (nic.tx_drop ?? 0)).toLocaleString() })}</Term>
             ))}

@@ -86,7 +86,7 @@ export function ServerPage() {
         <Tab eventKey="timeline" title={<TabTitleText>{t("Timeline")}</TabTitleText>}>
           <div className="st-tab">{tab === "timeline" && <TimelineTab server={server} />}</div>
         </Tab>
-        {isAdmin(session) && (
+        {(isAdmin(session) || has(session.catalog, "stackling")) && (
           <Tab eventKey="metrics" title={<TabTitleText>{t("Metrics")}</TabTitleText>}>
             <div className="st-tab">{tab === "metrics" && <MetricsTab server={server} />}</div>
           </Tab>

@@ -1,8 +1,7 @@
-/** What GET /servers/{id}/diagnostics tells since 2.48; what the driver doesn't know is null. */
+/** What GET /servers/{id}/diagnostics tells since 2.48; what the driver doesn't know is null, what runs it is for administrators. */
 export interface Diagnostics {
-  state: string;
-  driver: string;
-  hypervisor: string | null;
+  driver?: string;
+  hypervisor?: string | null;
   uptime: number | null;
   num_cpus: number;
   cpu_details: { id: number; time: number | null; utilisation: number | null }[];

@@ -67,7 +67,8 @@ const Shape = observer(function Shape({ element, dndDropRef, canDrop, hover }: S
   const [top, head] = frame ? [4, HEADER] : [0, height];
   const near = level === ScaleDetailsLevel.high;
   const far = level === ScaleDetailsLevel.low;
-  const text = near ? 14 : frame ? (far ? 34 : 24) : 19;
+  const block = far && box.kind === "server";
+  const text = near ? 14 : far ? (frame ? 34 : 27) : frame ? 24 : 19;
   const left = near ? 40 : 12;
   const room = width - left - (box.status === "none" ? 8 : 24);
   const middle = (top + head) / 2;
@@ -78,8 +79,8 @@ const Shape = observer(function Shape({ element, dndDropRef, canDrop, hover }: S
       <rect className="box" ref={dndDropRef as never} width={width} height={height} rx={8} />
       {(box.kind === "network" || box.kind === "outside") && <path className="bar" d={`M0,8 a8,8 0 0 1 8,-8 H${width - 8} a8,8 0 0 1 8,8 z`} />}
       {near && Icon && <g className="icon" transform={`translate(14, ${middle - 8})`}><Icon /></g>}
-      {box.status !== "none" && (far ? <rect className={`dot ${box.status}`} x={14} y={14} width={width - 28} height={height - 28} rx={6} /> : <circle className={`dot ${box.status}`} cx={width - 14} cy={14} r={5} />)}
-      {(frame || !far) && <text aria-hidden x={left} y={near && box.detail ? middle - 3 : middle + text * 0.36} fontSize={text}>{short(box.name, room, text)}</text>}
+      {box.status !== "none" && (block ? <rect className={`dot ${box.status}`} x={14} y={14} width={width - 28} height={height - 28} rx={6} /> : <circle className={`dot ${box.status}`} cx={width - 14} cy={14} r={5} />)}
+      {!block && <text aria-hidden x={left} y={near && box.detail ? middle - 3 : middle + text * 0.36} fontSize={text}>{short(box.name, room, text)}</text>}
       {at && <Layer id={TOP_LAYER}><line className="st-drawn" x1={width / 2} y1={height / 2} x2={at.x - box.x} y2={at.y - box.y} /></Layer>}
       {near && box.detail && <text aria-hidden x={left} y={middle + 15} fontSize={12} className="detail">{short(box.detail, room, 12)}</text>}
     </g>

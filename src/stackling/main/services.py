@@ -25,13 +25,13 @@ def public(plant: Plant, feed: Feed | None = None) -> list[Service]:
     from stackling.api.placement.service import service as placement
     from stackling.api.stackling.service import service as stackling
     from stackling.api.volume.service import service as volume
-    from stackling.store import audit, changes, timeline
+    from stackling.store import audit, changes, in_hand, timeline
 
     keystone = identity(plant.identity, oidc=plant.oidc(), trusted_dashboards=plant.deployment.trusted_dashboards)
     found = [keystone, compute(), network(), image(images(plant)), placement(), load_balancer(),
              volume(), stackling(
                  timeline.explain, timeline.owner, plant.deployment.availability, feed=feed or Feed(changes),
-                 lines=audit.find, configured=plant.deployment.configured)]
+                 lines=audit.find, configured=plant.deployment.configured, in_hand=in_hand.find)]
     if plant.deployment.policies is not None:
         for one in found:
             one.policy.follow(plant.deployment.policies / policies.file_name(one.name))

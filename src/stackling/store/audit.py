@@ -40,11 +40,11 @@ def find(tx: Tx, exact: Mapping[str, str], *, since: str | None = None, before: 
     if by_people:
         conditions.append(events.c.user_id.is_not(None))
     found = tx.all(_SHOWN.where(*conditions).order_by(events.c.seq.desc()).limit(limit))
-    named = _names(tx, {(row.kind, row.resource_id) for row in found})
+    named = names(tx, {(row.kind, row.resource_id) for row in found})
     return [{**row._mapping, "resource_name": named.get((row.kind, row.resource_id))} for row in found]
 
 
-def _names(tx: Tx, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
+def names(tx: Tx, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """What the resources of these kinds and ids are called, those that are there and have a name."""
     return {(kind, row.id): row.name for kind in {kind for kind, _ in wanted} & _NAMED.keys()
             for row in tx.all(_NAMED[kind], ids=[id for of, id in wanted if of == kind]) if row.name}

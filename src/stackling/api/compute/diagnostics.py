@@ -6,6 +6,7 @@ libvirt driver puts there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,12 @@ _STATES = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed",
 
 
 def diagnostics(tx: Tx, call: Call) -> Reply:
-    """GET …/diagnostics. Of a server that isn't running nothing can be told."""
+    """GET …/diagnostics."""
+    return reading(tx, call, lambda found: found, old=call.version < (2, 48))
+
+
+def reading(tx: Tx, call: Call, show: Callable[[Json], Json], *, old: bool = False) -> Reply:
+    """What *show* makes of the figures of the server ``id``. Of a server that isn't running nothing can be told."""
     server = servers.get_server(tx, call.ctx, call.params["id"])
     if server["host_id"] is None:
         raise Conflict(f"Instance {server['id']} is not ready")
@@ -39,9 +45,8 @@ def diagnostics(tx: Tx, call: Call) -> Reply:
 
     async def ask() -> Reply:
         found = await _ask(call, host["address"], server["id"])
-        if call.version < (2, 48):
-            return Reply(_old(found))
-        return Reply(_shown(found, server, str(host["hypervisor_type"]).lower(), uptime))
+        return Reply(show(_old(found) if old else _shown(
+            found, server, str(host["hypervisor_type"]).lower(), uptime)))
 
     return Reply(then=ask)
 

@@ -10,6 +10,8 @@ RULES = {
     "stackling:audit": "rule:admin",
     "stackling:storage_audit": "rule:admin",
     "stackling:settings": "rule:admin",
+    "stackling:work": "rule:admin",
+    "stackling:metrics": "role:admin or role:reader",
     "stackling:machines:show": "rule:admin",
     "stackling:machines:action": "rule:admin",
 }
