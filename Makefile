@@ -57,8 +57,9 @@ test-all: test test-ha test-storage test-clients test-horizon bench ## all tests
 setup-clients: setup-test
 	@./setup clients
 
-test-clients: setup-clients ## other people's clients, unmodified, against a simulated cloud
+test-clients: setup-clients ## other people's clients, unmodified, and the tests they bring along, against a simulated cloud
 	$(BIN)/python -m tests.clients
+	$(BIN)/python -m tests.clients.functional openstackclient
 
 setup-horizon: setup-test
 	@./setup horizon

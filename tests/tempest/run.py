@@ -11,8 +11,6 @@ at all (its class could not be set up, or nobody knows it) counts as failed.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import os
 import subprocess
 import sys
@@ -21,12 +19,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.tempest import cloud, configuration, real
+from tests.tempest import cloud, configuration, real, results
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / ".tempest" / "bin"
 HOSTS = 3
-PASSED, SKIPPED = {"success", "xfail"}, {"skip"}
 STESTR = """\
 [DEFAULT]
 test_path={package}/test_discover
@@ -99,32 +96,12 @@ def _tempest(workspace: Path, enter: tuple[str, ...], listed: list[str], options
 
 
 def _close(workspace: Path, listed: list[str], code: int) -> int:
-    results = _results(workspace)
+    found = results.results(workspace, PROGRAMS, _environment())
     for name in listed:
-        if _plain(name) in results:
+        if _plain(name) in found:
             continue
-        results.setdefault(name, results.get(f"setUpClass ({name.partition('[')[0].rpartition('.')[0]})", "not run"))
-    failed = sorted(name for name, status in results.items() if status not in PASSED | SKIPPED)
-    for name in failed:
-        print(f"{results[name]}: {name}")
-    passed = sum(status in PASSED for status in results.values())
-    print(f"{passed} passed, {len(failed)} failed, {len(results) - passed - len(failed)} skipped")
-    return code or bool(failed) or not passed
-
-
-def _results(workspace: Path) -> dict[str, str]:
-    """How each test of the last run ended."""
-    stream = subprocess.run(
-        [PROGRAMS / "stestr", "last", "--subunit"],
-        cwd=workspace,
-        env=_environment(),
-        stdout=subprocess.PIPE,
-        check=False,
-    ).stdout
-    table = subprocess.run(
-        [PROGRAMS / "subunit2csv"], input=stream, env=_environment(), stdout=subprocess.PIPE, check=False
-    ).stdout.decode()
-    return {row["test"]: row["status"] for row in csv.DictReader(io.StringIO(table))}
+        found.setdefault(name, found.get(f"setUpClass ({name.partition('[')[0].rpartition('.')[0]})", "not run"))
+    return results.close(found, code)
 
 
 def _plain(name: str) -> str:
