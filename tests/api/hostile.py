@@ -37,7 +37,7 @@ from stackling.api.volume.service import service as volume_service
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.identity import facade as identity_facade
 from stackling.identity.facade import Identity
-from stackling.store import audit, changes, timeline
+from stackling.store import audit, changes, in_hand, timeline
 from stackling.store.database import Database
 from stackling.volume import facade as volume_facade
 from tests.api import hostile_belongings
@@ -94,7 +94,8 @@ class HostileWorld(World):
             placement_service(),
             load_balancer_service(),
             volume_service(),
-            stackling_service(timeline.explain, timeline.owner, feed=Feed(changes, longest=0.0), lines=audit.find),
+            stackling_service(timeline.explain, timeline.owner, feed=Feed(changes, longest=0.0), lines=audit.find,
+                              in_hand=in_hand.find),
             internal_service(wakeups),
         ]
         cloud.start(self.services)

@@ -249,7 +249,7 @@ def _volume(world: HostileWorld, make: Make, mark: str) -> dict[str, str]:
 def _others(world: HostileWorld) -> dict[str, str]:
     (machine,) = json.loads(world.admin.get("/stackling/v1/machines").text)["machines"][:1] or [{"name": "h1"}]
     providers = world.admin.get("/placement/resource_providers", headers={"OpenStack-API-Version": "placement 1.39"})
-    return {"stackling:machines": machine["name"],
+    return {"stackling:machines": machine["name"], "stackling:servers": world.ids_so_far["compute:servers"],
             "placement:resource_providers": providers.json()["resource_providers"][0]["uuid"],
             "placement:inventories": "VCPU", "placement:allocations": world.ids_so_far["compute:servers"],
             "placement:resource_classes": "VCPU", "placement:traits": "COMPUTE_NODE"}

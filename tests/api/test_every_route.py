@@ -27,6 +27,7 @@ NOT_THERE = {
     "identity /v3/system/": "no such grant",
     "identity /v3/users/{user_id}/access_rules": "the user's own, with an exception for a reader of the system",
     "compute /v2.1/servers/{id}/diagnostics": "there are no agents to be asked",
+    "stackling /servers/{id}/metrics": "there are no agents to be asked",
     "volumev3 /v3/types/{id}/os-volume-type-access": "the type is public",
     "volumev3 /v3/types/{id}/encryption/{key}": "the type isn't encrypted",
     "volumev3 /v3/default-types/{project}": "the project has none of its own",
