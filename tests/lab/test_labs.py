@@ -106,7 +106,9 @@ def test_the_commands(name: str) -> None:
     assert (off.returncode, off.stderr) == (
         1, "stackling: m1 is off; `stackling lab on m1` switches it on\n")
     assert stackling("on", "--name", name, "m1").returncode == 0
-    assert stackling("run", "--name", name, "ping", "-c1", "-W2", "10.77.0.1").returncode in (0, 1)
+    m1 = Lab.open(name).machine("m1")
+    m1.wait_running()
+    assert stackling("run", "--name", name, "ping", "-c1", "-W2", m1.address()).returncode == 0
     assert stackling("down", "--name", name).returncode == 0
     assert traces.of(name) == {}
 

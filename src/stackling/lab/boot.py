@@ -117,8 +117,8 @@ def _become_systemd(plan: Plan) -> NoReturn:
     kernel.mount("overlay", f"lab-{plan.name}", str(root), options=place.overlay("/", plan.disk))
     _system(plan, root)
     _devices(root)
-    for name, mode in (("run", "755"), ("tmp", "1777")):
-        kernel.mount("tmpfs", "tmpfs", str(root / name), Mount.NOSUID | Mount.NODEV, f"mode={mode}")
+    for name, mode in zip(place.IN_MEMORY, ("755", "1777"), strict=True):
+        kernel.mount("tmpfs", "tmpfs", f"{root}{name}", Mount.NOSUID | Mount.NODEV, f"mode={mode}")
     power = root / "run/lab/power"
     power.mkdir(parents=True)
     kernel.bind(str(plan.power), str(power))

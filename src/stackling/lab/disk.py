@@ -94,6 +94,8 @@ class Disk:
         self._identity(member)
         self.write("/etc/hosts", hosts(record))
         self.write("/etc/systemd/journald.conf.d/lab.conf", JOURNAL)
+        # Debian's empties /tmp at boot: it is empty, but for our program where that lies there.
+        self.write("/etc/tmpfiles.d/tmp.conf", "d /tmp 1777 root root 10d\nd /var/tmp 1777 root root 30d\n")
         self._programs()
 
     def _identity(self, member: Member) -> None:

@@ -12,11 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stackling.lab import kernel
+from stackling.lab import disk, kernel
 from stackling.lab.kernel import Mount, Namespace
 from stackling.lab.problem import LabError
 
 MEMORY_SHARE = "70%"
+IN_MEMORY = ("/run", "/tmp")
+"""What each life of a machine has empty, in memory."""
 
 
 def prepare(directory: Path, *, in_memory: bool) -> bool:
@@ -73,14 +75,15 @@ def _in_child(trial: Path) -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-def overlay(lower: str, disk: Path) -> str:
+def overlay(lower: str, place: Path) -> str:
     """The options of an overlay mount."""
-    return f"lowerdir={lower},upperdir={disk}/upper,workdir={disk}/work"
+    return f"lowerdir={lower},upperdir={place}/upper,workdir={place}/work"
 
 
 def also_needed() -> list[str]:
-    """Directories with our program, the interpreter and the system that aren't on the root filesystem: they are
-    bound into machines, for reading. Raises ``LabError`` where that isn't enough."""
+    """Directories with our program, the interpreter and the system that a machine doesn't see through its overlay, not
+    being on the root filesystem or being where a machine has its own files: they are bound into machines, for reading.
+    Raises ``LabError`` where that isn't enough."""
     root = Path("/").stat().st_dev
     for name in ("/etc", "/var", "/var/lib", "/var/log"):
         if Path(name).stat().st_dev != root:
@@ -88,8 +91,10 @@ def also_needed() -> list[str]:
     found: list[str] = []
     for name in ("/usr", "/opt", sys.prefix, sys.base_prefix, str(Path(__file__).parents[2])):
         path = Path(name).resolve()
-        if path.exists() and path.stat().st_dev != root:
-            top = next(str(one) for one in (path, *path.parents) if one.is_mount())
-            if top not in found:
-                found.append(top)
-    return found
+        if not path.exists():
+            continue
+        if any(path.is_relative_to(place) for place in (*disk.EMPTY, *IN_MEMORY)):
+            found.append(str(path))
+        elif path.stat().st_dev != root:
+            found.append(next(str(one) for one in (path, *path.parents) if one.is_mount()))
+    return list(dict.fromkeys(found))
