@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,69 @@ def test_a_browser_is_led_to_the_dashboard_and_clients_are_not() -> None:
 
 def test_without_built_files_there_is_no_dashboard(tmp_path: Path) -> None:
     assert ask("/dashboard/", app=site.serving(_behind, site.Site(tmp_path))).status_code == 404
+
+
+def build(directory: Path, name: str, *, script: bool = True) -> None:
+    """What ``make dashboard`` leaves: nothing of the last set, a first page, and what it names (without *script*: not
+    yet)."""
+    shutil.rmtree(directory, ignore_errors=True)
+    (directory / "static").mkdir(parents=True)
+    page = f'<script src="/dashboard/static/{name}.js"></script>'
+    (directory / "index.html.gz").write_bytes(gzip.compress(page.encode()))
+    if script:
+        (directory / f"static/{name}.js.gz").write_bytes(gzip.compress(f"'{name}'".encode()))
+
+
+def rest(directory: Path) -> None:
+    """Nothing has changed there for a while."""
+    for path in (directory, directory / "static"):
+        os.utime(path, (0, path.stat().st_mtime - 2 * site.REST))
+
+
+def test_a_new_set_of_files_is_served_without_a_restart_and_open_pages_keep_theirs(tmp_path: Path) -> None:
+    place = tmp_path / "assets"
+    build(place, "one")
+    app = site.serving(_behind, site.Site(place))
+    assert "one.js" in ask("/dashboard/servers", app=app).text
+    build(place, "two")
+    rest(place)
+    assert "two.js" in ask("/dashboard/servers", app=app).text
+    for name in ("one", "two"):
+        found = ask(f"/dashboard/static/{name}.js", app=app)
+        assert (found.status_code, found.text) == (200, f"'{name}'")
+    build(place, "three")
+    rest(place)
+    assert ask("/dashboard/static/three.js", app=app).status_code == 200
+    assert ask("/dashboard/static/one.js", app=app).status_code == 404
+
+
+def test_a_set_that_is_being_built_is_not_served_before_it_is_whole(tmp_path: Path) -> None:
+    place = tmp_path / "assets"
+    build(place, "one")
+    rest(place)
+    app = site.serving(_behind, site.Site(place))
+
+    def is_whole(name: str) -> bool:
+        page, script = ask("/dashboard/", app=app), ask(f"/dashboard/static/{name}.js", app=app)
+        return (page.status_code, script.status_code) == (200, 200) and name in page.text and name in script.text
+
+    shutil.rmtree(place)
+    assert is_whole("one")
+    build(place, "two", script=False)
+    rest(place)
+    assert is_whole("one")
+    build(place, "two")
+    assert is_whole("one")
+    rest(place)
+    assert is_whole("two")
+
+
+def test_files_that_are_built_later_are_found(tmp_path: Path) -> None:
+    app = site.serving(_behind, site.Site(tmp_path / "assets"))
+    assert ask("/dashboard/", app=app).status_code == 404
+    build(tmp_path / "assets", "one")
+    rest(tmp_path / "assets")
+    assert "one.js" in ask("/dashboard/", app=app).text
 
 
 def test_the_first_load_is_below_500_kilobytes() -> None:

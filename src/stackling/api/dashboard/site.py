@@ -1,8 +1,14 @@
 """Serves the dashboard's built files at ``/dashboard``; needs no token, since the files hold no secret.
 
-The files are listed once, when the process starts, and only what was listed is ever opened: a path that isn't in the
-list can name nothing on the disk. Texts are kept compressed with gzip and sent so to whom accepts it. A path that looks
-like a page of the application (no dot in its last part) is answered with ``index.html``, which asks the APIs itself.
+Texts are kept compressed with gzip and sent so to whom accepts it. A path that looks like a page of the application (no
+dot in its last part) is answered with ``index.html``, which asks the APIs itself.
+
+Theory of operation. The files are listed and read into memory, and only what was listed is ever sent: a path that isn't
+in the list can name nothing on the disk. An upgrade or a build replaces them one by one while the process runs, so they
+are read again when their directories have changed, as a whole, once nothing has been added or taken away for ``REST``
+and the first page and everything that it names are there. Until then the set in memory answers. A page that is open
+in a browser names files of the set that it came with: those have their hash in their names, and those of the set before
+are kept.
 """
 
 from __future__ import annotations
@@ -10,9 +16,12 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 App = Callable[..., Awaitable[None]]
@@ -32,47 +41,90 @@ _TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=
           ".json": "application/json", ".txt": "text/plain; charset=utf-8", ".png": "image/png"}
 _FOREVER = b"public, max-age=31536000, immutable"
 _ASK_AGAIN = b"no-cache"
+HASHED = "static/"
+REST = 1.0
+"""Seconds without a change after which the files on the disk are taken for complete."""
+_NAMED = re.compile(rb'(?:src|href)="/dashboard/([^"?#]+)"')
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """One file; ``packed`` says that it lies compressed on the disk."""
+    """One file; ``packed`` says that ``data`` is compressed."""
 
-    path: Path
+    data: bytes
     content_type: bytes
     packed: bool
     etag: bytes
     caching: bytes
+
+    def plain(self) -> bytes:
+        return gzip.decompress(self.data) if self.packed else self.data
 
 
 class Site:
     """The files below *directory*, of which those in ``static/`` have their hash in their name."""
 
     def __init__(self, directory: Path = ASSETS) -> None:
-        self._files = {name: file for name, file in (_file(directory, path) for path in _paths(directory)) if file}
+        self._directory = directory
+        self._lock = Lock()
+        self._before: dict[str, _File] = {}
+        stamp = _stamp(directory)
+        self._stamp = stamp if _rests(stamp) else None
+        self._files = _read(directory)
 
     def find(self, path: str) -> _File | None:
-        """What answers *path* (below the prefix, without its first slash)."""
+        """What answers *path* (below the prefix, without its first slash). Reads the disk where that has changed."""
+        found = self._files.get(path) or self._before.get(path)
+        if found is not None and path.startswith(HASHED):
+            return found
+        with self._lock:
+            self._renew()
         found = self._files.get(path)
         *parents, last = path.split("/")
-        if found is None and "." not in last and ".." not in parents and not path.startswith("static/"):
+        if found is None and "." not in last and ".." not in parents and not path.startswith(HASHED):
             found = self._files.get("index.html")
         return found
 
+    def _renew(self) -> None:
+        stamp = _stamp(self._directory)
+        if stamp == self._stamp or not _rests(stamp):
+            return
+        files = _read(self._directory)
+        self._stamp = stamp
+        first, known = files.get("index.html"), self._files.get("index.html")
+        if first is None or any(name.decode() not in files for name in _NAMED.findall(first.plain())):
+            return
+        if known is not None and known.etag != first.etag:
+            self._before = {name: file for name, file in self._files.items() if name.startswith(HASHED)}
+        self._files = files
 
-def _paths(directory: Path) -> list[Path]:
-    return [path for path in sorted(directory.rglob("*")) if path.is_file()] if directory.is_dir() else []
+
+def _stamp(directory: Path) -> tuple[int, ...]:
+    """When something was last added or taken away, in nanoseconds since 1970."""
+    return tuple(path.stat().st_mtime_ns for path in (directory, directory / HASHED) if path.is_dir())
 
 
-def _file(directory: Path, path: Path) -> tuple[str, _File | None]:
-    packed = path.suffix == ".gz"
-    name = path.relative_to(directory).as_posix().removesuffix(".gz")
-    content_type = _TYPES.get(Path(name).suffix)
-    if content_type is None:
-        return name, None
-    etag = f'"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}"'.encode()
-    return name, _File(path, content_type.encode(), packed, etag,
-                       _FOREVER if name.startswith("static/") else _ASK_AGAIN)
+def _rests(stamp: tuple[int, ...]) -> bool:
+    return not any(0 <= time.time_ns() - changed < REST * 1e9 for changed in stamp)
+
+
+def _read(directory: Path) -> dict[str, _File]:
+    """The files by their paths. Where one lies there compressed as well, that isn't complete yet."""
+    found: dict[str, _File] = {}
+    for path in sorted(directory.rglob("*"), reverse=True):
+        packed = path.suffix == ".gz"
+        name = path.relative_to(directory).as_posix().removesuffix(".gz")
+        content_type = _TYPES.get(Path(name).suffix)
+        if content_type is None:
+            continue
+        try:
+            data = path.read_bytes()
+        except OSError:
+            continue
+        etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'.encode()
+        found[name] = _File(data, content_type.encode(), packed, etag,
+                            _FOREVER if name.startswith(HASHED) else _ASK_AGAIN)
+    return found
 
 
 def serving(app: App, site: Site | None = None) -> App:
@@ -86,7 +138,8 @@ def serving(app: App, site: Site | None = None) -> App:
                 await _redirect(send)
                 return
             if path.startswith(f"{PREFIX}/"):
-                await _serve(files.find(path.removeprefix(f"{PREFIX}/")), scope["method"], headers, send)
+                found = await asyncio.to_thread(files.find, path.removeprefix(f"{PREFIX}/"))
+                await _serve(found, scope["method"], headers, send)
                 return
         await app(scope, receive, send)
 
@@ -113,7 +166,7 @@ async def _serve(file: _File | None, method: str, headers: dict[bytes, bytes], s
         await _send(send, 304, fields)
         return
     packed = file.packed and _takes_gzip(headers.get(b"accept-encoding", b""))
-    body = await asyncio.to_thread(_read, file, packed)
+    body = file.data if packed else await asyncio.to_thread(file.plain)
     if packed:
         fields.append((b"content-encoding", b"gzip"))
     fields += [(b"content-type", file.content_type), (b"content-length", str(len(body)).encode())]
@@ -126,11 +179,6 @@ def _takes_gzip(accepted: bytes) -> bool:
         if name.strip().lower() in (b"gzip", b"*"):
             return quality.replace(b" ", b"") not in (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000")
     return False
-
-
-def _read(file: _File, packed: bool) -> bytes:
-    data = file.path.read_bytes()
-    return gzip.decompress(data) if file.packed and not packed else data
 
 
 async def _text(send: Any, status: int, body: bytes, method: str) -> None:
