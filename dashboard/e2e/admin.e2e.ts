@@ -48,6 +48,8 @@ test("the cluster's map shows which machine holds which host, and says what does
   const one = cards.filter({ has: page.getByRole("heading", { level: 2, name: /^host-1/ }) });
   await one.getByText(/servers: \d+ · lease \d+/).waitFor();
   await one.getByText("nova-compute").waitFor();
+  await cards.filter({ has: page.getByRole("heading", { level: 2, name: "On every machine with an engine" }) }).getByText("cinder-volume · simulated").waitFor();
+  expect(await page.getByText("On no machine that is known").count()).toBe(0);
   await page.getByRole("heading", { name: "What the engines have in hand" }).waitFor();
   await page.getByText(/Everything is as it was asked for|\d+ in hand/).waitFor();
   expect(await findings(page)).toEqual([]);

@@ -13,7 +13,7 @@ import { Problem } from "../parts/Problem";
 import { Nothing } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { Loading } from "../shell/Shell";
-import { clusterMap, type MapHost, type MapMachine, troubles } from "./cluster";
+import { backend, clusterMap, type MapHost, type MapMachine, troubles } from "./cluster";
 import { useHypervisors } from "./HostsPage";
 import { InHand } from "./InHand";
 import type { Machine } from "./machines";
@@ -36,7 +36,7 @@ export function ClusterPage() {
         : <>
             <Health map={map} />
             <Gallery hasGutter minWidths={{ default: "20rem" }} className="st-below" component="ul" aria-label={t("Machines")}>
-              {map.map((one) => <li key={one.machine?.id ?? ""}><MachineCard found={one} own={own} /></li>)}
+              {map.map((one) => <li key={one.machine?.id ?? (one.shared ? "shared" : "")}><MachineCard found={one} own={own} /></li>)}
             </Gallery>
             {own && <InHand />}
           </>}
@@ -59,19 +59,20 @@ function Health({ map }: { map: MapMachine[] }) {
 }
 
 function MachineCard({ found, own }: { found: MapMachine; own: boolean }) {
-  const { machine, hosts, parts } = found;
+  const { machine, shared, hosts, parts } = found;
   return (
     <Card isFullHeight isCompact>
       <CardTitle component="h2">
-        {machine ? <><Link to={`/admin/machines/${machine.name}`}>{machine.name}</Link> <Status value={machine.state} bad={machine.state !== "up"} /></> : own ? t("On no machine that is known") : t("Hosts")}
+        {machine ? <><Link to={`/admin/machines/${machine.name}`}>{machine.name}</Link> <Status value={machine.state} bad={machine.state !== "up"} /></> : shared ? t("On every machine with an engine") : own ? t("On no machine that is known") : t("Hosts")}
       </CardTitle>
       <CardBody>
+        {shared && <p className="st-muted">{t("Their work is done by whichever engine has it in hand.")}</p>}
         {machine && <p className="st-muted">{t("heard of")} <span title={when(machine.heartbeat_at)}>{ago(machine.heartbeat_at)}</span>{machine.planned_stop && ` · ${t("a stop is planned")}`}</p>}
         {machine?.reason && <p>{machine.reason}</p>}
         {machine?.alarm && <Alert isInline isPlain variant="warning" title={machine.alarm} component="h3" />}
         {machine && hosts.length === 0 && <p className="st-muted">{t("It holds no host's lease.")}</p>}
         {hosts.map((host) => <Host key={host.name} host={host} />)}
-        {parts.length > 0 && <Parts parts={parts} title={t("Services beside the hosts'")} withHost={machine === null} />}
+        {parts.length > 0 && <Parts parts={parts} title={t("Services beside the hosts'")} withHost={machine === null && !shared} />}
       </CardBody>
     </Card>
   );
@@ -100,7 +101,7 @@ function Parts({ parts, title, withHost = false }: { parts: Part[]; title: strin
     <LabelGroup numLabels={20} aria-label={title} className="st-below">
       {parts.map((part) => (
         <Label key={part.key} isCompact variant="outline" status={part.up ? "success" : "danger"} title={t("heard of {{time}}", { time: ago(part.at) })}>
-          {withHost ? `${part.name} · ${part.host}` : part.name}{part.up ? "" : ` · ${t("silent")}`}{part.enabled ? "" : ` · ${t("disabled")}`}
+          {[part.name, withHost ? part.host : backend(part)].filter(Boolean).join(" · ")}{part.up ? "" : ` · ${t("silent")}`}{part.enabled ? "" : ` · ${t("disabled")}`}
         </Label>
       ))}
     </LabelGroup>

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { Hypervisor } from "./HostsPage";
 import type { Machine } from "./machines";
 import type { Part } from "./serviceList";
-import { clusterMap, troubles } from "./cluster";
+import { backend, clusterMap, troubles } from "./cluster";
 import { type AuditLine, nameOfKind, pageOf, since } from "./audit";
 import { groups, isChanged, type Setting, shown } from "./settings";
 import { byEngine } from "./inHand";
@@ -50,6 +50,17 @@ test("a cluster is put together: who holds which host, and where services run", 
     [undefined, ["lost null: "], ["cinder-scheduler"]],
   ]);
   expect(troubles(map)).toEqual({ machines: [], hosts: ["m10"], parts: ["nova-compute (m10)"] });
+});
+
+test("services of all engines are on the only machine, or beside several; a stranger's are on none", () => {
+  const parts = [service("cinder-volume", "stackling@ceph#volumes"), service("cinder-scheduler", "stackling"), service("cinder-backup", "stackling"), service("cinder-volume", "gone@lvm")];
+  const places = (machines: Machine[], hosts: Hypervisor[]) => clusterMap(machines, hosts, parts).map((one) => [one.shared ? "shared" : one.machine?.name, one.parts.map((part) => part.name)]);
+  const all = ["cinder-volume", "cinder-scheduler", "cinder-backup"];
+  expect(places([machine("box", [["box", 1]])], [hypervisor("box")])).toEqual([["box", all], [undefined, ["cinder-volume"]]]);
+  expect(places([machine("m1", []), machine("m2", [])], [])).toEqual([["m1", []], ["m2", []], ["shared", all], [undefined, ["cinder-volume"]]]);
+  expect(places([machine("m1", []), machine("stackling", [])], [])).toEqual([["m1", []], ["stackling", all], [undefined, ["cinder-volume"]]]);
+  expect(places([], [hypervisor("h")])).toEqual([[undefined, ["cinder-volume", "cinder-scheduler", "cinder-backup", "cinder-volume"]]]);
+  expect(parts.map(backend)).toEqual(["ceph", undefined, undefined, "lvm"]);
 });
 
 test("work is told by the engine that has it; what failed and rests until its next try is told beside it", () => {

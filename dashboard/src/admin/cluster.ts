@@ -5,10 +5,16 @@ import type { Part } from "./serviceList";
 /** A host as the map shows it; *epoch* counts who has held its lease, null where the cloud has no leases. */
 export interface MapHost { name: string; up: boolean; enabled: boolean; epoch: number | null; fenced: boolean; servers: number; gauges: { used: number; all: number }[]; parts: Part[] }
 
-/** A machine with the hosts whose leases it holds and the services that run on it beside theirs; null: nobody's. */
-export interface MapMachine { machine: Machine | null; hosts: MapHost[]; parts: Part[] }
+/** A machine with the hosts whose leases it holds and the services that run on it beside theirs; null: nobody's, or *shared*: everybody's. */
+export interface MapMachine { machine: Machine | null; shared: boolean; hosts: MapHost[]; parts: Part[] }
 
-/** Put together what three APIs tell of a cluster. Services are found by the name of their host, without its backend. */
+/** What the services are called that every engine of the cloud is behind: `stackling@ceph`, Block Storage's scheduler. */
+const SHARED = "stackling";
+
+/**
+ * Put together what three APIs tell of a cluster. Services are found by the name of their host, without back end and
+ * pool (`host@backend#pool`). What all engines share is on the only machine, or has a place of its own.
+ */
 export function clusterMap(machines: Machine[], hypervisors: Hypervisor[], parts: Part[]): MapMachine[] {
   const on = (name: string) => parts.filter((part) => place(part) === name);
   const host = (found: Hypervisor, held?: Machine["hosts"][number]): MapHost => ({
@@ -18,6 +24,7 @@ export function clusterMap(machines: Machine[], hypervisors: Hypervisor[], parts
   const held = new Set<string>();
   const shown: MapMachine[] = [...machines].sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true })).map((machine) => ({
     machine,
+    shared: false,
     hosts: machine.hosts.flatMap((one) => {
       const found = known.get(one.name);
       held.add(one.name);
@@ -25,14 +32,23 @@ export function clusterMap(machines: Machine[], hypervisors: Hypervisor[], parts
     }),
     parts: known.has(machine.name) ? [] : on(machine.name),
   }));
+  const only = shown.length === 1 ? shown[0] : undefined;
+  const shared = known.has(SHARED) || machines.some((machine) => machine.name === SHARED) ? [] : on(SHARED);
+  if (only) only.parts.push(...shared);
+  else if (shown.length > 0 && shared.length > 0) shown.push({ machine: null, shared: true, hosts: [], parts: shared });
   const free = hypervisors.filter((found) => !held.has(found.hypervisor_hostname)).map((found) => host(found));
   const placed = new Set([...shown.flatMap((one) => [...one.parts, ...one.hosts.flatMap((each) => each.parts)]), ...free.flatMap((one) => one.parts)].map((part) => part.key));
   const elsewhere = parts.filter((part) => !placed.has(part.key));
-  return free.length + elsewhere.length > 0 ? [...shown, { machine: null, hosts: free, parts: elsewhere }] : shown;
+  return free.length + elsewhere.length > 0 ? [...shown, { machine: null, shared: false, hosts: free, parts: elsewhere }] : shown;
 }
 
 function place(part: Part): string {
-  return part.host.split("@")[0] ?? part.host;
+  return part.host.split(/[@#]/)[0] ?? part.host;
+}
+
+/** The back end that a service stands for, if it does for one: `ceph` of `stackling@ceph#pool`. */
+export function backend(part: Part): string | undefined {
+  return part.host.split("#")[0]?.split("@")[1];
 }
 
 /** What isn't well, by kind. */
