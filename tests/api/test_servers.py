@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from stackling.ports.document import Power
 from tests.api.compute_world import LATEST, V, World, version, world
 from tests.api.conftest import Client
 
@@ -255,6 +256,18 @@ def test_changes_are_of_a_whole_second(world: World, member: Client) -> None:
     [action] = member.get(path, headers=version(66)).json()["instanceActions"]
     query = {"changes-before": f"{action['updated_at'][:19]}Z"}
     assert member.get(path, params=query, headers=version(66)).json()["instanceActions"] == [action]
+
+
+def test_what_no_view_shows_is_no_change(world: World, member: Client) -> None:
+    """Nova's ``updated`` stays where a host only says again how a server is, or how far it is with it."""
+    id = world.active(member)["id"]
+    since = {"changes-since": datetime.now(UTC).isoformat()}
+    agent = world.agents[0]
+    for values in ({}, {"step": "looking after its disk"}, {"error": "the disk is slow"}):
+        assert agent.report(agent.done(agent.wanted[id], **values)).accepted
+        assert member.get(f"{V}/servers", params=since).json()["servers"] == [], values
+    assert agent.report(agent.done(agent.wanted[id], power=Power.STOPPED)).accepted
+    assert [one["id"] for one in member.get(f"{V}/servers", params=since).json()["servers"]] == [id]
 
 
 def test_update(world: World, member: Client) -> None:

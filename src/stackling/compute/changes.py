@@ -21,10 +21,10 @@ DEADLINES = {"create": 600.0, "delete": 300.0, "rebuild": 600.0, "stop": 240.0, 
 DEADLINE = 180.0
 """Seconds after which a change that isn't finished is shown as an error (the engine goes on trying)."""
 _UNSEEN = frozenset((
-    "generation", "host_generation", "updated_at", "observed_at", "observed_power", "observed_generation",
+    "generation", "host_generation", "observed_at", "observed_power", "observed_generation",
     "observed_converged", "observed_soft_reboots", "observed_hard_reboots", "observed_rebuilds", "observed_resizes",
     "observed_rescue", "observed_step", "observed_error", "observed_terminal", "overdue", "document", "nics"))
-"""Columns that no view of a server shows."""
+"""Columns that no view of a server shows: they move neither ``updated`` nor those who follow the server."""
 
 
 def apply(tx: Tx, server: ServerRow, values: Mapping[str, Any], *, desired: bool = False,
@@ -43,12 +43,13 @@ def apply(tx: Tx, server: ServerRow, values: Mapping[str, Any], *, desired: bool
     after.update(status=state.status, vm_state=state.vm_state, task_state=state.task_state,
                  power_state=state.power_state)
     changed = {name: value for name, value in after.items() if value != server[name]}
-    if changed:
+    seen = not changed.keys() <= _UNSEEN
+    if seen:
         changed["updated_at"] = after["updated_at"] = tx.now
-        if not rows.change(tx, server["id"], server["generation"], changed):
-            raise Raced("The server changed at the same time; try again.")
-        if not changed.keys() <= _UNSEEN:
-            tx.tell(KIND, server["id"], server["project_id"])
+    if changed and not rows.change(tx, server["id"], server["generation"], changed):
+        raise Raced("The server changed at the same time; try again.")
+    if seen:
+        tx.tell(KIND, server["id"], server["project_id"])
     if server["task_state"] is not None and state.task_state is None:
         timeline.finish(tx, after)
     if desired:
