@@ -63,6 +63,11 @@ test("ten thousand servers are listed at once, and clicks are answered at once",
   await page.getByLabel("Find by name").fill("");
   await page.getByRole("button", { name: "Next page" }).click();
   await page.getByText("51 to 100").waitFor();
+  const drawn = await from(page, "a[href='/dashboard/topology']", ".st-node.server");
+  await page.getByText(/60 of [\d,]+ servers are drawn/).waitFor();
+  await page.getByLabel("Find in the drawing").fill("batch-3-77");
+  await page.getByRole("button", { name: /^Server batch-3-77 / }).waitFor();
+  console.log(`topology ${Math.round(drawn)} ms`);
   expect(problems).toEqual([]);
   await page.context().close();
 });

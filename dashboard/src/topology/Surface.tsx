@@ -2,7 +2,7 @@ import { SearchInput } from "@patternfly/react-core";
 import {
   action, createTopologyControlButtons, defaultControlButtonsOptions, GRAPH_AREA_DRAGGING_EVENT, type Model, TopologyControlBar, TopologyView, Visualization, VisualizationProvider, VisualizationSurface,
 } from "@patternfly/react-topology";
-import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useRef } from "react";
 import { t } from "../language";
 import { component, CONNECT, HandContext, matches } from "./elements";
 import type { Drawing } from "./layout";
@@ -25,10 +25,9 @@ function model(drawing: Drawing, write: boolean): Model {
 }
 
 /** The drawing on PatternFly's surface: moved, zoomed, searched. It is fitted into the page until somebody moves it. */
-export function Surface({ drawing, selected, choose, connect, write, side }: {
-  drawing: Drawing; selected: string | null; choose: (id: string | null) => void; connect: (from: string, to: string) => void; write: boolean; side: ReactNode;
+export function Surface({ drawing, selected, choose, search, setSearch, connect, write, side }: {
+  drawing: Drawing; selected: string | null; choose: (id: string | null) => void; search: string; setSearch: (text: string) => void; connect: (from: string, to: string) => void; write: boolean; side: ReactNode;
 }) {
-  const [search, setSearch] = useState("");
   const moved = useRef(false);
   const sought = useRef<string | null>(null);
   const holder = useRef<HTMLDivElement>(null);
@@ -74,6 +73,7 @@ export function Surface({ drawing, selected, choose, connect, write, side }: {
   }, [controller, selected]);
   const wanted = search.trim().toLowerCase();
   const found = drawing.boxes.filter((box) => matches(box, wanted));
+  const drawn = drawing.boxes.filter((box) => box.kind === "server").length;
   const show = action(() => {
     const node = found[0] && controller.getNodeById(found[0].id);
     if (!node) return;
@@ -94,10 +94,11 @@ export function Surface({ drawing, selected, choose, connect, write, side }: {
       <VisualizationProvider controller={controller}>
         <div ref={holder} className="st-topology" role="group" aria-label={t("Topology")} onWheelCapture={() => { moved.current = true; }}>
           <TopologyView controlBar={<TopologyControlBar controlButtons={buttons} />} sideBar={side} sideBarOpen={Boolean(side)}
-            viewToolbar={drawing.boxes.length > MANY && (
+            viewToolbar={drawing.boxes.length > MANY && <>
               <SearchInput className="st-find" aria-label={t("Find in the drawing")} placeholder={t("Find a name or address")} value={search} resultsCount={wanted ? found.length : undefined}
                 onChange={(_event, value) => setSearch(value)} onClear={() => setSearch("")} onSearch={show} />
-            )}>
+              {drawing.hidden > 0 && <span className="st-muted" role="status">{t("{{drawn}} of {{all}} servers are drawn; find others by name or address.", { drawn: drawn.toLocaleString(), all: (drawn + drawing.hidden).toLocaleString() })}</span>}
+            </>}>
             <VisualizationSurface />
           </TopologyView>
         </div>

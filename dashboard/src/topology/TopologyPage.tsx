@@ -1,23 +1,19 @@
 import { Button, Flex, FlexItem } from "@patternfly/react-core";
 import { TopologyIcon } from "@patternfly/react-icons";
-import { useQuery } from "@tanstack/react-query";
-import { useEffect, useMemo, useState } from "react";
+import { useDeferredValue, useEffect, useMemo, useState } from "react";
 import { Link } from "react-router";
-import { compute } from "../api/http";
-import { every } from "../api/live";
 import { useNetworks, usePorts, useRouters, useSubnets } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
-import type { Server } from "../api/types";
 import { t } from "../language";
 import { CreateNetwork } from "../network/NetworksPage";
 import { CreateRouter } from "../network/RoutersPage";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { Nothing } from "../parts/ResourceTable";
-import { addresses } from "../servers/actions";
 import { Loading } from "../shell/Shell";
 import { connectRouter, connectServer } from "./connecting";
 import { Details } from "./Details";
+import { useGuests } from "./guests";
 import { draw, type Known } from "./layout";
 import { Surface } from "./Surface";
 
@@ -25,15 +21,17 @@ import { Surface } from "./Surface";
 export function TopologyPage() {
   const write = mayWrite(useSession());
   const [networks, subnets, routers, ports] = [useNetworks(), useSubnets(), useRouters(), usePorts()];
-  const guests = useQuery({ queryKey: ["servers", "topology"], refetchInterval: every(10_000),
-    queryFn: () => compute.get<{ servers: Server[] }>("/servers/detail", { limit: 500 }).then((body) => body.servers.map((server) => ({ id: server.id, name: server.name, status: server.status, locked: server.locked, floating: addresses(server).floating }))) });
+  const guests = useGuests();
   const [dialog, setDialog] = useState<"network" | "router" | null>(null);
   const [selected, setSelected] = useState<string | null>(null);
+  const [search, setSearch] = useState("");
+  const text = useDeferredValue(search.trim().toLowerCase());
   const failed = [networks, subnets, routers, ports, guests].find((query) => query.error);
   const known = useMemo<Known | null>(() => networks.data && subnets.data && routers.data && ports.data && guests.data
     ? { networks: networks.data, subnets: subnets.data, routers: routers.data, ports: ports.data, guests: guests.data } : null,
   [networks.data, subnets.data, routers.data, ports.data, guests.data]);
-  const drawing = useMemo(() => known && draw(known), [known]);
+  const usual = useMemo(() => known && draw(known), [known]);
+  const drawing = useMemo(() => (known && usual && usual.hidden > 0 && (text || selected) ? draw(known, { text, id: selected }) : usual), [known, usual, text, selected]);
   const close = () => {
     document.querySelector<SVGElement>(`[data-id="box-${selected}"]`)?.focus();
     setSelected(null);
@@ -68,7 +66,7 @@ export function TopologyPage() {
       {failed && <Problem error={failed.error} retry={() => void failed.refetch()} />}
       {!known || !drawing ? !failed && <Loading /> : empty
         ? <Nothing icon={TopologyIcon} title={t("Nothing to draw yet")} action={buttons} body={t("As soon as there is a network, it appears here with its routers and servers.")} />
-        : <Surface drawing={drawing} selected={chosen} choose={choose} connect={connect} write={write}
+        : <Surface drawing={drawing} selected={chosen} choose={choose} search={search} setSearch={setSearch} connect={connect} write={write}
             side={chosen && <Details key={chosen} id={chosen} known={known} write={write} close={close} />} />}
       {dialog === "network" && <CreateNetwork close={() => setDialog(null)} taken={(subnets.data ?? []).map((subnet) => subnet.cidr)} external={outer[0]} />}
       {dialog === "router" && <CreateRouter close={() => setDialog(null)} externals={outer.map((found) => ({ value: found.id, label: found.name }))} />}

@@ -5,7 +5,7 @@ import {
 } from "@patternfly/react-topology";
 import { type ComponentType, createContext, type KeyboardEvent, useContext } from "react";
 import { t } from "../language";
-import { type Box, HEADER, type Line } from "./layout";
+import { type Box, HEADER, type Line, LOOSE } from "./layout";
 
 /** What the page tells the drawing, and is told by it. */
 export interface Hand {
@@ -55,6 +55,7 @@ const Shape = observer(function Shape({ element, dndDropRef, canDrop, hover }: S
   const box = element.getData() as Box;
   const level = element.getGraph().getDetailsLevel();
   const frame = ["network", "outside", "loose"].includes(box.kind);
+  const chosen = box.kind === "loose" || box.id === `more-${LOOSE}` ? undefined : hand.selected === box.id;
   const Icon = ICONS[box.kind];
   const { width, height } = box;
   const words = [kinds()[box.kind], box.name, box.detail].filter(Boolean).join(" ");
@@ -73,8 +74,8 @@ const Shape = observer(function Shape({ element, dndDropRef, canDrop, hover }: S
   const room = width - left - (box.status === "none" ? 8 : 24);
   const middle = (top + head) / 2;
   return (
-    <g ref={dragRef as never} className={classes} data-id={`box-${box.id}`} role={box.kind === "loose" ? undefined : "button"} tabIndex={box.kind === "loose" ? undefined : 0} aria-pressed={box.kind === "loose" ? undefined : hand.selected === box.id}
-      onClick={() => box.kind !== "loose" && hand.choose(box.id)} onKeyDown={key} onFocus={() => element.getGraph().panIntoView(element, { offset: 24, minimumVisible: 60 })}>
+    <g ref={dragRef as never} className={classes} data-id={`box-${box.id}`} role={chosen === undefined ? undefined : "button"} tabIndex={chosen === undefined ? undefined : 0} aria-pressed={chosen}
+      onClick={() => chosen !== undefined && hand.choose(box.id)} onKeyDown={key} onFocus={() => element.getGraph().panIntoView(element, { offset: 24, minimumVisible: 60 })}>
       <title>{words}</title>
       <rect className="box" ref={dndDropRef as never} width={width} height={height} rx={8} />
       {(box.kind === "network" || box.kind === "outside") && <path className="bar" d={`M0,8 a8,8 0 0 1 8,-8 H${width - 8} a8,8 0 0 1 8,8 z`} />}

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import type { Network, Port, Router, Subnet } from "../api/types";
+import type { Network, Port, Router, Server, Subnet } from "../api/types";
+import { changed } from "./crowd";
 import { type Box, connectable, draw, type Guest, joinable, LOOSE } from "./layout";
 
 const outside = { id: "out", name: "public", "router:external": true, subnets: ["x"] };
@@ -38,6 +39,46 @@ test("a network whose servers are too many says how many more there are", () => 
   const drawing = draw({ networks, subnets: [], routers: [], guests: many.map((id) => guest(id)), ports: many.map((id) => card(`c${id}`, id, "a")) });
   expect(drawing.boxes.filter((box) => box.kind === "server")).toHaveLength(60);
   expect(drawing.boxes.find((box) => box.kind === "more")?.name).toContain("15");
+});
+
+const crowd = (number: number, networks: number) => ({
+  networks: Array.from({ length: networks }, (_, index) => ({ id: `n${index}`, name: `n${index}`, subnets: ["s"] })) as unknown as Network[], subnets: [], routers: [],
+  guests: Array.from({ length: number }, (_, index) => guest(`web-${index}`)),
+  ports: Array.from({ length: number }, (_, index) => ({ ...card(`c${index}`, `web-${index}`, `n${index % networks}`), fixed_ips: [{ ip_address: `10.1.${Math.floor(index / 250)}.${index % 250}` }] })) as unknown as Port[],
+});
+const servers = (boxes: Box[]) => boxes.filter((box) => box.kind === "server").map((box) => box.name);
+
+test("of thousands of servers each network draws some and counts the others; one that draws none says how many it has", () => {
+  const some = draw(crowd(5000, 20));
+  expect(servers(some.boxes)).toHaveLength(300);
+  expect(some.hidden).toBe(4700);
+  expect(some.boxes.filter((box) => box.kind === "more").map((box) => box.name)).toEqual(Array(20).fill("235 more"));
+  const none = draw(crowd(2000, 400));
+  expect([servers(none.boxes).length, none.hidden]).toEqual([0, 2000]);
+  expect(none.boxes.find((box) => box.id === "more-n0")?.name).toBe("5 servers");
+  expect(draw(crowd(300, 30)).hidden).toBe(0);
+});
+
+test("what is looked for, and what is chosen, is drawn though there are too many", () => {
+  const known = crowd(5000, 20);
+  expect(servers(draw(known).boxes)).not.toContain("web-4711");
+  expect(servers(draw(known, { text: "web-4711", id: null }).boxes)).toContain("web-4711");
+  expect(servers(draw(known, { text: "10.1.18.211", id: null }).boxes)).toContain("web-4711");
+  expect(servers(draw(known, { text: "", id: "web-4711" }).boxes)).toContain("web-4711");
+  expect(servers(draw(known, { text: "web", id: null }).boxes)).toHaveLength(300);
+  const one = draw(crowd(2000, 400), { text: "web-1999", id: null });
+  expect([servers(one.boxes), one.hidden]).toEqual([["web-1999"], 1999]);
+});
+
+test("servers on no network are counted, too", () => {
+  const drawing = draw({ networks: [], subnets: [], routers: [], ports: [], guests: Array.from({ length: 70 }, (_, index) => guest(`s${index}`)) });
+  expect(drawing.boxes.find((box) => box.id === `more-${LOOSE}`)?.name).toBe("10 more");
+  expect(drawing.hidden).toBe(10);
+});
+
+test("servers that have changed become others, new ones come, and those that are gone go", () => {
+  const told = (id: string, status: string) => ({ id, name: id, status, locked: false, addresses: {} }) as Server;
+  expect(changed([guest("a"), guest("b"), guest("c")], [told("b", "SHUTOFF"), told("a", "DELETED"), told("d", "ACTIVE")]).map((one) => [one.id, one.status])).toEqual([["b", "SHUTOFF"], ["c", "ACTIVE"], ["d", "ACTIVE"]]);
 });
 
 test.each([[1, 1, 4], [30, 1, 100], [30, 6, 100], [7, 7, 0]])("%i networks with %i routers and %i servers: nothing overlaps, no line crosses a network that isn't its end, and it is a page", (number, routers, servers) => {

@@ -1,5 +1,6 @@
 import type { Network, Port, Router, Subnet } from "../api/types";
-import { t } from "../language";
+import { count, t } from "../language";
+import { byName, drawn, homes, share } from "./crowd";
 import { extent, fitted, GAP, grid, type Place, scale, WIDER } from "./shelves";
 
 /** What is drawn: networks that their servers lie in, routers between them, and the lines that join what doesn't touch. */
@@ -16,7 +17,11 @@ export interface Box extends Place {
 /** *second* leads from a server to a network that it doesn't lie in. */
 export interface Line { id: string; from: string; to: string; up: boolean; second?: boolean; points: [number, number][] }
 
-export interface Drawing { boxes: Box[]; lines: Line[] }
+/** *hidden*: how many servers aren't drawn, since they are too many. */
+export interface Drawing { boxes: Box[]; lines: Line[]; hidden: number }
+
+/** What is drawn in any case where not everything is: names and addresses with *text* (lower case) in them, and *id*. */
+export interface Sought { text: string; id: string | null }
 
 export interface Guest { id: string; name: string; status: string; floating: string[]; locked: boolean }
 
@@ -29,11 +34,6 @@ const SERVER = { width: 164, height: 52 };
 const PAD = 12;
 /** Shapes that a router with its networks may have; the one that fits best is drawn. */
 const SHAPES = [0.6, 1, 1.65, 2.6];
-/** So many servers of a network are drawn; its page has all of them. */
-const MOST = 60;
-
-const byName = <T extends { name: string }>(a: T, b: T) => a.name.localeCompare(b.name, undefined, { numeric: true });
-
 export function interfaces(router: Router, ports: Port[]): Port[] {
   return ports.filter((port) => port.device_id === router.id && port.device_owner.startsWith("network:router_interface"));
 }
@@ -61,36 +61,35 @@ interface Group { frame: Box; inside: Box[]; width: number; height: number }
 /** A router over the networks that hang from it; without one, networks that nothing leads out of. */
 interface Block { router?: Box; groups: (Group & { x: number; y: number; row: number })[]; rows: number[]; width: number; height: number }
 
-export function draw(known: Known): Drawing {
+export function draw(known: Known, sought: Sought = { text: "", id: null }): Drawing {
   const networks = [...known.networks].sort(byName);
   const routers = [...known.routers].sort(byName);
-  const guests = new Map(known.guests.map((guest) => [guest.id, guest]));
   const cards = known.ports.filter((port) => port.device_owner.startsWith("compute:"));
   const outside = networks.filter((network) => network["router:external"]);
   const used = new Set([...routers.map((router) => router.external_gateway_info?.network_id), ...cards.map((port) => port.network_id)]);
   const shownOutside = outside.length > 3 ? outside.filter((network) => used.has(network.id)) : outside;
   const inner = networks.filter((network) => !network["router:external"]);
 
-  const home = new Map<string, string>();
-  const seen = new Set([...inner, ...shownOutside].map((network) => network.id));
-  for (const port of [...cards].sort((a, b) => (a.created_at ?? "").localeCompare(b.created_at ?? ""))) {
-    if (seen.has(port.network_id) && !home.has(port.device_id)) home.set(port.device_id, port.network_id);
-  }
+  const { home, on, loose, cards: cardsOf } = homes(known.guests, cards, [...inner, ...shownOutside].map((network) => network.id));
   const columns = Math.max(2, Math.min(5, Math.round(10 / Math.max(1, inner.length))));
-  const boxOf = (guest: Guest, network?: string): Box => {
-    const address = cards.find((port) => port.device_id === guest.id && port.network_id === network)?.fixed_ips[0]?.ip_address;
-    return { ...SERVER, x: 0, y: 0, id: guest.id, kind: "server", name: guest.name, status: standing(guest.status), open: joinable(guest, known.networks, known.ports),
-      detail: [guest.status === "ACTIVE" ? "" : guest.status.toLowerCase().replaceAll("_", " "), guest.floating[0] ?? address ?? ""].filter(Boolean).join(" · ") };
+  const each = share([...on.values(), loose].map((found) => found.length));
+  const address = (guest: Guest) => cardsOf.get(guest.id)?.find((port) => port.network_id === home.get(guest.id))?.fixed_ips[0]?.ip_address;
+  const detailOf = (guest: Guest) => [guest.status === "ACTIVE" ? "" : guest.status.toLowerCase().replaceAll("_", " "), guest.floating[0] ?? address(guest) ?? ""].filter(Boolean).join(" · ");
+  const boxOf = (guest: Guest): Box => ({ ...SERVER, x: 0, y: 0, id: guest.id, kind: "server", name: guest.name, status: standing(guest.status), open: joinable(guest, known.networks, cardsOf.get(guest.id) ?? []), detail: detailOf(guest) });
+  const isSought = (guest: Guest) => guest.id === sought.id || (sought.text !== "" && `${guest.name} ${detailOf(guest)}`.toLowerCase().includes(sought.text));
+  let hidden = 0;
+  const boxes = (here: Guest[], frame: string): Box[] => {
+    const found = drawn(here, each, isSought).map(boxOf);
+    const left = here.length - found.length;
+    hidden += left;
+    const more: Box = { ...SERVER, x: 0, y: 0, id: `more-${frame}`, kind: "more", name: found.length > 0 ? t("{{number}} more", { number: left }) : count("{{number}} server", "{{number}} servers", left), detail: "", status: "none", open: [] };
+    return left > 0 ? [...found, more] : found;
   };
   const groupOf = (network: Network): Group => {
-    const here = [...new Set(cards.filter((port) => port.network_id === network.id && (home.get(port.device_id) ?? network.id) === network.id).map((port) => port.device_id))];
-    const drawn = here.flatMap((id) => guests.get(id) ?? []).sort(byName).slice(0, MOST);
-    const boxes = drawn.map((guest) => boxOf(guest, network.id));
-    if (here.length > drawn.length) boxes.push({ ...SERVER, x: 0, y: 0, id: `more-${network.id}`, kind: "more", name: t("{{number}} more", { number: here.length - drawn.length }), detail: "", status: "none", open: [] });
     const cidrs = known.subnets.filter((subnet) => subnet.network_id === network.id).map((subnet) => subnet.cidr).join(", ");
     const external = network["router:external"];
     return framed({ id: network.id, kind: external ? "outside" : "network", name: network.name || t("(no name)"), status: "none", open: [],
-      detail: external ? [t("outside"), cidrs].filter(Boolean).join(" · ") : cidrs || t("no subnet") }, boxes, external ? 5 : columns);
+      detail: external ? [t("outside"), cidrs].filter(Boolean).join(" · ") : cidrs || t("no subnet") }, boxes(on.get(network.id) ?? [], network.id), external ? 5 : columns);
   };
 
   const taken = new Set<string>();
@@ -103,11 +102,11 @@ export function draw(known: Known): Drawing {
     return { groups: mine.map(groupOf), router: box as Box | undefined };
   });
   const rest = inner.filter((network) => !taken.has(network.id)).map(groupOf);
-  const loose = known.guests.filter((guest) => !home.has(guest.id) && !cards.some((port) => port.device_id === guest.id)).sort(byName).slice(0, MOST);
-  if (loose.length > 0) rest.push(framed({ id: LOOSE, kind: "loose", name: t("On no network"), detail: "", status: "none", open: [] }, loose.map((guest) => boxOf(guest)), columns));
+  if (loose.length > 0) rest.push(framed({ id: LOOSE, kind: "loose", name: t("On no network"), detail: "", status: "none", open: [] }, boxes(loose, LOOSE), columns));
   if (rest.length > 0) parts.push({ groups: rest, router: undefined });
   const tried = SHAPES.map((shape) => fitted(parts.map((part) => block(part.groups, shape, part.router)), WIDER));
-  return place(known, tried.reduce((best, one) => (scale(one, WIDER) > scale(best, WIDER) ? one : best)), shownOutside.map(groupOf), cards, home);
+  const laid = place(known, tried.reduce((best, one) => (scale(one, WIDER) > scale(best, WIDER) ? one : best)), shownOutside.map(groupOf), cards, home);
+  return { ...laid, hidden };
 }
 
 function framed(frame: Omit<Box, keyof Place>, boxes: Box[], columns: number): Group {
@@ -131,10 +130,10 @@ function block(groups: Group[], shape: number, router?: Box): Block {
 }
 
 /** Put the blocks below the outside, and draw what joins them: lines run in the gaps between rows and along the left. */
-function place(known: Known, laid: ReturnType<typeof fitted<Block>>, outside: Group[], cards: Port[], home: Map<string, string>): Drawing {
+function place(known: Known, laid: ReturnType<typeof fitted<Block>>, outside: Group[], cards: Port[], home: Map<string, string>): Omit<Drawing, "hidden"> {
   const margin = outside.length > 0 && laid.rows.length > 1 ? GAP * outside.length : 0;
   const width = Math.max(laid.width + margin, outside.reduce((sum, group) => sum + group.width + GAP, -GAP));
-  const drawing: Drawing = { boxes: [], lines: [] };
+  const drawing: Omit<Drawing, "hidden"> = { boxes: [], lines: [] };
   const frames = new Map<string, Box>();
   const add = (group: Group, x: number, y: number, wide = group.width) => {
     const frame = { ...group.frame, x, y, width: wide };
