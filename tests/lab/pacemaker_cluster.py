@@ -27,7 +27,6 @@ from stackling.ports.membership import MembershipUnknown
 
 SERVICES = ("database", "rabbitmq", "ovn-nb", "ovn-sb", "northd", "api", "engine", "ovs-db", "ovs-switch",
             "ovn-controller", "agent")
-_PLAIN = ("northd", "ovs-switch", "ovn-controller")
 STARTED_BY_SYSTEMD = ("database", "ovs-db", "ovs-switch", "ovn-controller", "agent")
 
 
@@ -41,8 +40,7 @@ def describe(lab: Lab, *, take_over: Literal["evacuate", "identity"] = "evacuate
 
 def unit(service: str) -> bytes:
     """The unit of a stand-in."""
-    kind = "exec" if service in _PLAIN else "notify"
-    return (f"[Unit]\nStartLimitIntervalSec=0\n[Service]\nType={kind}\nExecStart=/usr/bin/python3 -I "
+    return (f"[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nExecStart=/usr/bin/python3 -I "
             f"/var/lib/stackling/stand_in.py {service}\n[Install]\nWantedBy=multi-user.target\n").encode()
 
 

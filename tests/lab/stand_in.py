@@ -14,19 +14,13 @@ import socketserver
 import ssl
 import sys
 import threading
-import tomllib
 from pathlib import Path
 from typing import Any
 
 ETC, RUN = Path("/etc/stackling"), Path("/run/stackling")
 PLACE = RUN / "stand-in"
 LEASES = PLACE / "leases"
-
-
-def address() -> str:
-    name = (ETC / "machine").read_text().strip()
-    machines = tomllib.loads((ETC / "cluster.toml").read_text())["machines"]
-    return next(str(one["address"]) for one in machines if one["name"] == name)
+VERSION = b'{"error":null,"id":0,"result":"a stand-in"}'
 
 
 def tls(*, mutual: bool) -> ssl.SSLContext:
@@ -38,27 +32,15 @@ def tls(*, mutual: bool) -> ssl.SSLContext:
     return context
 
 
-def among_control() -> ssl.SSLContext:
-    """The northbound database knows only what all control machines have."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(ETC / "secrets/control_identity")
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(ETC / "secrets/control_identity")
-    return context
-
-
 class Talk(socketserver.BaseRequestHandler):
     """Sends ``greeting``, then answers every piece with ``answer``, or itself."""
 
     greeting = b""
     answer: bytes | None = None
-    context: ssl.SSLContext | None = None
 
     def handle(self) -> None:
         wire: Any = self.request
         try:
-            if self.context:
-                wire = self.context.wrap_socket(wire, server_side=True)
             if self.greeting:
                 wire.sendall(self.greeting)
             while piece := wire.recv(4096):
@@ -129,7 +111,12 @@ class UnixWeb(socketserver.ThreadingUnixStreamServer):
         return super().get_request()[0], ("local", 0)
 
 
+def beside(server: socketserver.BaseServer) -> None:
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
 def unix_web(path: Path) -> socketserver.BaseServer:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     return UnixWeb(str(path), Web)
 
@@ -141,21 +128,27 @@ def main(kind: str) -> None:
             server = talk(RUN / "database.sock", greeting=b"\x4a\x00\x00\x00\x0a5.5.5-10.11 stand-in\x00")
         case "rabbitmq":
             server = talk(("127.0.0.1", 5672), answer=b"\x01\x00\x00\x00\x00\x00\x00\xce")
-        case "ovn-nb":
-            server = talk((address(), 6641), context=among_control())
-        case "ovn-sb":
-            server = talk((address(), 6642), context=tls(mutual=True))
+        case "ovn-nb" | "ovn-sb":
+            server = talk(RUN / f"ovn/{kind.removeprefix('ovn-')}.sock")
+        case "northd":
+            server = talk(RUN / "ovn/northd.ctl", answer=VERSION)
         case "ovs-db":
             server = talk(RUN / "ovs/conf.sock")
+        case "ovs-switch":
+            server = talk(RUN / "ovs/ovs-vswitchd.ctl", answer=VERSION)
+        case "ovn-controller":
+            server = talk(RUN / f"ovs/ovn-controller.{os.getpid()}.ctl", answer=VERSION)
+            (RUN / "ovs/ovn-controller.pid").write_text(f"{os.getpid()}\n")
         case "api":
             server = web(8700, mutual=False)
+            beside(unix_web(RUN / "health/api.sock"))
         case "engine":
             server = web(8701, mutual=True)
+            beside(unix_web(RUN / "health/engine.sock"))
         case "agent":
             server = unix_web(RUN / "agent.sock")
         case _:
-            threading.Event().wait()
-            return
+            sys.exit(f"there is no stand-in for {kind}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
         way.connect(os.environ["NOTIFY_SOCKET"])
         way.send(b"READY=1")

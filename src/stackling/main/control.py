@@ -103,9 +103,10 @@ def _run(name: str, roles: frozenset[str], deployment: Deployment) -> None:
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)        # a page of 1000 rows is 30,000 objects: don't look at them 40 times
         if API in roles:
-            server.serve(plant.public_app(), deployment.public, ready, plant.ending, websockets=True)
+            server.serve(plant.public_app(), deployment.public, ready, plant.ending, websockets=True,
+                         aside=plant.health(API))
         else:
-            server.serve(plant.internal_app(), deployment.internal, ready, plant.ending)
+            server.serve(plant.internal_app(), deployment.internal, ready, plant.ending, aside=plant.health(ENGINE))
     finally:
         failed = sys.exc_info()[0] is not None
         late = threading.Timer(LEAVE, _leave, (f"{name} stops in the middle of something", int(failed)))

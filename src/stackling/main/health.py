@@ -60,6 +60,13 @@ class Health:
             return "the database can't be asked"
 
 
+async def nothing(scope: Any, _receive: Any, send: Any) -> None:
+    """An application without anything else."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
 def answering(app: App, database: Database) -> App:
     """*app*, and the answer to ``GET /healthz``."""
     health = Health(database)

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stackling.api import console
@@ -69,6 +70,12 @@ class Plant:
         app = console.serving(app, cloud)
         joining = self._joining()
         return app if joining is None else entrance.public(app, joining)
+
+    def health(self, process: str) -> tuple[App, Path] | None:
+        """What Pacemaker asks on a machine of a cluster, and where: a socket that costs it no TLS."""
+        if self.deployment.cluster is None:
+            return None
+        return health.answering(health.nothing, self.database), self.deployment.directory / f"health/{process}.sock"
 
     def internal_app(self) -> App:
         """What agents use; never on the public port."""

@@ -13,7 +13,13 @@ from stackling.deploy.pacemaker import files
 from stackling.deploy.pacemaker.agents import attributes, host, machine, services
 from stackling.deploy.pacemaker.agents.resource import Call, Code, Failed
 
-SERVICE = services.Service(lambda call: ("x.service",), services.nothing, limit=1.0, patience=0.3)
+
+def away(_call: Call, _limit: float) -> None:
+    """What a service that doesn't run is like."""
+    raise ConnectionRefusedError
+
+
+SERVICE = services.Service(lambda call: ("x.service",), away, limit=1.0, patience=0.3)
 
 
 @pytest.fixture
@@ -59,7 +65,7 @@ def test_who_sends_clients_here_is_told_before_a_failure_is_certain(
                                tell=lambda call, works: told.append(works))
     says(tmp_path, "active", "Job=0")
     assert services.monitor(service, call) is Code.SUCCESS
-    assert (told, len(tries)) == ([True], 1)
+    assert (told, len(tries)) == ([True], 1)        # systemd wasn't asked
     with pytest.raises(Failed, match="doesn't answer"):
         services.monitor(service, call)
     assert (told, len(tries)) == ([True, False], 4)
@@ -72,17 +78,46 @@ def test_who_sends_clients_here_is_told_before_a_failure_is_certain(
 
 @pytest.mark.parametrize(("works", "value"), [(True, "1"), (False, "0")])
 def test_pacemaker_is_told_whether_the_apis_answer_and_may_be_away(
-        tmp_path: Path, call: Call, works: bool, value: str) -> None:
+        tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch, works: bool, value: str) -> None:
     program = tmp_path / "attrd_updater"
     program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/attribute\necho "Connection refused" >&2\nexit 102\n')
     program.chmod(0o755)
+    monkeypatch.setattr(services, "MARKS", str(tmp_path / "marks"))
     attributes.serves(call, works)
     assert (tmp_path / "attribute").read_text() == f"--name stackling-serves --update {value}\n"
 
 
+def test_pacemaker_is_told_only_news_and_now_and_then_the_same(
+        tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "attrd_updater"
+    program.write_text(f'#!/bin/sh\necho "$4" >>{tmp_path}/attribute\nexit $(cat {tmp_path}/exit)\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(services, "MARKS", str(tmp_path / "marks"))
+    for code, works in (("1", True), ("0", True), ("0", True), ("0", False), ("0", False), ("0", True)):
+        (tmp_path / "exit").write_text(code)
+        attributes.serves(call, works)
+    assert (tmp_path / "attribute").read_text().split() == ["1", "1", "0", "1"]     # the first was in vain
+    monkeypatch.setattr(attributes, "AGAIN", 0.0)
+    attributes.serves(call, True)
+    assert (tmp_path / "attribute").read_text().split() == ["1", "1", "0", "1", "1"]
+
+
+def test_what_a_monitor_imports_is_little(tmp_path: Path) -> None:
+    """Most of what a monitor costs is what it imports, and each machine runs more than one a second."""
+    for file in files.files(Paths(tmp_path)):
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        file.path.write_bytes(file.content)
+    look = (f"import sys; sys.path.insert(0, {str(tmp_path / files.LIBRARY)!r}); "
+            f"from stackling_ocf import resource, {', '.join(files.AGENTS)}; print(*sys.modules)")
+    loaded = subprocess.run(["/usr/bin/python3", "-IS", "-c", look], capture_output=True, text=True, timeout=60,
+                            check=True).stdout.split()
+    assert "stackling_ocf.control" in loaded
+    assert not {"dataclasses", "enum", "json", "pathlib", "re", "socket", "ssl", "subprocess", "typing"} & {*loaded}
+
+
 def test_a_host_stays_with_its_machine_when_identities_are_no_longer_taken_over(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "MARKS", tmp_path)
+    monkeypatch.setattr(services, "MARKS", str(tmp_path))
     monkeypatch.setattr(host, "mode", lambda call: host.HELD)
     asked: list[str] = []
     monkeypatch.setattr(host, "tell", lambda call, verb: (asked.append(verb), ({"released": True}, ""))[1])

@@ -125,7 +125,8 @@ def _switch(at: Layout, paths: Paths) -> list[ConfigFile]:
             "Service": {**_environment(switch),
                         "ExecStart": f"/usr/bin/ovn-controller {conf} --private-key={paths.pki / 'machine.key'} "
                                      f"--certificate={paths.pki / 'machine.crt'} --ca-cert={paths.pki / 'ca.crt'} "
-                                     f"{_quiet()}",
+                                     # names its control socket itself, by its process
+                                     f"--pidfile={switch.run / 'ovn-controller.pid'} {_quiet()}",
                         "ExecStop": "/bin/kill -KILL $MAINPID", "SuccessExitStatus": "SIGKILL", **_RESTART},
             "Install": {"WantedBy": "multi-user.target"},
         }),

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from . import machine, services
 from .resource import Agent, Call, Failed, Parameter
 
 UNITS = {"ovs": "stackling-ovs-db.service stackling-ovs-switch.service stackling-ovn-controller.service",
          "agent": "stackling-agent.service"}
-_ECHO = b'{"id":"echo","method":"echo","params":["stackling"]}'
 
 
 def check(call: Call, limit: float) -> None:
-    """The agent answers on its socket; Open vSwitch's database answers an echo (RFC 7047, 4.1.11)."""
+    """The agent answers on its socket; Open vSwitch's database, Open vSwitch and ovn-controller do."""
     if call["service"] == "ovs":
-        machine.converse(Path(call["socket"] or machine.RUN / "ovs/conf.sock"), limit, send=_ECHO, expect=b"stackling")
+        _check_switch(call["socket"] or f"{machine.RUN}/ovs", limit)
         return
-    status, _ = machine.ask(agent_socket(call), limit, "GET", "/")
+    status, _ = machine.request(agent_socket(call), limit, "GET", "/")
     if status != 200:
         raise Failed(f"the agent answers {status}")
 
 
-def agent_socket(call: Call) -> Path:
+def _check_switch(directory: str, limit: float) -> None:
+    machine.echo(f"{directory}/conf.sock", limit)
+    machine.alive(f"{directory}/ovs-vswitchd.ctl", limit)
+    with open(f"{directory}/ovn-controller.pid", encoding="ascii") as file:
+        machine.alive(f"{directory}/ovn-controller.{file.read().strip()}.ctl", limit)
+
+
+def agent_socket(call: Call) -> str:
     """Where the agent answers."""
-    return Path(call["socket"] or machine.RUN / "agent.sock")
+    return call["socket"] or f"{machine.RUN}/agent.sock"
 
 
 def _units(call: Call) -> tuple[str, ...]:
@@ -42,5 +46,5 @@ AGENT = Agent(
     lambda call: services.look(SERVICE, call),
     (Parameter("service", "what", "What is watched.", required=True, choices=("ovs", "agent")),
      Parameter("units", "systemd units", "Instead of the service's own, separated by blanks."),
-     Parameter("socket", "socket", "Where Open vSwitch's database, or the agent, answers.")),
+     Parameter("socket", "socket", "Where the agent answers, or the directory of Open vSwitch's sockets.")),
     seconds=(30, 10, 20))

@@ -58,7 +58,7 @@ def objections(boot_id: str) -> list[str]:
 
 def main() -> None:
     """Return when Corosync may start."""
-    mark = machine.RUN / "booted"
+    mark = Path(machine.RUN, "booted")
     if mark.exists() or runs_guests():
         return
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from . import attributes, machine, services
-from .resource import Agent, Call, Failed, Parameter
-
-HEALTH = f"https://127.0.0.1:{machine.PUBLIC_PORT}/healthz"
+from .resource import Agent, Call, Parameter
 
 
-def health(url: str, limit: float) -> tuple[int, Any]:
-    """(status, answer) of a health check on this machine. Raises ``OSError``."""
+def health(service: str, url: str, limit: float) -> tuple[int, bytes]:
+    """(status, answer) of the health check of *service* on this machine: at *url*, or its own socket for that.
+
+    Raises ``OSError``.
+    """
+    if not url:
+        return machine.request(f"{machine.RUN}/health/{service}.sock", limit, "GET", "/healthz")
     scheme, _, rest = url.partition("://")
     authority, _, path = rest.partition("/")
     host, _, port = authority.partition(":")
     secure = scheme == "https"
-    return machine.ask((host, int(port or (443 if secure else 80))), limit, "GET", f"/{path}",
-                       context=machine.anybody() if secure else None)
+    return machine.request((host, int(port or (443 if secure else 80))), limit, "GET", f"/{path}",
+                           context=machine.anybody() if secure else None)
 
 
 def check(call: Call, limit: float) -> None:
     """It answers. That it can't use the database is no failure of its own: a restart wouldn't help."""
-    if call["service"] == "api" or call["url"]:
-        health(call["url"] or HEALTH, limit)
-        return
-    status, _ = machine.ask((machine.address(), machine.INTERNAL_PORT), limit, "GET", "/healthz",
-                            context=machine.identity())
-    if status >= 500 and status != 503:
-        raise Failed(f"the engine answers {status}")
+    health(call["service"], call["url"], limit)
 
 
 def _units(call: Call) -> tuple[str, ...]:
@@ -51,5 +46,5 @@ AGENT = Agent(
     lambda call: services.monitor(SERVICE, call),
     (Parameter("service", "which process", "The control process.", required=True, choices=("api", "engine")),
      Parameter("unit", "systemd unit", "Instead of stackling-<service>.service."),
-     Parameter("url", "health check", f"What is asked instead of {HEALTH}, or of the engine's internal listener.")),
+     Parameter("url", "health check", "What is asked instead of the process's own socket for that.")),
     seconds=(40, 30, 15), interval=3)

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from . import control, machine, services
-from .resource import Agent, Call, Code, Failed, Parameter
+from .resource import Agent, Call, Failed, Parameter
 
 _HANDSHAKE = 10             # version of MariaDB's protocol, the first byte of its greeting
 
 
 def check(call: Call, limit: float) -> None:
     """It greets; and where the API answers here, it can use it."""
-    greeting = machine.converse(Path(call["socket"]), limit)
+    greeting = machine.converse(call["socket"], limit)
     if len(greeting) < 5 or greeting[4] != _HANDSHAKE:
         raise Failed("the database refuses connections")
     try:
-        status, answer = control.health(call["url"], limit)
+        status, answer = control.health("api", call["url"], limit)
     except OSError:
         return                          # the API has a resource of its own
     if status == 503:
-        missing = answer.get("missing", []) if isinstance(answer, dict) else []
-        raise Failed("; ".join(map(str, missing)) or "the API can't use the database")
+        raise Failed(_missing(answer) or "the API can't use the database")
+
+
+def _missing(answer: bytes) -> str:
+    import json
+
+    try:
+        return "; ".join(map(str, json.loads(answer)["missing"]))
+    except (ValueError, TypeError, LookupError):
+        return ""
 
 
 SERVICE = services.Service(lambda call: (call["unit"],), check, limit=2.0, patience=4.0)
 
 
-def _start(call: Call) -> Code:
+def _start(call: Call) -> int:
     return services.watch(SERVICE, call, revive=False)
 
 
@@ -39,7 +45,7 @@ AGENT = Agent(
     _start, services.unwatch, lambda call: services.look(SERVICE, call),
     (Parameter("unit", "systemd unit", "The unit of the database.", "stackling-database.service"),
      Parameter("socket", "socket", "Where the database accepts clients on this machine.",
-               str(machine.RUN / "database.sock")),
-     Parameter("url", "health check", "Where the API of this machine says whether it can use the database.",
-               control.HEALTH)),
+               f"{machine.RUN}/database.sock"),
+     Parameter("url", "health check", "Where the API of this machine says whether it can use the database, "
+                                        "instead of its socket for that.")),
     seconds=(30, 10, 15), interval=3)

@@ -10,13 +10,16 @@ taken to hold what it held (the agent has a resource of its own): an agent that 
 
 from __future__ import annotations
 
+import os
 import time
-from pathlib import Path
-from typing import Any
 
 from . import machine, services, systemd
 from .agent import agent_socket
 from .resource import Agent, Call, Code, Failed, Parameter, say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LIMIT = 5.0
 PAUSE = 1.0
@@ -26,8 +29,8 @@ HELD, UNSURE = "held", "unsure"         # the agent's modes of a host (``stackli
 HERE = (HELD, UNSURE, "releasing")
 
 
-def _mark(call: Call) -> Path:
-    return services.MARKS / f"host-{call['host'].replace('/', '_')}"
+def _mark(call: Call) -> str:
+    return services.mark(f"host-{call['host']}")
 
 
 def mode(call: Call) -> str:
@@ -71,7 +74,7 @@ def _told(answer: Any) -> str:
     return str(error.get("message", error) if isinstance(error, dict) else error or "no reason given")
 
 
-def start(call: Call) -> Code:
+def start(call: Call) -> int:
     """Take the lease, and wait until the agent has it. Refusals that may pass are tried again."""
     while True:
         _, reason = tell(call, "take")
@@ -80,8 +83,7 @@ def start(call: Call) -> Code:
         if call.left < 2 * PAUSE:
             raise Failed(reason)
         time.sleep(PAUSE)
-    _mark(call).parent.mkdir(parents=True, exist_ok=True)
-    _mark(call).touch()
+    services.set_mark(_mark(call))
     while True:
         try:
             if mode(call) == HELD:
@@ -95,7 +97,7 @@ def start(call: Call) -> Code:
         time.sleep(PAUSE / 2)
 
 
-def stop(call: Call) -> Code:
+def stop(call: Call) -> int:
     """Have control ask for the host, and wait until the agent has ended its servers. Without that: a failure.
 
     When the whole machine is stopping, the agent may be gone already. Then there is nothing to wait for: control gives
@@ -110,7 +112,7 @@ def stop(call: Call) -> Code:
             if mode(call) not in HERE:
                 return _gone(call)
         except OSError as error:
-            if not _mark(call).exists():
+            if not os.path.exists(_mark(call)):
                 return Code.SUCCESS             # we never held it
             if _is_stopping(call):
                 say(f"{call['host']}: the machine is stopping; the host stays this machine's until it is back")
@@ -125,8 +127,8 @@ def stop(call: Call) -> Code:
         time.sleep(PAUSE)
 
 
-def _gone(call: Call) -> Code:
-    _mark(call).unlink(missing_ok=True)
+def _gone(call: Call) -> int:
+    services.forget(_mark(call))
     return Code.SUCCESS
 
 
@@ -137,21 +139,20 @@ def _is_stopping(call: Call) -> bool:
         return False
 
 
-def monitor(call: Call) -> Code:
+def monitor(call: Call) -> int:
     """Whether this machine holds the host, also where it did before Pacemaker knew."""
     mark = _mark(call)
     try:
         found = mode(call)
     except OSError as error:
-        if not mark.exists():
+        if not os.path.exists(mark):
             return Code.NOT_RUNNING
         say(f"the agent doesn't answer ({error}); {call['host']} is taken to be still here")
         return Code.SUCCESS
-    if found not in HERE or (found == UNSURE and not mark.exists()):
-        mark.unlink(missing_ok=True)
+    if found not in HERE or (found == UNSURE and not os.path.exists(mark)):
+        services.forget(mark)
         return Code.NOT_RUNNING
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+    services.set_mark(mark)
     return Code.SUCCESS
 
 
@@ -170,5 +171,5 @@ AGENT = Agent(
     "again. Needs fencing. Compare host= of nova-compute.",
     start, stop, monitor,
     (Parameter("host", "host", "The name of the host, as in `openstack compute service list`.", required=True),
-     Parameter("socket", "socket", "Where the local agent answers.", str(machine.RUN / "agent.sock"))),
+     Parameter("socket", "socket", "Where the local agent answers.", f"{machine.RUN}/agent.sock")),
     seconds=(60, 180, 20), validate=validate)

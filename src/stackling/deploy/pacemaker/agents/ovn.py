@@ -5,19 +5,14 @@ from __future__ import annotations
 from . import machine, services
 from .resource import Agent, Call, Parameter
 
-PORTS = {"nb": 6641, "sb": 6642}
-_ECHO = b'{"id":"echo","method":"echo","params":["stackling"]}'
-
 
 def check(call: Call, limit: float) -> None:
-    """A database answers an echo (RFC 7047, 4.1.11), whoever leads; northd has no listener: running is enough."""
+    """A database answers, whoever leads; northd answers."""
     service = call["service"]
     if service == "northd":
-        return
-    place = call["address"] or f"ssl:{machine.address()}:{PORTS[service]}"
-    method, host, port = place.rsplit(":", 2)
-    context = None if method != "ssl" else machine.control() if service == "nb" else machine.identity()
-    machine.converse((host, int(port)), limit, send=_ECHO, expect=b"stackling", context=context)
+        machine.alive(call["socket"] or f"{machine.RUN}/ovn/northd.ctl", limit)
+    else:
+        machine.echo(call["socket"] or f"{machine.RUN}/ovn/{service}.sock", limit)
 
 
 def _units(call: Call) -> tuple[str, ...]:
@@ -36,6 +31,5 @@ AGENT = Agent(
     lambda call: services.monitor(SERVICE, call),
     (Parameter("service", "which part", "The part of OVN.", required=True, choices=("nb", "sb", "northd")),
      Parameter("unit", "systemd unit", "Instead of stackling-ovn-nb, stackling-ovn-sb or stackling-northd."),
-     Parameter("address", "address", "Where the database listens, ssl:HOST:PORT or tcp:HOST:PORT. Default: TLS on this "
-                                     "machine's address, port 6641 or 6642.")),
+     Parameter("socket", "socket", "The database's socket, or northd's for control, where they are elsewhere.")),
     seconds=(30, 30, 20))

@@ -7,17 +7,19 @@ before Pacemaker would kill it ends by itself with a reason.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import IntEnum
-from types import FrameType
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import FrameType
+    from typing import NoReturn
+
+    Action = Callable[["Call"], int]
 
 
-class Code(IntEnum):
+class Code:
     """OCF's return codes."""
 
     SUCCESS = 0
@@ -32,31 +34,25 @@ class Code(IntEnum):
 class Failed(Exception):
     """The action failed; the message is shown by ``crm_mon``."""
 
-    def __init__(self, reason: str, code: Code = Code.GENERIC) -> None:
+    def __init__(self, reason: str, code: int = Code.GENERIC) -> None:
         super().__init__(reason)
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter; ``choices`` are the values that it may have."""
 
-    name: str
-    title: str
-    text: str
-    default: str = ""
-    required: bool = False
-    choices: tuple[str, ...] = ()
+    def __init__(self, name: str, title: str, text: str, default: str = "", *, required: bool = False,
+                 choices: tuple[str, ...] = ()) -> None:
+        self.name, self.title, self.text = name, title, text
+        self.default, self.required, self.choices = default, required, choices
 
 
-@dataclass(frozen=True, slots=True)
 class Call:
     """One call: the parameters' values, the instance's name, when it must be done, whether it is a probe."""
 
-    values: Mapping[str, str]
-    instance: str
-    deadline: float
-    probe: bool = False
+    def __init__(self, values: Mapping[str, str], instance: str, deadline: float, *, probe: bool = False) -> None:
+        self.values, self.instance, self.deadline, self.probe = values, instance, deadline, probe
 
     def __getitem__(self, name: str) -> str:
         return self.values[name]
@@ -71,23 +67,15 @@ class Call:
         return min(self.deadline, time.monotonic() + seconds)
 
 
-Action = Callable[[Call], Code]
-
-
-@dataclass(frozen=True, slots=True)
 class Agent:
     """A resource agent. *seconds* are the advised timeouts of start, stop and monitor."""
 
-    name: str
-    title: str
-    text: str
-    start: Action
-    stop: Action
-    monitor: Action
-    parameters: tuple[Parameter, ...] = ()
-    seconds: tuple[int, int, int] = (30, 30, 20)
-    interval: int = 10
-    validate: Callable[[Call], None] = field(default=lambda call: None)
+    def __init__(self, name: str, title: str, text: str, start: Action, stop: Action, monitor: Action,
+                 parameters: tuple[Parameter, ...] = (), *, seconds: tuple[int, int, int] = (30, 30, 20),
+                 interval: int = 10, validate: Callable[[Call], None] = lambda call: None) -> None:
+        self.name, self.title, self.text = name, title, text
+        self.start, self.stop, self.monitor, self.validate = start, stop, monitor, validate
+        self.parameters, self.seconds, self.interval = parameters, seconds, interval
 
 
 MARGIN = 0.1                    # part of the timeout that is kept for ending
@@ -116,7 +104,8 @@ def main(agent: Agent) -> NoReturn:
         sys.exit(Code.SUCCESS)
     try:
         call = _call(agent, os.environ)
-        _limit(call)
+        if action not in ("monitor", "status"):         # all that those do has limits of its own
+            _limit(call)
         if action not in ("stop", "monitor", "status"):
             agent.validate(call)
         sys.exit(actions[action](call))
@@ -155,6 +144,8 @@ def _is_orphan(agent: Agent, environment: Mapping[str, str]) -> bool:
 
 def _limit(call: Call) -> None:
     """A last resort for whatever hangs."""
+    import signal
+
     def late(_number: int, _frame: FrameType | None) -> None:
         raise Failed("not done in time")
     signal.signal(signal.SIGALRM, late)

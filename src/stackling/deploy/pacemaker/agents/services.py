@@ -2,66 +2,67 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from . import systemd
+from . import machine, systemd
 from .resource import Call, Code, Failed, say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Names = Callable[[Call], tuple[str, ...]]
+    Check = Callable[[Call, float], None]
+    Tell = Callable[[Call, bool], None]
 
 TRIES = 3
 DOUBTED = 2                 # tries that failed after which nobody should be sent here any more
 PAUSE = 0.5
-MARKS = Path("/run/stackling/pacemaker")
-
-Names = Callable[[Call], tuple[str, ...]]
-Check = Callable[[Call, float], None]
-"""Raises ``Failed`` or ``OSError`` when the service doesn't do its work; the second argument is a time limit."""
-
-
-Tell = Callable[[Call, bool], None]
-"""Is told at every look whether the service does its work: as soon as it does, and before a failure is certain."""
-
-
-def nothing(_call: Call, _limit: float) -> None:
-    """Running is enough."""
+MARKS = f"{machine.RUN}/pacemaker"
 
 
 def nobody(_call: Call, _works: bool) -> None:
     """Nobody wants to know."""
 
 
-@dataclass(frozen=True, slots=True)
 class Service:
-    """The unit's names, what proves that they work, how long a try may take, how long a start waits for that, and who
-    is told."""
+    """*names*: its units.
 
-    names: Names
-    check: Check
-    limit: float
-    patience: float
-    tell: Tell = nobody
+    *check* raises ``Failed`` or ``OSError`` when it doesn't do its work within so many seconds (*limit*).
+    *patience*: seconds that a start waits for that.
+    *tell* is told at every look whether it does its work: as soon as it does, and before a failure is certain.
+    """
 
-    def verdict(self, call: Call) -> tuple[list[systemd.Unit], str]:
-        """The units, and why they don't work ("": they do, or are on their way)."""
+    def __init__(self, names: Names, check: Check, limit: float, patience: float, tell: Tell = nobody) -> None:
+        self.names, self.check, self.limit, self.patience, self.tell = names, check, limit, patience, tell
+
+    def verdict(self, call: Call) -> tuple[bool, str]:
+        """Whether all has ended, and why it doesn't work ("": it does, or is on its way).
+
+        systemd is asked only where the service's own answer says too little.
+        """
+        reason = self.once(call)
+        if not reason:
+            self.tell(call, True)
+            return False, ""
         found = systemd.units(self.names(call), call)
-        reason = _ended(found)
-        if reason or any(unit.is_coming for unit in found):
+        ended = _ended(found)
+        if ended or any(unit.is_coming for unit in found):
             self.tell(call, False)
-            return found, reason
-        return found, self._tried(call)
+            return all(unit.is_ended for unit in found), ended
+        return False, self._tried_again(call, reason)
 
-    def _tried(self, call: Call) -> str:
+    def _tried_again(self, call: Call, reason: str) -> str:
         """Why it doesn't work: only after several tries, since one may be bad luck or load."""
-        reason = ""
-        for number in range(TRIES):
-            if number:
-                time.sleep(PAUSE)
+        for number in range(2, TRIES + 1):
+            if call.left < self.limit:
+                break
+            time.sleep(PAUSE)
             reason = self.once(call)
-            if not reason or number + 1 == DOUBTED:
+            if not reason or number == DOUBTED:
                 self.tell(call, not reason)
-            if not reason or call.left < self.limit:
+            if not reason:
                 break
         return reason
 
@@ -97,7 +98,7 @@ def _ended(found: Sequence[systemd.Unit]) -> str:
 
 # -- started and stopped by Pacemaker
 
-def start(service: Service, call: Call) -> Code:
+def start(service: Service, call: Call) -> int:
     """Start the units. Returns as soon as they work, or after a while: the monitor watches on.
 
     A start that waited for all of a long start-up would hold up whatever else the cluster has to do.
@@ -115,17 +116,17 @@ def start(service: Service, call: Call) -> Code:
     return Code.SUCCESS
 
 
-def stop(service: Service, call: Call) -> Code:
+def stop(service: Service, call: Call) -> int:
     """Stop the units."""
     service.tell(call, False)
     systemd.stop(reversed(service.names(call)), call)
     return Code.SUCCESS
 
 
-def monitor(service: Service, call: Call) -> Code:
+def monitor(service: Service, call: Call) -> int:
     """Whether they run and work."""
-    found, reason = service.verdict(call)
-    if all(unit.is_ended for unit in found):
+    ended, reason = service.verdict(call)
+    if ended:
         return Code.NOT_RUNNING
     if reason:
         raise Failed(reason)
@@ -134,11 +135,27 @@ def monitor(service: Service, call: Call) -> Code:
 
 # -- watched
 
-def _mark(call: Call) -> Path:
-    return MARKS / call.instance.replace("/", "_")
+def mark(name: str) -> str:
+    """The file that says that *name* is watched, or held, in this boot."""
+    return f"{MARKS}/{name.replace('/', '_')}"
 
 
-def watch(service: Service, call: Call, *, revive: bool) -> Code:
+def set_mark(path: str, text: str = "") -> None:
+    """Remember it, with a word."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def forget(path: str) -> None:
+    """No mark, whether there was one or not."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def watch(service: Service, call: Call, *, revive: bool) -> int:
     """Begin to watch: they must work within ``patience``. *revive*: those that don't are started or restarted."""
     names = service.names(call)
     systemd.require(names, call)
@@ -152,21 +169,19 @@ def watch(service: Service, call: Call, *, revive: bool) -> Code:
         reason = service.wait(call, call.by(service.patience))
     if reason:
         raise Failed(reason)
-    mark = _mark(call)
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+    set_mark(mark(call.instance))
     return Code.SUCCESS
 
 
-def unwatch(call: Call) -> Code:
+def unwatch(call: Call) -> int:
     """No longer watch; they go on running."""
-    _mark(call).unlink(missing_ok=True)
+    forget(mark(call.instance))
     return Code.SUCCESS
 
 
-def look(service: Service, call: Call) -> Code:
+def look(service: Service, call: Call) -> int:
     """Whether they are watched, and work."""
-    if not _mark(call).exists():
+    if not os.path.exists(mark(call.instance)):
         return Code.NOT_RUNNING
     _, reason = service.verdict(call)
     if reason:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 from .resource import Call, Code, Failed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 POLL = 0.2
 FORCE_AFTER = 0.6           # part of the stop's time after which processes are killed
 _SETTLED = ("inactive", "failed")
 
 
-@dataclass(frozen=True, slots=True)
 class Unit:
     """What systemd says of a unit: ``load``, and ``active`` (active, activating, deactivating, inactive, failed).
 
     *queued*: it has a job, as a unit has that waits for another one before it starts.
     """
 
-    name: str
-    load: str
-    active: str
-    sub: str
-    queued: bool = False
+    def __init__(self, name: str, load: str, active: str, *, queued: bool = False) -> None:
+        self.name, self.load, self.active, self.queued = name, load, active, queued
 
     @property
     def is_ended(self) -> bool:
@@ -41,12 +38,12 @@ class Unit:
 def units(names: Iterable[str], call: Call) -> list[Unit]:
     """The state of each. Raises ``Failed``."""
     names = list(names)
-    answer = systemctl(call, "show", "--property=Id,LoadState,ActiveState,SubState,Job", "--", *names)
+    answer = systemctl(call, "show", "--property=Id,LoadState,ActiveState,Job", "--", *names)
     found: list[Unit] = []
     for name, paragraph in zip(names, answer.strip().split("\n\n"), strict=False):
         values = dict(line.split("=", 1) for line in paragraph.splitlines() if "=" in line)
-        found.append(Unit(name, values.get("LoadState", ""), values.get("ActiveState", ""), values.get("SubState", ""),
-                          values.get("Job", "0") not in ("", "0")))
+        found.append(Unit(name, values.get("LoadState", ""), values.get("ActiveState", ""),
+                          queued=values.get("Job", "0") not in ("", "0")))
     if len(found) != len(names):
         raise Failed("systemd doesn't tell the state of " + ", ".join(names))
     return found
@@ -61,6 +58,8 @@ def require(names: Iterable[str], call: Call) -> None:
 
 def systemctl(call: Call, *arguments: str) -> str:
     """Run it; its output. Raises ``Failed``."""
+    import subprocess
+
     try:
         done = subprocess.run(["systemctl", "--no-pager", *arguments], capture_output=True, text=True, errors="replace",
                               stdin=subprocess.DEVNULL, timeout=call.left, check=False)
