@@ -60,6 +60,7 @@ setup-clients: setup-test
 test-clients: setup-clients ## other people's clients, unmodified, and the tests they bring along, against a simulated cloud
 	$(BIN)/python -m tests.clients
 	$(BIN)/python -m tests.clients.functional openstackclient
+	$(BIN)/python -m tests.clients.functional openstack
 
 setup-horizon: setup-test
 	@./setup horizon

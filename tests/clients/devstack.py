@@ -13,6 +13,8 @@ from tests.tempest.cloud import Client
 IMAGE = "cirros-0.6.3-x86_64-disk"
 IMAGE_BYTES = 1 << 20
 VOLUME_TYPE = "lvmdriver-1"
+EXTRA_FLAVORS = ("42", "84")
+"""m1.nano and m1.micro, which devstack makes for tempest only; openstacksdk's tests count the flavors that are small."""
 PASSWORD = "devstack-demo-1"
 USERS = {"demo": "demo", "alt_demo": "alt_demo"}
 """Users, and the project in which each is a member, and the administrator is one."""
@@ -33,6 +35,8 @@ def prepare(client: Client, home: Path) -> None:
     for service, path in (("network", "/v2.0/quotas/"), ("compute", "/v2.1/os-quota-sets/"),
                           ("volumev3", "/v3/os-quota-sets/")):
         client.request("DELETE", service, path + own)
+    for flavor in EXTRA_FLAVORS:
+        client.request("DELETE", "compute", f"/v2.1/flavors/{flavor}")
     _networks(client, projects["demo"])
     _image(client)
     _made(client, "volumev3", "/v3/types", "volume_type", name=VOLUME_TYPE)
