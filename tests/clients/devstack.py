@@ -14,7 +14,7 @@ IMAGE = "cirros-0.6.3-x86_64-disk"
 IMAGE_BYTES = 1 << 20
 VOLUME_TYPE = "lvmdriver-1"
 EXTRA_FLAVORS = ("42", "84")
-"""m1.nano and m1.micro, which devstack makes for tempest only; openstacksdk's tests count the flavors that are small."""
+"""m1.nano and m1.micro, which devstack makes for tempest only; openstacksdk's tests count the small flavors."""
 PASSWORD = "devstack-demo-1"
 USERS = {"demo": "demo", "alt_demo": "alt_demo"}
 """Users, and the project in which each is a member, and the administrator is one."""
