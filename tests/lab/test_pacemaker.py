@@ -64,7 +64,8 @@ class Watch:
 
 
 @contextmanager
-def watching(cluster: PacemakerCluster) -> Iterator[Watch]:
+def watching(cluster: PacemakerCluster, cut: str = "") -> Iterator[Watch]:
+    """No two machines have the address at any moment, but for the one that is *cut* off from those who would ask it."""
     watch, over = Watch(), threading.Event()
 
     def addresses() -> None:
@@ -87,7 +88,7 @@ def watching(cluster: PacemakerCluster) -> Iterator[Watch]:
         over.set()
         for thread in threads:
             thread.join()
-    assert all(len(holders) < 2 for _, holders in watch.moves), watch.moves
+    assert all(len({*holders} - {cut}) < 2 for _, holders in watch.moves), watch.moves
 
 
 def holder(cluster: PacemakerCluster) -> tuple[Machine, Machine]:
@@ -188,19 +189,21 @@ def test_the_virtual_ip_goes_where_the_api_answers_by_now(cluster: PacemakerClus
 
 
 @pytest.mark.survival
-def test_nothing_is_taken_over_while_the_fence_device_is_away(cluster: PacemakerCluster) -> None:
+def test_nothing_but_the_address_is_taken_over_while_the_fence_device_is_away(cluster: PacemakerCluster) -> None:
+    """The virtual IP doesn't wait: whoever is cut off can't be asked at it, and every control machine may answer."""
     victim, other = holder(cluster)
     began = time.time()
     set_mode(cluster.lab.directory, Mode.ABSENT)
-    with watching(cluster) as watch:
+    with watching(cluster, cut=victim.name) as watch:
         victim.cut("mgmt")
+        moved(cluster, victim)
+        until("the API answers", cluster.api_answers, 20)
         until("it is lost", lambda: standing(cluster, other, victim.name) == Standing.LOST, 30)
         until("fencing fails", lambda: any(
             event.status == "failed" and event.completed_at >= began - 1
             for event in cluster.fence(other).history(victim.name)), 60)
         assert standing(cluster, other, victim.name) == Standing.LOST
         assert cluster.fence(other).is_off(victim.name) is None
-        assert cluster.holders() == [victim.name]
         assert not any(event.status == "success" and event.completed_at >= began - 1
                        for event in cluster.fence(other).history(victim.name))
         with pytest.raises(MembershipUnknown):          # the one that is cut off concludes nothing, and fences nobody
@@ -210,9 +213,8 @@ def test_nothing_is_taken_over_while_the_fence_device_is_away(cluster: Pacemaker
         assert victim.run(["systemctl", "is-active", "stackling-agent", "stackling-ovs-switch"]).returncode == 0
         set_mode(cluster.lab.directory, Mode.OK)
         back = watch.now
-        moved(cluster, victim, 90)
-        print(f"\nvirtual IP moved {watch.now - back:.1f} s after the fence device was back")
-    assert not victim.is_on()
+        until("it is off", lambda: not victim.is_on(), 90)
+        print(f"\nit was off {watch.now - back:.1f} s after the fence device was back; {watch.outage():.1f} s of errors")
 
 
 @pytest.mark.survival
