@@ -214,7 +214,7 @@ def test_nothing_but_the_address_is_taken_over_while_the_fence_device_is_away(cl
         set_mode(cluster.lab.directory, Mode.OK)
         back = watch.now
         until("it is off", lambda: not victim.is_on(), 90)
-        print(f"\nit was off {watch.now - back:.1f} s after the fence device was back; {watch.outage():.1f} s of errors")
+        print(f"\noff {watch.now - back:.1f} s after the fence device was back; API errors for {watch.outage():.1f} s")
 
 
 @pytest.mark.survival
