@@ -22,7 +22,7 @@ test.each([["ed25519", generate], ["rsa", generateRsa]] as const)("OpenSSH reads
   expect(made.type).toBe(type);
   expect(isPublicKey(made.publicKey)).toBe(true);
   expect(publicOf(made.privateKey)).toBe(made.publicKey);
-});
+}, 120_000);
 
 test("numbers have no leading zeros, and one where they would look negative", () => {
   expect([...integer(new Uint8Array([0, 0, 0x7f]))]).toEqual([0, 0, 0, 1, 0x7f]);
