@@ -1,8 +1,11 @@
-"""One engine process's attention: heartbeats and membership, looked at once a second.
+"""One engine process's attention: heartbeats, looked at once a second, and membership.
 
 What is seen is kept in memory only; where it differs from what was seen before, the machine's key is nudged, and its
 turn decides. Losing a nudge costs a sweep. Two threads, because asking the membership may hang, and a hung membership
 must not look like heartbeats that nobody listened to.
+
+To ask the membership runs programs. While everybody is a member and no heartbeat is late it is asked every ``CALM``
+rounds; a heartbeat that is late has it asked at once, and each round from then on.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from stackling.store.transaction import Tx
 
 log = logging.getLogger(__name__)
 INTERVAL = 1.0
+CALM = 3
+LATE = 1.75                 # periods of a heartbeat
 OLD = 5.0                   # seconds after which a view of the membership says nothing any more
 
 
@@ -45,14 +50,16 @@ class Watch:
         self._member_boot: dict[str, str] = {}
         self._boots: dict[str, str] = {}
         self._told: dict[str, tuple[Standing | None, Beat]] = {}
-        self._stopping, self._changed = threading.Event(), threading.Event()
+        self._late_after = LATE * settings.heartbeat
+        self._some_are_late = True
+        self._stopping, self._changed, self._doubted = threading.Event(), threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Look from now on."""
-        for name, look, early in (("ha-heartbeats", self.listen, self._changed),
-                                  ("ha-membership", self.view, self._stopping)):
-            thread = threading.Thread(target=self._loop, args=(look, early), name=name, daemon=True)
+        for name, look, early, rounds in (("ha-heartbeats", self.listen, self._changed, lambda: 1),
+                                          ("ha-membership", self.view, self._doubted, self._rounds)):
+            thread = threading.Thread(target=self._loop, args=(look, early, rounds), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -60,6 +67,7 @@ class Watch:
         """Look no more."""
         self._stopping.set()
         self._changed.set()
+        self._doubted.set()
         for thread in self._threads:
             thread.join(timeout)
 
@@ -108,24 +116,37 @@ class Watch:
         except MembershipUnknown:
             standings = None
         changed: list[str] = []
+        late = False
         for row in pulse:
             if row.boot_id is not None:
                 self._boots[row.name] = row.boot_id
-            said = (None if standings is None else standings.get(row.name), self.heartbeats.beat(row.id, now)[0])
+            beat, age = self.heartbeats.beat(row.id, now)
+            late = late or age is None or age > self._late_after
+            said = (None if standings is None else standings.get(row.name), beat)
             if self._told.get(row.id) != said:
                 changed.append(row.id)
                 self._told[row.id] = said
+        if late and not self._some_are_late:
+            self._doubted.set()
+        self._some_are_late = late
         if changed:
             self._database.write(_nudge, changed)
 
-    def _loop(self, look: Callable[[], None], early: threading.Event) -> None:
-        """*look* again and again, at once when *early* is set."""
+    def _rounds(self) -> int:
+        """Until the membership is asked again."""
+        known = self._standings
+        calm = known is not None and not self._some_are_late and all(
+            standing is Standing.MEMBER for standing in known.values())
+        return CALM if calm else 1
+
+    def _loop(self, look: Callable[[], None], early: threading.Event, rounds: Callable[[], int]) -> None:
+        """*look* again and again, after so many *rounds*, at once when *early* is set."""
         while not self._stopping.is_set():
             try:
                 look()
             except Exception as error:
                 log.warning("looking at the machines failed: %s", error)
-            if early.wait(self._interval) and not self._stopping.is_set():
+            if early.wait(self._interval * rounds()) and not self._stopping.is_set():
                 early.clear()
 
 
