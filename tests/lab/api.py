@@ -80,14 +80,15 @@ class Api:
         """The decoded answer, tried again while the API is away."""
         return self.must("GET", path, within=within)
 
-    def must(self, method: str, path: str, body: Any = None, *, within: float = 60) -> Any:
-        """The decoded answer of a call that is tried again while the API is away or out of order."""
+    def must(self, method: str, path: str, body: Any = None, *, within: float = 60, gone: bool = False) -> Any:
+        """The decoded answer of a call that is tried again while the API is away or out of order. *gone*: what is to be
+        deleted may be gone already."""
         deadline, again = time.monotonic() + within, False
         while True:
             try:
                 answer = self.call(method, path, body)
-                if again and method == "DELETE" and answer.status_code == 404:
-                    return None         # the try that got no answer did it
+                if method == "DELETE" and answer.status_code == 404 and (again or gone):
+                    return None         # the try that got no answer did it, or another's
                 if answer.status_code < 500:
                     assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
                     return answer.json() if answer.content else None

@@ -45,12 +45,15 @@ class Users:
             try:
                 self._live(api, chance)
                 self.lives += 1
-            except (httpx.HTTPError, OSError, KeyError):        # no answer, or one that isn't what was asked for
+            except (httpx.HTTPError, OSError, KeyError, ValueError):    # no answer, or not what was asked for
                 self.errors += 1
                 self._stop.wait(1.0)
 
     def _live(self, api: Api, chance: random.Random) -> None:
-        """One server's life, and a volume's."""
+        """One server's life, and a volume's; what is left of lives that broke off is deleted first."""
+        for left in api.call("GET", f"{SERVERS}/detail?name=^{NAME}$").json()["servers"]:
+            if left["OS-EXT-STS:task_state"] != "deleting":
+                api.call("DELETE", f"{SERVERS}/{left['id']}")
         server = api.call("POST", SERVERS, {"server": {
             "name": NAME, "imageRef": self._image, "flavorRef": FLAVOR["id"],
             "networks": [{"uuid": self._network}]}}).json()["server"]["id"]
@@ -94,14 +97,14 @@ class Users:
         """Delete all that they left. Nothing may refuse that, nor stay."""
         api = self._cloud.api
         for server in self._servers():
-            api.must("DELETE", f"{SERVERS}/{server['id']}")
+            api.must("DELETE", f"{SERVERS}/{server['id']}", gone=True)
         self._cloud.until(lambda: [(one["id"], one["status"], one["OS-EXT-STS:task_state"]) for one in self._servers()],
                           lambda left: not left, within)
         self._cloud.until(lambda: [(one["id"], one["status"]) for one in self._volumes()],
                           lambda left: all(status in ("available", "error", "deleting") for _, status in left), within)
         for volume in self._volumes():
             if volume["status"] != "deleting":
-                api.must("DELETE", f"{volumes.BASE}/{volume['id']}")
+                api.must("DELETE", f"{volumes.BASE}/{volume['id']}", gone=True)
         for left in (self._volumes, self._ports, lambda: strangers(self._cloud), lambda: disks(self._cloud)):
             self._cloud.until(left, lambda found: not found, within)
 

@@ -25,6 +25,7 @@ from stackling.api.cloud import Cloud
 from stackling.api.route import Route, Service
 from stackling.core.context import Context
 from stackling.core.errors import (
+    Abandoned,
     Forbidden,
     Invalid,
     MethodNotAllowed,
@@ -178,6 +179,8 @@ def _identify(tx: Any, call: Call, token: str) -> Context:
 
 def _perform(tx: Any, call: Call, token: str | None, malformed: Invalid | None) -> Any:
     route = call.route
+    if call.left():     # while it waited for its turn: work for nobody would delay everybody
+        raise Abandoned("The client closed the connection before its request's turn came.")
     if route.policy is not None:
         call.ctx = _identify(tx, call, token or "")
         call.service.policy.authorize(route.policy, call.ctx)

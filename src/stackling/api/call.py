@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stackling.api.route import Route, Service
 
 Version = tuple[int, int]
+LEFT = "stackling.left"     # in a scope's extensions: whether the client has closed the connection
 
 
 class Query(dict[str, list[str]]):
@@ -69,6 +70,11 @@ class Call:
     def header(self, name: str) -> str | None:
         """A request header."""
         return self.request.get_header(name)
+
+    def left(self) -> bool:
+        """Whether the client has gone away, as far as the server can tell. From any thread."""
+        told = self.request.scope.get("extensions")
+        return bool(told and LEFT in told and told[LEFT]())
 
     async def gone(self) -> None:
         """Returns once the client has closed the connection. For streams that have no end; their bodies were read."""

@@ -105,6 +105,12 @@ class RangeNotSatisfiable(StacklingError):
     status, title = 416, "Requested Range Not Satisfiable"
 
 
+class Abandoned(StacklingError):
+    """The client went away before its request's turn came: nothing was done, and nobody hears of it."""
+
+    status, title = 499, "Client Closed Request"
+
+
 class Unavailable(StacklingError):
     """Something that we need doesn't answer; trying again later helps."""
 

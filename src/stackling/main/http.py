@@ -8,10 +8,12 @@ don't read (a disk that is slow takes an upload), nobody's time runs out.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from stackling.agent.serve import common_name
+from stackling.api.call import LEFT
 
 LARGEST_HEAD = 64 * 1024    # bytes of all header fields of a request
 PEER = "stackling.peer"     # in a scope's extensions: the common name in the client's certificate
@@ -60,8 +62,10 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        told: dict[str, Any] = {LEFT: self.transport.is_closing}
         if self._peer is not None:
-            self.scope["extensions"] = {PEER: self._peer}       # type: ignore[typeddict-item]
+            told[PEER] = self._peer
+        self.scope["extensions"] = told
         self._in_head, self._fields = True, 0
         if self._deadline is None:
             self._wait()

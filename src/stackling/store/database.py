@@ -3,8 +3,9 @@
 Theory of operation. A use-case is a plain function ``f(tx, …)`` that is run as a whole and, on a conflict that the
 database reports (SQLite busy, MariaDB deadlock or Galera certification, PostgreSQL serialization) or that it finds
 itself (``Raced``: the row has another generation than the one that it decided by), run again from its start; ids are
-chosen outside, so a second run makes the same rows. Nudges collected by the transaction are sent after the commit;
-losing them costs only the time until the next poll.
+chosen outside, so a second run makes the same rows. Those of a process that are run again take turns: of many that want
+the same row each try would otherwise defeat all the others'. Nudges collected by the transaction are sent after the
+commit; losing them costs only the time until the next poll.
 
 On a networked database every writing transaction also inserts a request row, whose id stays the same when it is run
 again. If the answer to COMMIT is lost, that row tells whether the commit happened, as soon as the database answers
@@ -22,7 +23,8 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, insert, select
@@ -44,11 +46,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-ATTEMPTS = 12
+ATTEMPTS = 24
 RACES = 3
 """How often a use-case that met a row which it hadn't seen looks again, to refuse in its own words."""
 READERS_WAIT, WRITERS_WAIT = 2.0, 10.0          # seconds for a database that isn't there
 PAUSE = (0.05, 0.5)                             # seconds between two looks
+TURN = 2.0                                      # seconds that one who lost waits for the others who did
 AWAY = "The database isn't available; try again."
 FULL = "The database's disk is full, or can't be written; the administrator has to make room on it."
 UNSURE = "The database is away, and didn't say whether the change was made; look before you try again."
@@ -91,7 +94,7 @@ class Database:
         self.dialect = self.engine.dialect.name
         self._local = threading.local()
         self._open: list[Connection] = []
-        self._open_lock = threading.Lock()
+        self._open_lock, self._losers = threading.Lock(), threading.Lock()
 
     def read(self, use_case: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run *use_case* over one consistent view; it must not write."""
@@ -124,7 +127,10 @@ class Database:
                 if lost is not None and self._is_settled(request):
                     self._send(lost.tx)
                     return lost.result
-                return (self._sqlite if self.is_sqlite else self._networked)(writing, request, use_case, args, kwargs)
+                if self.is_sqlite:
+                    return self._sqlite(writing, use_case, args, kwargs)
+                with self._turn(writing and attempt > 1):
+                    return self._networked(writing, request, use_case, args, kwargs)
             except _AnswerLost as answer:
                 lost = answer
                 log.warning("the answer to a commit is lost: %s", answer)
@@ -173,7 +179,17 @@ class Database:
         let_go(error)
         return patience.wait(error)
 
-    def _sqlite(self, writing: bool, _request: str | None, use_case: Callable[..., T], args: Any, kwargs: Any) -> T:
+    @contextmanager
+    def _turn(self, wanted: bool) -> Iterator[None]:
+        """One who lost alone among them, unless another takes too long."""
+        mine = wanted and self._losers.acquire(timeout=TURN)
+        try:
+            yield
+        finally:
+            if mine:
+                self._losers.release()
+
+    def _sqlite(self, writing: bool, use_case: Callable[..., T], args: Any, kwargs: Any) -> T:
         connection = self._thread_connection()
         raw: sqlite3.Connection = connection.connection.dbapi_connection    # type: ignore[assignment]
         _say(raw, "BEGIN IMMEDIATE" if writing else "BEGIN")
