@@ -128,8 +128,8 @@ def strangers(cloud: Cloud) -> list[str]:
 
 
 def disks(cloud: Cloud) -> list[str]:
-    """What lies in the pools of disks and volumes and is nobody's."""
+    """What lies in the pools of disks and volumes and is nobody's; copies of images are everybody's."""
     ceph = RealCeph(storage.ceph(cloud.lab))
     known = {one["id"] for one in (*cloud.servers(), *cloud.api.get(volumes.BASE)["volumes"])}
     return [f"{pool}/{name}" for pool in (POOLS.disks, POOLS.volumes) for name in ceph.rbd("ls", pool).split()
-            if not any(id in name for id in known)]
+            if not name.startswith("base.") and not any(id in name for id in known)]
