@@ -1,11 +1,7 @@
-import { type ComponentType, lazy } from "react";
 import { createBrowserRouter } from "react-router";
 import { Failure, Missing } from "./shell/Failure";
+import { page } from "./shell/page";
 import { Shell } from "./shell/Shell";
-
-function page<K extends string>(load: () => Promise<Record<K, ComponentType>>, name: K) {
-  return lazy(() => load().then((module) => ({ default: module[name] })));
-}
 
 const Overview = page(() => import("./overview/OverviewPage"), "OverviewPage");
 const Servers = page(() => import("./servers/ServersPage"), "ServersPage");
@@ -24,7 +20,7 @@ const SecurityGroup = page(() => import("./network/SecurityGroupPage"), "Securit
 const Balancers = page(() => import("./balancers/BalancersPage"), "BalancersPage");
 const Balancer = page(() => import("./balancers/BalancerPage"), "BalancerPage");
 const ServerGroups = page(() => import("./servers/ServerGroupsPage"), "ServerGroupsPage");
-const Topology = page(() => import("./topology/TopologyPage"), "TopologyPage");
+const Topology = page(() => import("./topology/TopologyPage"), "TopologyPage", false);
 const Access = page(() => import("./overview/AccessPage"), "AccessPage");
 const Cluster = page(() => import("./admin/ClusterPage"), "ClusterPage");
 const Hosts = page(() => import("./admin/HostsPage"), "HostsPage");

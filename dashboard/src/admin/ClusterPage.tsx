@@ -6,13 +6,13 @@ import { has } from "../api/catalog";
 import { stackling } from "../api/http";
 import { every } from "../api/live";
 import { useSession } from "../api/session";
-import { t } from "../language";
+import { number, t } from "../language";
 import { ago, memory, when } from "../parts/format";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { Nothing } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
-import { Loading } from "../shell/Shell";
+import { Loading } from "../parts/Loading";
 import { backend, clusterMap, type MapHost, type MapMachine, troubles } from "./cluster";
 import { useHypervisors } from "./HostsPage";
 import { InHand } from "./InHand";
@@ -88,8 +88,8 @@ function Host({ host }: { host: MapHost }) {
     <section className="st-part">
       <h3><Link to={`/admin/hosts/${host.name}`}>{host.name}</Link> <Status value={host.up ? "up" : "down"} bad={!host.up} />
         {!host.enabled && <Status value="disabled" />}{host.fenced && <Status value="fenced" />}</h3>
-      <p className="st-muted">{[t("servers: {{number}}", { number: host.servers }), host.epoch !== null && t("lease {{epoch}}", { epoch: host.epoch })].filter(Boolean).join(" · ")}</p>
-      {gauge(t("vCPUs"), cpus, String)}
+      <p className="st-muted">{[t("servers: {{number}}", { number: host.servers }), host.epoch !== null && t("lease {{epoch}}", { epoch: String(host.epoch) })].filter(Boolean).join(" · ")}</p>
+      {gauge(t("vCPUs"), cpus, number)}
       {gauge(t("Memory"), ram, memory)}
       {host.parts.length > 0 && <Parts parts={host.parts} title={t("Services on {{host}}", { host: host.name })} />}
     </section>

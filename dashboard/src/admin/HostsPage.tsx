@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "react-router";
 import { compute } from "../api/http";
-import { t } from "../language";
+import { number, t } from "../language";
 import { FormDialog } from "../parts/dialog";
 import { TextField } from "../parts/fields";
 import { ago, memory } from "../parts/format";
@@ -38,8 +38,8 @@ export function HostsPage() {
     { title: t("Host"), cell: (h) => <Link to={`/admin/hosts/${h.hypervisor_hostname}`}>{h.hypervisor_hostname}</Link>, sort: (h) => h.hypervisor_hostname, nowrap: true },
     { title: t("State"), cell: (h) => <Status value={h.state} bad={h.state !== "up"} />, sort: (h) => h.state, nowrap: true },
     { title: t("New servers"), cell: (h) => { const service = of(h); return h.status === "enabled" ? t("yes") : t("no: {{reason}}", { reason: service?.disabled_reason || t("disabled") }); }, sort: (h) => h.status },
-    { title: t("Servers"), cell: (h) => h.running_vms, sort: (h) => h.running_vms },
-    { title: t("vCPUs"), cell: (h) => gauge(t("vCPUs"), h.vcpus_used, h.vcpus, String), sort: (h) => h.vcpus_used },
+    { title: t("Servers"), cell: (h) => number(h.running_vms), sort: (h) => h.running_vms },
+    { title: t("vCPUs"), cell: (h) => gauge(t("vCPUs"), h.vcpus_used, h.vcpus, number), sort: (h) => h.vcpus_used },
     { title: t("Memory"), cell: (h) => gauge(t("Memory"), h.memory_mb_used, h.memory_mb, memory), sort: (h) => h.memory_mb_used },
     { title: t("Heard of"), cell: (h) => ago(of(h)?.updated_at) },
   ];

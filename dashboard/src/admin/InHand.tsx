@@ -2,7 +2,7 @@ import { Card, CardBody, CardTitle, Gallery, Label, Title } from "@patternfly/re
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { stackling } from "../api/http";
-import { t } from "../language";
+import { number, t } from "../language";
 import { Problem } from "../parts/Problem";
 import { nameOfKind, pageOf } from "./audit";
 import { byEngine, type Item, type Work } from "./inHand";
@@ -21,9 +21,9 @@ export function InHand() {
       {(engines.length > 0 || failing.length > 0) && (
         <Gallery hasGutter minWidths={{ default: "20rem" }} className="st-below" component="ul">
           {engines.map(({ engine, items }) => (
-            <li key={engine}><Card isCompact isFullHeight><CardTitle component="h3">{t("Engine on {{name}}", { name: engine })} <Label isCompact>{items.length}</Label></CardTitle><CardBody><Items items={items} /></CardBody></Card></li>
+            <li key={engine}><Card isCompact isFullHeight><CardTitle component="h3">{t("Engine on {{name}}", { name: engine })} <Label isCompact>{number(items.length)}</Label></CardTitle><CardBody><Items items={items} /></CardBody></Card></li>
           ))}
-          {failing.length > 0 && <li><Card isCompact isFullHeight><CardTitle component="h3">{t("Tried again")} <Label isCompact>{counts.failing}</Label></CardTitle><CardBody><Items items={failing} /></CardBody></Card></li>}
+          {failing.length > 0 && <li><Card isCompact isFullHeight><CardTitle component="h3">{t("Tried again")} <Label isCompact>{number(counts.failing)}</Label></CardTitle><CardBody><Items items={failing} /></CardBody></Card></li>}
         </Gallery>
       )}
     </section>

@@ -18,7 +18,7 @@ import { Status } from "../parts/Status";
 import { Term } from "../parts/Term";
 import { refresh } from "../parts/work";
 import { Events } from "../servers/TimelineTab";
-import { Loading } from "../shell/Shell";
+import { Loading } from "../parts/Loading";
 import type { MachineDetail } from "./machines";
 
 /** One machine: whether it lives, what proves that it doesn't, and where its servers go. */

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { stackling } from "../api/http";
 import { every } from "../api/live";
-import { t } from "../language";
+import { number, t } from "../language";
 import { confirmLoss } from "../parts/dialog";
 import { ago } from "../parts/format";
 import { Page } from "../parts/Page";
@@ -22,7 +22,7 @@ export function MachinesPage() {
     { title: t("Heard of"), cell: (m) => ago(m.heartbeat_at), sort: (m) => m.heartbeat_at ?? "", nowrap: true },
     { title: t("Holds the hosts"), cell: (m) => m.hosts.map((host) => <div key={host.id}><Link to={`/admin/hosts/${host.name}`}>{host.name}</Link> <span className="st-muted">{t("lease {{epoch}}", { epoch: host.epoch })}{host.fenced ? ` · ${t("fenced")}` : ""}</span></div>) },
     { title: t("Planned stop"), cell: (m) => m.planned_stop ? m.planned_stop.reason || t("yes") : t("none") },
-    { title: t("Servers moving"), cell: (m) => Object.entries(m.evacuation_counts).filter(([, number]) => number > 0).map(([kind, number]) => `${number} ${kind}`).join(", ") || "–" },
+    { title: t("Servers moving"), cell: (m) => Object.entries(m.evacuation_counts).filter(([, found]) => found > 0).map(([kind, found]) => `${number(found)} ${kind}`).join(", ") || "–" },
   ];
   const alarms = (machines.data ?? []).filter((machine) => machine.alarm);
   return (

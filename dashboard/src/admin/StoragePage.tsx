@@ -5,7 +5,7 @@ import { useState } from "react";
 import { has } from "../api/catalog";
 import { volume } from "../api/http";
 import { useSession } from "../api/session";
-import { t } from "../language";
+import { number, t } from "../language";
 import { FormDialog } from "../parts/dialog";
 import { TextField } from "../parts/fields";
 import { ago, memory } from "../parts/format";
@@ -34,7 +34,7 @@ export function StoragePage() {
     { title: t("State"), cell: (p) => <Status value={p.capabilities.backend_state ?? "up"} bad={p.capabilities.backend_state === "down"} />, sort: (p) => p.capabilities.backend_state ?? "", nowrap: true },
     { title: t("Used"), cell: (p) => <Fill pool={p} /> },
     { title: t("Promised"), cell: (p) => (p.capabilities.provisioned_capacity_gb === undefined ? "–" : gib(p.capabilities.provisioned_capacity_gb)), sort: (p) => p.capabilities.provisioned_capacity_gb ?? 0, nowrap: true },
-    { title: t("Volumes"), cell: (p) => p.capabilities.total_volumes ?? "–", sort: (p) => p.capabilities.total_volumes ?? 0 },
+    { title: t("Volumes"), cell: (p) => p.capabilities.total_volumes === undefined ? "–" : number(p.capabilities.total_volumes), sort: (p) => p.capabilities.total_volumes ?? 0 },
     { title: t("Protocol"), cell: (p) => p.capabilities.storage_protocol },
   ];
   const parts: Column<VolumeService>[] = [

@@ -3,20 +3,35 @@ import { balancer, compute, image, network, type Query, volume } from "./http";
 import { asked, every } from "./live";
 import { moving } from "./moving";
 import { session } from "./session";
-import type { Balancer, Flavor, FloatingIp, Image, KeyPair, Network, Port, Router, SecurityGroup, ServerGroup, Subnet, Volume, VolumeBackup, VolumeSnapshot, VolumeType } from "./types";
+import { type Balancer, LISTED, type ListedPort, type Flavor, type FloatingIp, type Image, type KeyPair, type Network, type Port, type Router, type SecurityGroup, type ServerGroup, type Subnet, type Volume, type VolumeBackup, type VolumeSnapshot, type VolumeType } from "./types";
 
 /** What belongs to the project: an administrator's list would show everybody's. */
 function own(): Query {
   return { project_id: session().project.id };
 }
 
-function list<T>(key: string, ask: () => Promise<T[]>, refetchInterval: number | false = 15_000) {
+function list<T>(key: string, ask: () => Promise<T[]>, refetchInterval: number | false = 15_000, part = "list") {
   return function useList(enabled = true) {
-    return useQuery({ queryKey: [key, "list"], queryFn: ask, refetchInterval: refetchInterval && every(refetchInterval), enabled });
+    return useQuery({ queryKey: [key, part], queryFn: ask, refetchInterval: refetchInterval && every(refetchInterval), enabled });
   };
 }
 
-const get = <T>(path: string, field: string, query?: Query) => network.get<Record<string, T[]>>(path, query).then((body) => body[field] ?? []);
+interface Link { rel: string; href: string }
+
+/** A list of Network: in one answer, unless the cloud gives fewer at once; then the others by its links. */
+export async function get<T>(path: string, field: string, query?: Query): Promise<T[]> {
+  const found: T[] = [];
+  for (let asked: Query | undefined = query ?? {}; asked;) {
+    const body: Record<string, unknown> = await network.get(path, asked);
+    found.push(...((body[field] ?? []) as T[]));
+    const next = ((body[`${field}_links`] ?? []) as Link[]).find((link) => link.rel === "next");
+    const marker = next && new URL(next.href, location.href).searchParams.get("marker");
+    asked = marker ? { ...query, marker } : undefined;
+  }
+  return found;
+}
+
+const INTERFACES = ["network:router_interface", "network:router_interface_distributed", "network:ha_router_replicated_interface"];
 
 export const useNetworks = list("networks", async () => {
   const [mine, shared, external] = await Promise.all([
@@ -28,7 +43,10 @@ export const useNetworks = list("networks", async () => {
 });
 export const useSubnets = list("subnets", () => get<Subnet>("/subnets", "subnets"));
 export const useRouters = list("routers", () => get<Router>("/routers", "routers", own()));
-export const usePorts = list("ports", () => get<Port>("/ports", "ports", own()));
+/** All ports of the project, with what tells where servers are. */
+export const usePorts = list("ports", () => get<ListedPort>("/ports", "ports", { ...own(), fields: [...LISTED] }));
+/** Where routers are connected. */
+export const useInterfaces = list("ports", () => get<Port>("/ports", "ports", { ...own(), device_owner: INTERFACES }), 15_000, "interfaces");
 export const useFloatingIps = list("floating-ips", () => get<FloatingIp>("/floatingips", "floatingips", own()));
 export const useSecurityGroups = list("security-groups", () => get<SecurityGroup>("/security-groups", "security_groups", own()));
 
@@ -75,10 +93,5 @@ export const useVolumes = settling<Volume>("volumes", "/volumes/detail", "volume
 export const useVolumeSnapshots = settling<VolumeSnapshot>("volume-snapshots", "/snapshots/detail", "snapshots");
 export const useVolumeBackups = settling<VolumeBackup>("volume-backups", "/backups/detail", "backups");
 export const useVolumeTypes = list("volume-types", () => volume.get<{ volume_types: VolumeType[] }>("/types").then((body) => body.volume_types), 60_000);
-/** Names of the project's servers by id; a name says more than an id. */
-export function useServerNames(enabled = true) {
-  return useQuery({ queryKey: ["servers", "name-list"], enabled, refetchInterval: every(15_000),
-    queryFn: () => compute.get<{ servers: { id: string; name: string }[] }>("/servers", { limit: 1000 }).then((body) => body.servers) });
-}
 export const useBalancers = list("balancers", () => balancer.get<{ loadbalancers: Balancer[] }>("/lbaas/loadbalancers", own()).then((body) => body.loadbalancers), 4000);
 export const useServerGroups = list("server-groups", () => compute.get<{ server_groups: ServerGroup[] }>("/os-server-groups").then((body) => body.server_groups));

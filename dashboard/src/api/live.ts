@@ -1,5 +1,6 @@
 import { useEffect } from "react";
 import { has, endpointOf } from "./catalog";
+import { renew } from "./pace";
 import { queries } from "./queries";
 import { isAdmin, type Session, useSessionState } from "./session";
 import { EventReader, type StreamEvent } from "./sse";
@@ -155,7 +156,7 @@ class Batch {
     this.timer = undefined;
     this.told = Date.now();
     for (const watcher of watchers) watcher(changes);
-    void queries.invalidateQueries({ predicate: (query) => isStale(query.queryKey, changes, this.project) });
+    renew((query) => isStale(query.queryKey, changes, this.project));
   }
 }
 

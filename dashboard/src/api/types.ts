@@ -103,6 +103,10 @@ export interface Port {
   created_at?: string;
 }
 
+/** What a list of all ports asks for: there may be thousands. */
+export type ListedPort = Pick<Port, (typeof LISTED)[number]>;
+export const LISTED = ["id", "network_id", "device_id", "device_owner", "status", "fixed_ips", "created_at"] as const;
+
 export interface Router {
   id: string;
   name: string;
@@ -118,6 +122,8 @@ export interface FloatingIp {
   fixed_ip_address: string | null;
   floating_network_id: string;
   port_id: string | null;
+  /** Of the port that it leads to; the extension `fip-port-details` tells it. */
+  port_details?: { device_id: string } | null;
   router_id: string | null;
   status: string;
   description: string;

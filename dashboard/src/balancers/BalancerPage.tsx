@@ -19,7 +19,7 @@ import { Nothing } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { Term } from "../parts/Term";
 import { perform } from "../parts/work";
-import { Loading } from "../shell/Shell";
+import { Loading } from "../parts/Loading";
 import { useTargets } from "./CreateBalancer";
 import { isPort, memberBody } from "./request";
 import { type Pool, publicAddress, release, remove, settled, STALE } from "./work";

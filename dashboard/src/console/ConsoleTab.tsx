@@ -10,7 +10,7 @@ import { t } from "../language";
 import { Problem } from "../parts/Problem";
 import { Nothing } from "../parts/ResourceTable";
 import { perform } from "../parts/work";
-import { Loading } from "../shell/Shell";
+import { Loading } from "../parts/Loading";
 import { pageOf, socketOf } from "./address";
 
 const VncScreen = lazy(() => import("./VncScreen"));

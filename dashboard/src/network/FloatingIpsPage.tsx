@@ -1,13 +1,12 @@
 import { Button, ClipboardCopy } from "@patternfly/react-core";
 import { GlobeIcon } from "@patternfly/react-icons";
-import { useQuery } from "@tanstack/react-query";
+import { useQueries, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "react-router";
-import { compute, network } from "../api/http";
-import { every } from "../api/live";
-import { useFloatingIps, useNetworks, usePorts } from "../api/lists";
+import { network } from "../api/http";
+import { get, useFloatingIps, useNetworks } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
-import type { FloatingIp, Server } from "../api/types";
+import type { FloatingIp, Port } from "../api/types";
 import { t } from "../language";
 import { confirmLoss, FormDialog } from "../parts/dialog";
 import { ChoiceField } from "../parts/fields";
@@ -15,31 +14,38 @@ import { Page } from "../parts/Page";
 import { type Column, ResourceTable } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { perform, performEach, refresh } from "../parts/work";
+import { useServerNames } from "../servers/all";
 
 const STALE = ["floating-ips", "servers", "usage"];
+const AT_ONCE = 100;
 
-function useServerNames() {
-  return useQuery({ queryKey: ["servers", "names"], refetchInterval: every(15_000),
-    queryFn: () => compute.get<{ servers: Pick<Server, "id" | "name">[] }>("/servers", { limit: 1000 }).then((body) => new Map(body.servers.map((server) => [server.id, server.name]))) });
+/** Which server each port is of, for addresses whose cloud doesn't say it with them: asked for those that are shown, a hundred at once. */
+function useServersOfPorts(ips: FloatingIp[] | undefined): Map<string, string> {
+  const ids = (ips ?? []).flatMap((ip) => (ip.port_id && ip.port_details === undefined ? [ip.port_id] : [])).sort();
+  const parts = Array.from({ length: Math.ceil(ids.length / AT_ONCE) }, (_, index) => ids.slice(index * AT_ONCE, (index + 1) * AT_ONCE));
+  return useQueries({
+    queries: parts.map((id) => ({ queryKey: ["ports", "of", id], queryFn: () => get<Pick<Port, "id" | "device_id">>("/ports", "ports", { id, fields: ["id", "device_id"] }) })),
+    combine: (results) => new Map(results.flatMap((result) => result.data ?? []).map((port) => [port.id, port.device_id])),
+  });
 }
 
 export function FloatingIpsPage() {
   const write = mayWrite(useSession());
   const ips = useFloatingIps();
   const networks = useNetworks();
-  const ports = usePorts();
+  const servers = useServersOfPorts(ips.data);
   const names = useServerNames();
   const [dialog, setDialog] = useState<{ kind: "take" } | { kind: "give"; ip: FloatingIp } | null>(null);
   const button = write && <Button onClick={() => setDialog({ kind: "take" })}>{t("Take an address")}</Button>;
-  const serverOf = (ip: FloatingIp) => ports.data?.find((port) => port.id === ip.port_id)?.device_id;
+  const serverOf = (ip: FloatingIp) => ip.port_details?.device_id ?? servers.get(ip.port_id ?? "");
+  const netNames = new Map((networks.data ?? []).map((found) => [found.id, found.name]));
   const columns: Column<FloatingIp>[] = [
     { title: t("Address"), cell: (ip) => <ClipboardCopy isReadOnly hoverTip={t("Copy")} clickTip={t("Copied")} variant="inline-compact">{ip.floating_ip_address}</ClipboardCopy>, sort: (ip) => ip.floating_ip_address, nowrap: true },
     { title: t("Leads to"), cell: (ip) => { const id = serverOf(ip); return ip.port_id === null ? <span className="st-muted">{t("nothing; it is free")}</span> : id && names.data?.has(id) ? <Link to={`/servers/${id}`}>{names.data.get(id)}</Link> : ip.fixed_ip_address; }, sort: (ip) => names.data?.get(serverOf(ip) ?? "") ?? "" },
     { title: t("Inner address"), cell: (ip) => ip.fixed_ip_address ?? "–", nowrap: true },
-    { title: t("From"), cell: (ip) => networks.data?.find((n) => n.id === ip.floating_network_id)?.name ?? "–" },
+    { title: t("From"), cell: (ip) => netNames.get(ip.floating_network_id) ?? "–" },
     { title: t("Status"), cell: (ip) => <Status value={ip.status} />, nowrap: true },
   ];
-  const servers = [...(names.data ?? new Map<string, string>())];
   return (
     <Page title={t("Floating IPs")} actions={ips.data?.length ? button : undefined} lead={t("Public addresses of this project. One stays yours until you release it, whichever server it leads to.")}>
       <ResourceTable label={t("Floating IPs")} rows={ips.data} error={ips.error} retry={() => void ips.refetch()} columns={columns} rowKey={(ip) => ip.id}
@@ -55,7 +61,7 @@ export function FloatingIpsPage() {
         ] : undefined}
         empty={{ icon: GlobeIcon, title: t("No public addresses yet"), action: button, body: t("A floating IP is an address that the outside can reach. A server's page gives it one with a single click.") }} />
       {dialog?.kind === "take" && <Take close={() => setDialog(null)} networks={(networks.data ?? []).filter((n) => n["router:external"]).map((n) => ({ value: n.id, label: n.name }))} />}
-      {dialog?.kind === "give" && <Give close={() => setDialog(null)} ip={dialog.ip} servers={servers.map(([value, label]) => ({ value, label }))} />}
+      {dialog?.kind === "give" && <Give close={() => setDialog(null)} ip={dialog.ip} servers={[...(names.data ?? [])].map(([value, label]) => ({ value, label }))} />}
     </Page>
   );
 }
@@ -79,10 +85,10 @@ function Take({ close, networks }: { close: () => void; networks: { value: strin
 }
 
 function Give({ close, ip, servers }: { close: () => void; ip: FloatingIp; servers: { value: string; label: string }[] }) {
-  const ports = usePorts();
   const [chosen, setChosen] = useState("");
   const server = chosen || servers[0]?.value || "";
-  const port = ports.data?.find((found) => found.device_id === server && found.fixed_ips.some((fixed) => !fixed.ip_address.includes(":")));
+  const ports = useQuery({ queryKey: ["ports", "of server", server], enabled: server !== "", queryFn: () => get<Port>("/ports", "ports", { device_id: server }) });
+  const port = ports.data?.find((found) => found.fixed_ips.some((fixed) => !fixed.ip_address.includes(":")));
   return (
     <FormDialog title={t("Give {{address}} to a server", { address: ip.floating_ip_address })} button={t("Give")} close={close} ready={Boolean(port)}
       submit={async () => { await network.put(`/floatingips/${ip.id}`, { floatingip: { port_id: port?.id } }); refresh(STALE); }}>

@@ -6,7 +6,7 @@ import { Link, useNavigate, useParams } from "react-router";
 import { ApiError } from "../api/errors";
 import { network } from "../api/http";
 import { every } from "../api/live";
-import { useRouters, useServerNames, useSubnets } from "../api/lists";
+import { get, useRouters, useSubnets } from "../api/lists";
 import { isAdmin, mayWrite, useSession } from "../api/session";
 import type { Network, Port, Subnet } from "../api/types";
 import { t } from "../language";
@@ -18,7 +18,8 @@ import { Problem } from "../parts/Problem";
 import { type Column, Nothing, ResourceTable } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { refresh } from "../parts/work";
-import { Loading } from "../shell/Shell";
+import { useServerNames } from "../servers/all";
+import { Loading } from "../parts/Loading";
 import { addressesIn, freeRange, isCidr } from "./cidr";
 import { removeNetwork, removeSubnet, STALE, subnetOf } from "./work";
 
@@ -78,21 +79,25 @@ export function NetworkPage() {
   );
 }
 
+/** What the page shows of a port: a network may have thousands. */
+const ON = ["id", "name", "device_id", "device_owner", "project_id", "fixed_ips", "mac_address", "status"] as const;
+type PortOn = Pick<Port, (typeof ON)[number]>;
+
 function Ports({ id }: { id: string }) {
-  const ports = useQuery({ queryKey: ["ports", "on", id], refetchInterval: every(8000), queryFn: () => network.get<{ ports: Port[] }>("/ports", { network_id: id }).then((body) => body.ports) });
+  const ports = useQuery({ queryKey: ["ports", "on", id], refetchInterval: every(8000), queryFn: () => get<PortOn>("/ports", "ports", { network_id: id, fields: [...ON] }) });
   const { project } = useSession();
   const servers = useServerNames();
   const routers = useRouters();
-  const user = (port: Port) => {
-    if (port.device_owner.startsWith("compute:")) return servers.data?.find((found) => found.id === port.device_id)?.name ?? (port.project_id === project.id ? t("a server") : t("another project's server"));
+  const user = (port: PortOn) => {
+    if (port.device_owner.startsWith("compute:")) return servers.data?.get(port.device_id) ?? (port.project_id === project.id ? t("a server") : t("another project's server"));
     if (port.device_owner.startsWith("network:router")) return routers.data?.find((found) => found.id === port.device_id)?.name ?? t("a router");
     if (port.device_owner === "network:floatingip") return t("a public address");
     if (/dhcp|distributed/.test(port.device_owner)) return t("the cloud itself (addresses and metadata)");
     return port.name || t("nothing; it is free");
   };
-  const linked = (port: Port) => port.device_owner.startsWith("compute:") ? <Link to={`/servers/${port.device_id}`}>{user(port)}</Link>
+  const linked = (port: PortOn) => port.device_owner.startsWith("compute:") ? <Link to={`/servers/${port.device_id}`}>{user(port)}</Link>
     : port.device_owner.startsWith("network:router_interface") ? <Link to="/routers">{user(port)}</Link> : user(port);
-  const columns: Column<Port>[] = [
+  const columns: Column<PortOn>[] = [
     { title: t("Used by"), cell: linked, sort: user },
     { title: t("Addresses"), cell: (p) => p.fixed_ips.map((ip) => <div key={ip.ip_address} className="st-mono">{ip.ip_address}</div>), sort: (p) => p.fixed_ips[0]?.ip_address ?? "" },
     { title: t("MAC address"), cell: (p) => <span className="st-mono">{p.mac_address}</span>, nowrap: true },

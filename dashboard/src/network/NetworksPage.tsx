@@ -1,11 +1,11 @@
 import { Button, Checkbox } from "@patternfly/react-core";
 import { NetworkIcon } from "@patternfly/react-icons";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { Link } from "react-router";
 import { useNetworks, usePorts, useSubnets } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
 import type { Network } from "../api/types";
-import { t } from "../language";
+import { number, t } from "../language";
 import { FormDialog } from "../parts/dialog";
 import { TextField } from "../parts/fields";
 import { Page } from "../parts/Page";
@@ -25,12 +25,17 @@ export function NetworksPage() {
   const [making, setMaking] = useState(false);
   const button = write && <Button onClick={() => setMaking(true)}>{t("Create a network")}</Button>;
   const mine = (found: Network) => found.project_id === session.project.id && !found["router:external"];
+  const numbers = useMemo(() => {
+    const found = new Map<string, number>();
+    for (const port of ports.data ?? []) found.set(port.network_id, (found.get(port.network_id) ?? 0) + 1);
+    return found;
+  }, [ports.data]);
   const of = (found: Network) => (subnets.data ?? []).filter((subnet) => subnet.network_id === found.id);
   const columns: Column<Network>[] = [
     { title: t("Name"), cell: (n) => <Link to={`/networks/${n.id}`}>{n.name || t("(no name)")}</Link>, sort: (n) => n.name },
     { title: t("Status"), cell: (n) => <Status value={n.status} />, sort: (n) => n.status, nowrap: true },
     { title: t("Subnets"), cell: (n) => of(n).map((s) => <div key={s.id}>{s.cidr} <span className="st-muted">{s.name}</span></div>) },
-    { title: t("Ports"), cell: (n) => (ports.data ?? []).filter((port) => port.network_id === n.id).length, sort: (n) => (ports.data ?? []).filter((port) => port.network_id === n.id).length },
+    { title: t("Ports"), cell: (n) => (ports.data ? number(numbers.get(n.id) ?? 0) : "–"), sort: (n) => numbers.get(n.id) ?? 0 },
     { title: t("Kind"), cell: (n) => (n["router:external"] ? t("external") : n.project_id === session.project.id ? t("this project's") : t("shared")), sort: (n) => Number(n["router:external"]) },
   ];
   return (

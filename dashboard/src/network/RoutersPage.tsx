@@ -3,7 +3,7 @@ import { RouteIcon } from "@patternfly/react-icons";
 import { useState } from "react";
 import { Link } from "react-router";
 import { network } from "../api/http";
-import { useNetworks, usePorts, useRouters, useSubnets } from "../api/lists";
+import { useInterfaces, useNetworks, useRouters, useSubnets } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
 import type { Port, Router } from "../api/types";
 import { t } from "../language";
@@ -20,11 +20,11 @@ export function RoutersPage() {
   const write = mayWrite(useSession());
   const routers = useRouters();
   const networks = useNetworks();
-  const ports = usePorts();
+  const ports = useInterfaces();
   const subnets = useSubnets();
   const [dialog, setDialog] = useState<{ kind: "make" } | { kind: "connect"; router: Router } | null>(null);
   const button = write && <Button onClick={() => setDialog({ kind: "make" })}>{t("Create a router")}</Button>;
-  const interfaces = (router: Router) => (ports.data ?? []).filter((port) => port.device_id === router.id && port.device_owner.startsWith("network:router_interface"));
+  const interfaces = (router: Router) => (ports.data ?? []).filter((port) => port.device_id === router.id);
   const nameOf = (id: string | undefined) => networks.data?.find((n) => n.id === id)?.name ?? "–";
   const columns: Column<Router>[] = [
     { title: t("Name"), cell: (r) => r.name || t("(no name)"), sort: (r) => r.name },
@@ -49,7 +49,7 @@ export function RoutersPage() {
   );
 }
 
-export function disconnect(router: Router, port: Port): void {
+export function disconnect(router: Router, port: Pick<Port, "id">): void {
   void perform(t("Disconnect from {{name}}", { name: router.name }), () => network.put(`/routers/${router.id}/remove_router_interface`, { port_id: port.id }), STALE);
 }
 

@@ -15,7 +15,7 @@ import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { type Column, Nothing, ResourceTable } from "../parts/ResourceTable";
 import { perform, refresh } from "../parts/work";
-import { Loading } from "../shell/Shell";
+import { Loading } from "../parts/Loading";
 import { isCidr } from "./cidr";
 import { missing, type NewRule, type Preset, presets, remote, summary, traffic } from "./rules";
 

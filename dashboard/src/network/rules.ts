@@ -42,7 +42,7 @@ export function traffic(rule: Pick<SecurityRule, "protocol" | "port_range_min" |
   }
   const [first, last] = [rule.port_range_min, rule.port_range_max];
   if (first === null) return t("all of {{protocol}}", { protocol });
-  if (first !== last) return t("{{protocol}} {{first}} to {{last}}", { protocol, first, last });
+  if (first !== last) return t("{{protocol}} {{first}} to {{last}}", { protocol, first: String(first), last: String(last) });
   const known = KNOWN[`${protocol}/${first}`];
   return known ? `${known} (${protocol} ${first})` : `${protocol} ${first}`;
 }

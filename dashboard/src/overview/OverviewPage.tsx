@@ -1,4 +1,4 @@
-import { Button, Card, CardBody, CardTitle, Gallery, GalleryItem, Grid, GridItem, Progress, ProgressMeasureLocation, Skeleton } from "@patternfly/react-core";
+import { Card, CardBody, CardTitle, Gallery, GalleryItem, Grid, GridItem, Progress, ProgressMeasureLocation, Skeleton } from "@patternfly/react-core";
 import { ServerIcon } from "@patternfly/react-icons";
 import { Link } from "react-router";
 import { useQuery } from "@tanstack/react-query";
@@ -6,9 +6,11 @@ import { has } from "../api/catalog";
 import { compute } from "../api/http";
 import { every } from "../api/live";
 import { mayWrite, useSession } from "../api/session";
+import { isTold } from "../api/silence";
 import type { Server } from "../api/types";
-import { t } from "../language";
+import { number, t } from "../language";
 import { ago, memory } from "../parts/format";
+import { LinkButton } from "../parts/LinkButton";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { Nothing } from "../parts/ResourceTable";
@@ -45,18 +47,19 @@ export function OverviewPage() {
   ];
   return (
     <Page title={session.project.name} lead={t("What this project uses, and what it may use.")}
-      actions={mayWrite(session) && <Button component={(props) => <Link {...props} to="/servers/launch" />}>{t("Launch a server")}</Button>}>
+      actions={mayWrite(session) && <LinkButton to="/servers/launch">{t("Launch a server")}</LinkButton>}>
       {usage.error && <Problem error={usage.error} retry={() => void usage.refetch()} />}
       <Gallery hasGutter minWidths={{ default: "220px" }}>
         {usage.data ? gauges.map((gauge) => <GalleryItem key={gauge.title}><GaugeCard gauge={gauge} /></GalleryItem>)
-          : !usage.error && Array.from({ length: 8 }, (_, index) => <GalleryItem key={index}><Card isCompact><CardBody><Skeleton height="4.5rem" screenreaderText={t("Loading")} /></CardBody></Card></GalleryItem>)}
+          : (!usage.error || isTold(usage.error)) && Array.from({ length: 8 }, (_, index) => <GalleryItem key={index}><Card isCompact><CardBody><Skeleton height="4.5rem" screenreaderText={t("Loading")} /></CardBody></Card></GalleryItem>)}
       </Gallery>
       <Grid hasGutter>
         <GridItem span={12}>
           <Card>
             <CardTitle component="h2">{t("Changed last")}</CardTitle>
             <CardBody>
-              {latest.error ? <Problem error={latest.error} retry={() => void latest.refetch()} /> : !latest.data ? <Skeleton screenreaderText={t("Loading")} />
+              {latest.error && <Problem error={latest.error} retry={() => void latest.refetch()} />}
+              {!latest.data ? (!latest.error || isTold(latest.error)) && <Skeleton screenreaderText={t("Loading")} />
                 : latest.data.length === 0 ? <Nothing icon={ServerIcon} title={t("No servers yet")} body={t("Launch one: a name, an image and a size are enough.")} />
                 : <table className="pf-v6-c-table pf-m-compact pf-m-grid-md" aria-label={t("Changed last")}><tbody className="pf-v6-c-table__tbody">
                     {latest.data.map((server) => (
@@ -76,7 +79,7 @@ export function OverviewPage() {
 }
 
 function GaugeCard({ gauge }: { gauge: Gauge }) {
-  const { title, used, limit, to, unit = (value: number) => value.toLocaleString() } = gauge;
+  const { title, used, limit, to, unit = number } = gauge;
   const part = limit > 0 ? Math.min(100, (100 * used) / limit) : limit === 0 ? 100 : 0;
   return (
     <Card isCompact isFullHeight>

@@ -1,11 +1,14 @@
 import { Breadcrumb, BreadcrumbItem, Content, Flex, FlexItem, PageSection, Title } from "@patternfly/react-core";
 import { type ReactNode, useEffect } from "react";
 import { Link } from "react-router";
+import { useSilence } from "../api/silence";
+import { Silence } from "./Problem";
 
 /** A page's head and body. */
 export function Page({ title, lead, actions, parents = [], children, badge }: {
   title: string; lead?: ReactNode; actions?: ReactNode; parents?: { title: string; to: string }[]; children: ReactNode; badge?: ReactNode;
 }) {
+  const silent = useSilence();
   useEffect(() => {
     document.title = `${title} · Stackling`;
   }, [title]);
@@ -30,7 +33,7 @@ export function Page({ title, lead, actions, parents = [], children, badge }: {
           {actions && <FlexItem>{actions}</FlexItem>}
         </Flex>
       </PageSection>
-      <PageSection hasBodyWrapper={false} isFilled>{children}</PageSection>
+      <PageSection hasBodyWrapper={false} isFilled>{silent && <Silence />}{children}</PageSection>
     </>
   );
 }

@@ -3,8 +3,10 @@ import {
   ToolbarContent, ToolbarItem,
 } from "@patternfly/react-core";
 import { type IAction, Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table";
-import { type ComponentType, type ReactNode, useMemo, useState } from "react";
+import { type ComponentType, type ReactNode, useState } from "react";
+import { isTold } from "../api/silence";
 import { t } from "../language";
+import { useOrdered } from "./order";
 import { Problem } from "./Problem";
 import { RowActions } from "./RowActions";
 
@@ -69,6 +71,8 @@ export function LoadingRows({ columns, rows = 5 }: { columns: number; rows?: num
   );
 }
 
+const NONE: never[] = [];
+
 /** Rows that were all fetched: searched, sorted and paged here. */
 export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, text, actions, bulk, empty, toolbar }: Props<T>) {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
@@ -76,18 +80,10 @@ export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, t
   const [page, setPage] = useState(1);
   const [perPage, setPerPage] = useState(20);
   const [sort, setSort] = useState<{ index: number; direction: "asc" | "desc" }>({ index: 0, direction: "asc" });
-  const found = useMemo(() => {
-    const wanted = search.trim().toLowerCase();
-    const kept = (rows ?? []).filter((row) => !wanted || !text || text(row).toLowerCase().includes(wanted));
-    const by = columns[sort.index]?.sort;
-    if (!by) return kept;
-    const sign = sort.direction === "asc" ? 1 : -1;
-    return [...kept].sort((a, b) => {
-      const [x, y] = [by(a), by(b)];
-      return sign * (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true }));
-    });
-  }, [rows, search, sort, columns, text]);
-  if (error && !rows) return <Problem error={error} retry={retry} />;
+  const wanted = search.trim().toLowerCase();
+  const kept = wanted && text ? (rows ?? []).filter((row) => text(row).toLowerCase().includes(wanted)) : rows ?? NONE;
+  const found = useOrdered(kept as T[], columns[sort.index]?.sort, sort.direction === "desc");
+  if (error && !rows && !isTold(error)) return <Problem error={error} retry={retry} />;
   if (rows && rows.length === 0) {
     return <Nothing {...empty} />;
   }
@@ -108,6 +104,7 @@ export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, t
           {found.length > perPage && (
             <ToolbarItem variant="pagination">
               <Pagination isCompact itemCount={found.length} page={page} perPage={perPage}
+                toggleTemplate={({ firstIndex, lastIndex }) => <>{t("{{first}} to {{last}} of {{all}}", { first: firstIndex, last: lastIndex, all: found.length })}</>}
                 onSetPage={(_event, number) => setPage(number)}
                 onPerPageSelect={(_event, number) => { setPerPage(number); setPage(1); }} />
             </ToolbarItem>

@@ -1,4 +1,4 @@
-import { t } from "../language";
+import { number, t } from "../language";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
@@ -10,7 +10,7 @@ export function bytes(value: number | null | undefined): string {
     rest /= 1024;
     unit += 1;
   }
-  return `${rest >= 100 || Number.isInteger(rest) ? Math.round(rest) : rest.toFixed(1)} ${UNITS[unit]}`;
+  return `${number(rest >= 100 ? Math.round(rest) : Math.round(rest * 10) / 10)} ${UNITS[unit]}`;
 }
 
 const STEPS: [number, Intl.RelativeTimeFormatUnit][] = [[60, "second"], [60, "minute"], [24, "hour"], [30, "day"], [12, "month"], [1e9, "year"]];

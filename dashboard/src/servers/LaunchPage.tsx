@@ -11,10 +11,11 @@ import { give } from "../network/PublicAddress";
 import { makeNetwork } from "../network/work";
 import { ChoiceField, TextAreaField, TextField } from "../parts/fields";
 import { memory } from "../parts/format";
+import { LinkButton } from "../parts/LinkButton";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { perform, refresh } from "../parts/work";
-import { Loading } from "../shell/Shell";
+import { Loading } from "../parts/Loading";
 import { sizeError, smallest } from "../volumes/sizes";
 import { nameOf } from "../volumes/work";
 import { body, defaultFlavor, defaultKeyPair, defaultNetwork, type Disk, fits } from "./launch";
@@ -159,7 +160,7 @@ export function LaunchPage() {
         </ExpandableSection>
         <ActionGroup>
           <Button type="submit" isLoading={busy} isDisabled={busy || !name.trim() || tooSmall || sizeWrong !== null}>{number > 1 ? t("Launch {{number}} servers", { number }) : t("Launch")}</Button>
-          <Button variant="link" component={(props) => <Link {...props} to="/servers" />}>{t("Cancel")}</Button>
+          <LinkButton variant="link" to="/servers">{t("Cancel")}</LinkButton>
         </ActionGroup>
       </Form>
     </Page>

@@ -9,7 +9,7 @@ import { t } from "../language";
 import { bytes, memory } from "../parts/format";
 import { Problem } from "../parts/Problem";
 import { Term } from "../parts/Term";
-import { Loading } from "../shell/Shell";
+import { Loading } from "../parts/Loading";
 import { counted, type Diagnostics, rates, type Rates, type Sample } from "./rates";
 
 const KEPT = 60;
@@ -51,7 +51,7 @@ export function MetricsTab({ server }: { server: Server }) {
             <Term name={t("Memory")}>{memory(found.memory_details.maximum ?? 0)}</Term>
             {found.driver && <Term name={t("Hypervisor")}>{[found.driver, found.hypervisor].filter(Boolean).join(" · ")}</Term>}
             {found.nic_details.filter((nic) => nic.rx_octets !== null).map((nic) => (
-              <Term key={nic.mac_address} name={t("Network card")}><span className="st-mono">{nic.mac_address}</span><br />{t("{{received}} received, {{sent}} sent, {{dropped}} packets dropped", { received: bytes(nic.rx_octets), sent: bytes(nic.tx_octets), dropped: nic.rx_drop == null ? "–" : (nic.rx_drop + (nic.tx_drop ?? 0)).toLocaleString() })}</Term>
+              <Term key={nic.mac_address} name={t("Network card")}><span className="st-mono">{nic.mac_address}</span><br />{t("{{received}} received, {{sent}} sent, {{dropped}} packets dropped", { received: bytes(nic.rx_octets), sent: bytes(nic.tx_octets), dropped: nic.rx_drop == null ? "–" : nic.rx_drop + (nic.tx_drop ?? 0) })}</Term>
             ))}
           </DescriptionList>
         </CardBody>

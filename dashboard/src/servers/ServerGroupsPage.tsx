@@ -3,7 +3,7 @@ import { ObjectGroupIcon } from "@patternfly/react-icons";
 import { useState } from "react";
 import { Link } from "react-router";
 import { compute } from "../api/http";
-import { useServerGroups, useServerNames } from "../api/lists";
+import { useServerGroups } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
 import type { ServerGroup } from "../api/types";
 import { t } from "../language";
@@ -12,6 +12,7 @@ import { ChoiceField, TextField } from "../parts/fields";
 import { Page } from "../parts/Page";
 import { type Column, ResourceTable } from "../parts/ResourceTable";
 import { performEach, refresh } from "../parts/work";
+import { useServerNames } from "./all";
 
 export function policies(): Record<string, string> {
   return {
@@ -25,14 +26,13 @@ export function policies(): Record<string, string> {
 export function ServerGroupsPage() {
   const write = mayWrite(useSession());
   const groups = useServerGroups();
-  const servers = useServerNames();
+  const names = useServerNames().data;
   const [making, setMaking] = useState(false);
-  const names = new Map((servers.data ?? []).map((server) => [server.id, server.name]));
   const button = write && <Button onClick={() => setMaking(true)}>{t("Create a server group")}</Button>;
   const columns: Column<ServerGroup>[] = [
     { title: t("Name"), cell: (g) => g.name, sort: (g) => g.name },
     { title: t("Its servers run"), cell: (g) => policies()[g.policy] ?? g.policy, sort: (g) => g.policy },
-    { title: t("Servers"), cell: (g) => g.members.length === 0 ? <span className="st-muted">{t("none yet")}</span> : g.members.map((id) => <div key={id}><Link to={`/servers/${id}`}>{names.get(id) ?? t("a server")}</Link></div>), sort: (g) => g.members.length },
+    { title: t("Servers"), cell: (g) => g.members.length === 0 ? <span className="st-muted">{t("none yet")}</span> : g.members.map((id) => <div key={id}><Link to={`/servers/${id}`}>{names?.get(id) ?? t("a server")}</Link></div>), sort: (g) => g.members.length },
   ];
   const remove = (found: ServerGroup[]) => confirmLoss({
     title: t("Delete {{name}}?", { name: found.length === 1 ? found[0]?.name : t("{{number}} chosen", { number: found.length }) }), button: t("Delete"), body: t("Its servers stay where they are."),

@@ -23,7 +23,7 @@ import { Nothing } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { Term } from "../parts/Term";
 import { perform } from "../parts/work";
-import { Loading } from "../shell/Shell";
+import { Loading } from "../parts/Loading";
 import { addresses, busy, possible } from "./actions";
 import { useServer } from "./queries";
 import { MetricsTab } from "./MetricsTab";

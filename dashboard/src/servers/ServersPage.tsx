@@ -11,6 +11,7 @@ import type { Server } from "../api/types";
 import { t } from "../language";
 import { publicAddressActions } from "../network/PublicAddress";
 import { ago, memory, when } from "../parts/format";
+import { LinkButton } from "../parts/LinkButton";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { LoadingRows, Nothing } from "../parts/ResourceTable";
@@ -75,7 +76,7 @@ export function ServersPage() {
   }), []);
 
   const filtered = Boolean(wanted.name || wanted.status || wanted.marker);
-  const launch = write && <Button component={(props) => <Link {...props} to="/servers/launch" />}>{t("Launch a server")}</Button>;
+  const launch = write && <LinkButton to="/servers/launch">{t("Launch a server")}</LinkButton>;
   if (page && servers.length === 0 && !filtered && !query.isPlaceholderData) {
     return (
       <Page title={t("Servers")}>
@@ -88,7 +89,7 @@ export function ServersPage() {
   const first = trail.length * wanted.limit + 1;
   return (
     <Page title={t("Servers")} actions={launch}
-      lead={total !== undefined ? t("{{number}} in this project; the list follows changes by itself.", { number: total.toLocaleString() }) : undefined}>
+      lead={total !== undefined ? t("{{number}} in this project; the list follows changes by itself.", { number: total }) : undefined}>
       <Toolbar>
         <ToolbarContent>
           <ToolbarItem><NameFilter value={wanted.name} set={(name) => set({ name })} /></ToolbarItem>
@@ -101,7 +102,7 @@ export function ServersPage() {
           {write && <ToolbarItem><Bulk servers={selected} /></ToolbarItem>}
           <ToolbarGroup align={{ default: "alignEnd" }} variant="action-group-plain">
             <ToolbarItem alignSelf="center"><span className="st-muted st-nowrap st-count" aria-live="polite">
-              {servers.length > 0 && t("{{first}} to {{last}}", { first: first.toLocaleString(), last: (first + servers.length - 1).toLocaleString() })}
+              {servers.length > 0 && t("{{first}} to {{last}}", { first, last: first + servers.length - 1 })}
             </span></ToolbarItem>
             <ToolbarItem>
               <FormSelect aria-label={t("Rows on a page")} value={wanted.limit} onChange={(_event, value) => set({ size: value })}>

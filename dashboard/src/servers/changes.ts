@@ -21,6 +21,16 @@ export function merged(page: ServerPage, changed: Server[]): { page: ServerPage;
   return { page: { ...page, servers }, again };
 }
 
+/** Everything that is *known* after *servers* became others, came or went. */
+export function changed<T extends { id: string }>(known: T[], servers: Server[], of: (server: Server) => T): T[] {
+  const found = new Map(known.map((one) => [one.id, one]));
+  for (const server of servers) {
+    if (["DELETED", "SOFT_DELETED"].includes(server.status)) found.delete(server.id);
+    else found.set(server.id, of(server));
+  }
+  return [...found.values()];
+}
+
 /** From when on to ask for changes next: a little before the last question, since clocks and commits aren't exact. */
 export function since(asked: Date): string {
   return `${new Date(asked.getTime() - 5000).toISOString().slice(0, 19)}Z`;

@@ -32,7 +32,7 @@ export function remove(servers: Server[], done?: () => void): void {
 }
 
 /** Take *port* away from a server after asking; *network* is its network's name. */
-export function disconnect(server: Pick<Server, "id" | "name">, port: Port, network: string): void {
+export function disconnect(server: Pick<Server, "id" | "name">, port: Pick<Port, "id">, network: string): void {
   confirmLoss({
     title: t("Disconnect {{server}} from {{network}}?", { server: server.name, network }), button: t("Disconnect"),
     body: t("Its addresses there become free, and a public address that led to them leads nowhere."),

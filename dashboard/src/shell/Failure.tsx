@@ -1,5 +1,5 @@
 import { Button, EmptyState, EmptyStateActions, EmptyStateBody, EmptyStateFooter } from "@patternfly/react-core";
-import { ExclamationCircleIcon, SearchIcon } from "@patternfly/react-icons";
+import { ExclamationCircleIcon, SearchIcon, UnpluggedIcon } from "@patternfly/react-icons";
 import { isRouteErrorResponse, Link, useRouteError } from "react-router";
 import { ApiError } from "../api/errors";
 import { t } from "../language";
@@ -25,6 +25,21 @@ export function Missing() {
     <EmptyState icon={SearchIcon} titleText={t("There is no such page")} headingLevel="h1">
       <EmptyStateBody>{t("The address may be mistyped, or what it named has been deleted.")}</EmptyStateBody>
       <EmptyStateFooter><EmptyStateActions><Link to="/">{t("To the overview")}</Link></EmptyStateActions></EmptyStateFooter>
+    </EmptyState>
+  );
+}
+
+/** Shown while a page's code can't be fetched. */
+export function Unreached({ retry }: { retry: () => void }) {
+  return (
+    <EmptyState icon={UnpluggedIcon} titleText={t("The cloud doesn't answer")} headingLevel="h1" status="warning">
+      <EmptyStateBody>{t("This page couldn't be fetched; it is asked for again by itself. Where the dashboard has been renewed meanwhile, load it again.")}</EmptyStateBody>
+      <EmptyStateFooter>
+        <EmptyStateActions>
+          <Button onClick={retry}>{t("Try again")}</Button>
+          <Button variant="link" onClick={() => location.reload()}>{t("Load the dashboard again")}</Button>
+        </EmptyStateActions>
+      </EmptyStateFooter>
     </EmptyState>
   );
 }

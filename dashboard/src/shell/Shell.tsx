@@ -1,7 +1,7 @@
 import {
-  Bullseye, Button, Divider, Dropdown, DropdownItem, DropdownList, Masthead, MastheadBrand, MastheadContent, MastheadLogo, MastheadMain,
+  Button, Divider, Dropdown, DropdownItem, DropdownList, Masthead, MastheadBrand, MastheadContent, MastheadLogo, MastheadMain,
   MastheadToggle, MenuToggle, Modal, ModalBody, ModalHeader, Nav, NavGroup, NavItem, Page, PageSidebar, PageSidebarBody,
-  PageToggleButton, SearchInput, SkipToContent, Spinner, Toolbar, ToolbarContent, ToolbarGroup, ToolbarItem, Tooltip,
+  PageToggleButton, SearchInput, SkipToContent, Toolbar, ToolbarContent, ToolbarGroup, ToolbarItem, Tooltip,
 } from "@patternfly/react-core";
 import { BarsIcon, MoonIcon, ProjectDiagramIcon, SunIcon, UserIcon } from "@patternfly/react-icons";
 import { lazy, Suspense, useEffect, useState } from "react";
@@ -12,8 +12,10 @@ import { queries } from "../api/queries";
 import { isAdmin, logOut, type Session, switchProject, useSessionState } from "../api/session";
 import { t } from "../language";
 import { Questions } from "../parts/dialog";
+import { Loading } from "../parts/Loading";
 import { perform, Works } from "../parts/work";
 import { Login, LoginForm } from "./Login";
+import { fetchAhead } from "./page";
 import { useTheme } from "./theme";
 
 const ChangePassword = lazy(() => import("./ChangePassword").then((module) => ({ default: module.ChangePassword })));
@@ -135,6 +137,10 @@ function UserMenu({ session, changePassword }: { session: Session; changePasswor
   );
 }
 
+function Brand() {
+  return <Link to="/" className="st-brand"><img src={`${import.meta.env.BASE_URL}icon.svg`} alt="" />Stackling</Link>;
+}
+
 function ThemeButton() {
   const [dark, setDark] = useTheme();
   const label = dark ? t("Light colours") : t("Dark colours");
@@ -143,10 +149,6 @@ function ThemeButton() {
       <Button variant="plain" aria-label={label} icon={dark ? <SunIcon /> : <MoonIcon />} onClick={() => setDark(!dark)} />
     </Tooltip>
   );
-}
-
-export function Loading() {
-  return <Bullseye><Spinner aria-label={t("Loading")} /></Bullseye>;
 }
 
 /** Everything around a page, for who is logged in; the login otherwise, and the page again after it. */
@@ -162,13 +164,14 @@ export function Shell() {
   useEffect(() => {
     if (token) void queries.invalidateQueries();
   }, [token]);
+  useEffect(() => (token ? fetchAhead() : undefined), [token]);
   if (!session) return <><Login /><Works /></>;
   const masthead = (
     <Masthead>
       <MastheadMain>
         <MastheadToggle><PageToggleButton variant="plain" aria-label={t("Pages")}><BarsIcon /></PageToggleButton></MastheadToggle>
         <MastheadBrand>
-          <MastheadLogo component={(props) => <Link {...props} to="/" className="st-brand"><img src={`${import.meta.env.BASE_URL}icon.svg`} alt="" />Stackling</Link>} />
+          <MastheadLogo component={Brand} />
         </MastheadBrand>
       </MastheadMain>
       <MastheadContent>

@@ -2,9 +2,9 @@ import { Button, DescriptionList, DescriptionListDescription, DescriptionListGro
 import { TimesIcon } from "@patternfly/react-icons";
 import { TopologySideBar } from "@patternfly/react-topology";
 import { type ReactNode, useEffect, useRef, useState } from "react";
-import { Link } from "react-router";
-import type { Network, Port, Router } from "../api/types";
-import { t } from "../language";
+import type { ListedPort, Network, Router } from "../api/types";
+import { number, t } from "../language";
+import { LinkButton } from "../parts/LinkButton";
 import { Status } from "../parts/Status";
 import { disconnect } from "../servers/work";
 import { connectRouter, connectServer, cutRouter } from "./connecting";
@@ -50,10 +50,10 @@ function OfNetwork({ network, known, write }: { network: Network; known: Known; 
   const outside = network["router:external"];
   return (
     <>
-      <Facts rows={[[t("Status"), <Status key="s" value={network.status} />], [t("Subnets"), subnets.length > 0 ? subnets.map((subnet) => <div key={subnet.id} className="st-mono">{subnet.cidr}</div>) : t("none")], [t("Servers"), servers]]} />
+      <Facts rows={[[t("Status"), <Status key="s" value={network.status} />], [t("Subnets"), subnets.length > 0 ? subnets.map((subnet) => <div key={subnet.id} className="st-mono">{subnet.cidr}</div>) : t("none")], [t("Servers"), number(servers)]]} />
       <Flex className="st-below">
-        <Button variant="secondary" component={(props) => <Link {...props} to={`/networks/${network.id}`} />}>{t("Open its page")}</Button>
-        {write && !outside && subnets.length > 0 && <Button component={(props) => <Link {...props} to={`/servers/launch?network=${network.id}`} />}>{t("Launch a server on it")}</Button>}
+        <LinkButton variant="secondary" to={`/networks/${network.id}`}>{t("Open its page")}</LinkButton>
+        {write && !outside && subnets.length > 0 && <LinkButton to={`/servers/launch?network=${network.id}`}>{t("Launch a server on it")}</LinkButton>}
       </Flex>
     </>
   );
@@ -67,7 +67,7 @@ function OfRouter({ router, known, write }: { router: Router; known: Known; writ
         [t("Way out"), out ? <>{nameOf(known, out.network_id)} <span className="st-mono">{out.external_fixed_ips?.map((ip) => ip.ip_address).join(", ")}</span></> : t("none")]]} />
       <Connections known={known} ports={interfaces(router, known.ports)} write={write} cut={(port) => cutRouter(router, port, nameOf(known, port.network_id))} />
       {write && <Connect known={known} ids={connectable(router, known.networks, known.ports)} run={(to) => connectRouter(router, to)} />}
-      <Button className="st-below" variant="secondary" component={(props) => <Link {...props} to="/routers" />}>{t("All routers")}</Button>
+      <LinkButton className="st-below" variant="secondary" to="/routers">{t("All routers")}</LinkButton>
     </>
   );
 }
@@ -81,7 +81,7 @@ function OfServer({ guest, known, write }: { guest: Guest; known: Known; write: 
       <Facts rows={[[t("Status"), <Status key="s" value={guest.status} />], [t("Public address"), guest.floating.length > 0 ? <span className="st-mono">{guest.floating.join(", ")}</span> : t("none")]]} />
       <Connections known={known} ports={ports} write={change} cut={(port) => disconnect(guest, port, nameOf(known, port.network_id))} />
       {change && <Connect known={known} ids={open} run={(to) => connectServer(guest, to)} />}
-      <Button className="st-below" variant="secondary" component={(props) => <Link {...props} to={`/servers/${guest.id}`} />}>{t("Open its page")}</Button>
+      <LinkButton className="st-below" variant="secondary" to={`/servers/${guest.id}`}>{t("Open its page")}</LinkButton>
     </>
   );
 }
@@ -90,7 +90,7 @@ function nameOf(known: Known, id: string): string {
   return known.networks.find((network) => network.id === id)?.name || t("another project's network");
 }
 
-function Connections({ known, ports, write, cut }: { known: Known; ports: Port[]; write: boolean; cut: (port: Port) => void }) {
+function Connections({ known, ports, write, cut }: { known: Known; ports: ListedPort[]; write: boolean; cut: (port: ListedPort) => void }) {
   return (
     <div className="st-below">
       <Title headingLevel="h3" size="md">{t("Connected to")}</Title>

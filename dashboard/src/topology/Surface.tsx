@@ -3,7 +3,7 @@ import {
   action, createTopologyControlButtons, defaultControlButtonsOptions, GRAPH_AREA_DRAGGING_EVENT, type Model, TopologyControlBar, TopologyView, Visualization, VisualizationProvider, VisualizationSurface,
 } from "@patternfly/react-topology";
 import { type ReactNode, useEffect, useMemo, useRef } from "react";
-import { t } from "../language";
+import { count, number, t } from "../language";
 import { component, CONNECT, HandContext, matches } from "./elements";
 import type { Drawing } from "./layout";
 
@@ -25,8 +25,8 @@ function model(drawing: Drawing, write: boolean): Model {
 }
 
 /** The drawing on PatternFly's surface: moved, zoomed, searched. It is fitted into the page until somebody moves it. */
-export function Surface({ drawing, selected, choose, search, setSearch, connect, write, side }: {
-  drawing: Drawing; selected: string | null; choose: (id: string | null) => void; search: string; setSearch: (text: string) => void; connect: (from: string, to: string) => void; write: boolean; side: ReactNode;
+export function Surface({ drawing, whole, selected, choose, search, setSearch, connect, write, side }: {
+  drawing: Drawing; /** Whether all servers are known. */ whole: boolean; selected: string | null; choose: (id: string | null) => void; search: string; setSearch: (text: string) => void; connect: (from: string, to: string) => void; write: boolean; side: ReactNode;
 }) {
   const moved = useRef(false);
   const sought = useRef<string | null>(null);
@@ -95,9 +95,10 @@ export function Surface({ drawing, selected, choose, search, setSearch, connect,
         <div ref={holder} className="st-topology" role="group" aria-label={t("Topology")} onWheelCapture={() => { moved.current = true; }}>
           <TopologyView controlBar={<TopologyControlBar controlButtons={buttons} />} sideBar={side} sideBarOpen={Boolean(side)}
             viewToolbar={drawing.boxes.length > MANY && <>
-              <SearchInput className="st-find" aria-label={t("Find in the drawing")} placeholder={t("Find a name or address")} value={search} resultsCount={wanted ? found.length : undefined}
+              <SearchInput className="st-find" aria-label={t("Find in the drawing")} placeholder={t("Find a name or address")} value={search} resultsCount={wanted ? number(found.length) : undefined}
                 onChange={(_event, value) => setSearch(value)} onClear={() => setSearch("")} onSearch={show} />
-              {drawing.hidden > 0 && <span className="st-muted" role="status">{t("{{drawn}} of {{all}} servers are drawn; find others by name or address.", { drawn: drawn.toLocaleString(), all: (drawn + drawing.hidden).toLocaleString() })}</span>}
+              {!whole ? <span className="st-muted" role="status">{count("{{number}} server so far; the others are on their way.", "{{number}} servers so far; the others are on their way.", drawn + drawing.hidden)}</span>
+                : drawing.hidden > 0 && <span className="st-muted" role="status">{t("{{drawn}} of {{all}} servers are drawn; find others by name or address.", { drawn, all: drawn + drawing.hidden })}</span>}
             </>}>
             <VisualizationSurface />
           </TopologyView>

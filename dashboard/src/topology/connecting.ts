@@ -1,5 +1,5 @@
 import { compute, network } from "../api/http";
-import type { Network, Port, Router } from "../api/types";
+import type { ListedPort, Network, Router } from "../api/types";
 import { t } from "../language";
 import { disconnect } from "../network/RoutersPage";
 import { confirmLoss } from "../parts/dialog";
@@ -20,7 +20,7 @@ export function connectServer(guest: Guest, to: Network): Promise<unknown> {
     () => compute.post(`/servers/${guest.id}/os-interface`, { interfaceAttachment: { net_id: to.id } }), SERVERS);
 }
 
-export function cutRouter(router: Router, port: Port, name: string): void {
+export function cutRouter(router: Router, port: ListedPort, name: string): void {
   confirmLoss({
     title: t("Disconnect {{router}} from {{network}}?", { router: router.name, network: name }), button: t("Disconnect"),
     body: t("The network's servers lose their way to the outside and to the router's other networks. Public addresses in use keep it from being disconnected."),

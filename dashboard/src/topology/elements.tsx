@@ -30,8 +30,11 @@ export function matches(box: Box, wanted: string): boolean {
   return wanted !== "" && box.kind !== "more" && box.kind !== "loose" && `${box.name} ${box.detail}`.toLowerCase().includes(wanted);
 }
 
+/** How wide a letter is, as part of its height. */
+const LETTER = 0.56;
+
 function short(text: string, width: number, size: number): string {
-  const most = Math.max(3, Math.floor(width / (size * 0.56)));
+  const most = Math.max(3, Math.floor(width / (size * LETTER) + 1e-6));
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
@@ -69,9 +72,10 @@ const Shape = observer(function Shape({ element, dndDropRef, canDrop, hover }: S
   const near = level === ScaleDetailsLevel.high;
   const far = level === ScaleDetailsLevel.low;
   const block = far && box.kind === "server";
-  const text = near ? 14 : far ? (frame ? 34 : 27) : frame ? 24 : 19;
   const left = near ? 40 : 12;
   const room = width - left - (box.status === "none" ? 8 : 24);
+  const usual = near ? 14 : far ? (frame ? 34 : 27) : frame ? 24 : 19;
+  const text = box.kind === "more" ? Math.min(usual, room / (box.name.length * LETTER)) : usual;
   const middle = (top + head) / 2;
   return (
     <g ref={dragRef as never} className={classes} data-id={`box-${box.id}`} role={chosen === undefined ? undefined : "button"} tabIndex={chosen === undefined ? undefined : 0} aria-pressed={chosen}

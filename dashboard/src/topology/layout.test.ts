@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Network, Port, Router, Server, Subnet } from "../api/types";
-import { changed } from "./crowd";
+import { changed } from "../servers/changes";
+import { first, guestOf } from "./crowd";
 import { type Box, connectable, draw, type Guest, joinable, LOOSE } from "./layout";
 
 const outside = { id: "out", name: "public", "router:external": true, subnets: ["x"] };
@@ -70,6 +71,25 @@ test("what is looked for, and what is chosen, is drawn though there are too many
   expect([servers(one.boxes), one.hidden]).toEqual([["web-1999"], 1999]);
 });
 
+test("the first by name are found among many as by sorting all of them", () => {
+  const names = Array.from({ length: 500 }, (_, index) => ({ name: `web-${(index * 7919) % 503}` }));
+  const sorted = [...names].sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+  expect(first(names, 60)).toEqual(sorted.slice(0, 60));
+  expect(first(names, 1000)).toEqual(sorted);
+  expect(first(names, 0)).toEqual([]);
+});
+
+test("drawing costs nothing for servers that aren't drawn", () => {
+  const known = crowd(10_000, 20);
+  let read = 0;
+  for (const one of known.guests) Object.defineProperty(one, "status", { get: () => { read++; return "ACTIVE"; } });
+  draw(known);
+  const once = read;
+  draw(known, { text: "", id: "web-9999" });
+  expect(once).toBeLessThan(300 * 5);
+  expect(read).toBeLessThan(2 * once + 10);
+});
+
 test("servers on no network are counted, too", () => {
   const drawing = draw({ networks: [], subnets: [], routers: [], ports: [], guests: Array.from({ length: 70 }, (_, index) => guest(`s${index}`)) });
   expect(drawing.boxes.find((box) => box.id === `more-${LOOSE}`)?.name).toBe("10 more");
@@ -78,7 +98,7 @@ test("servers on no network are counted, too", () => {
 
 test("servers that have changed become others, new ones come, and those that are gone go", () => {
   const told = (id: string, status: string) => ({ id, name: id, status, locked: false, addresses: {} }) as Server;
-  expect(changed([guest("a"), guest("b"), guest("c")], [told("b", "SHUTOFF"), told("a", "DELETED"), told("d", "ACTIVE")]).map((one) => [one.id, one.status])).toEqual([["b", "SHUTOFF"], ["c", "ACTIVE"], ["d", "ACTIVE"]]);
+  expect(changed([guest("a"), guest("b"), guest("c")], [told("b", "SHUTOFF"), told("a", "DELETED"), told("d", "ACTIVE")], guestOf).map((one) => [one.id, one.status])).toEqual([["b", "SHUTOFF"], ["c", "ACTIVE"], ["d", "ACTIVE"]]);
 });
 
 test.each([[1, 1, 4], [30, 1, 100], [30, 6, 100], [7, 7, 0]])("%i networks with %i routers and %i servers: nothing overlaps, no line crosses a network that isn't its end, and it is a page", (number, routers, servers) => {

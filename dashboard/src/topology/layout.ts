@@ -1,6 +1,6 @@
-import type { Network, Port, Router, Subnet } from "../api/types";
+import type { ListedPort, Network, Router, Subnet } from "../api/types";
 import { count, t } from "../language";
-import { byName, drawn, homes, share } from "./crowd";
+import { byName, drawn, type Crowd, type Homes, homes, share } from "./crowd";
 import { extent, fitted, GAP, grid, type Place, scale, WIDER } from "./shelves";
 
 /** What is drawn: networks that their servers lie in, routers between them, and the lines that join what doesn't touch. */
@@ -25,7 +25,7 @@ export interface Sought { text: string; id: string | null }
 
 export interface Guest { id: string; name: string; status: string; floating: string[]; locked: boolean }
 
-export interface Known { networks: Network[]; subnets: Subnet[]; routers: Router[]; ports: Port[]; guests: Guest[] }
+export interface Known { networks: Network[]; subnets: Subnet[]; routers: Router[]; ports: ListedPort[]; guests: Guest[] }
 
 /** The id of the frame around servers that are on no network. */
 export const LOOSE = "loose";
@@ -34,18 +34,18 @@ const SERVER = { width: 164, height: 52 };
 const PAD = 12;
 /** Shapes that a router with its networks may have; the one that fits best is drawn. */
 const SHAPES = [0.6, 1, 1.65, 2.6];
-export function interfaces(router: Router, ports: Port[]): Port[] {
+export function interfaces(router: Router, ports: ListedPort[]): ListedPort[] {
   return ports.filter((port) => port.device_id === router.id && port.device_owner.startsWith("network:router_interface"));
 }
 
 /** The networks that a router can still be connected to: outer ones where it has no way out, inner ones it isn't on. */
-export function connectable(router: Router, networks: Network[], ports: Port[]): string[] {
+export function connectable(router: Router, networks: Network[], ports: ListedPort[]): string[] {
   const joined = new Set(ports.filter((port) => port.device_id === router.id).map((port) => port.network_id));
   return networks.filter((network) => (network["router:external"] ? !router.external_gateway_info : network.subnets.length > 0 && !joined.has(network.id))).map((network) => network.id);
 }
 
 /** The networks that a server may join once it can be changed: inner ones with addresses that it isn't on. */
-export function joinable(guest: Guest, networks: Network[], ports: Port[]): string[] {
+export function joinable(guest: Guest, networks: Network[], ports: ListedPort[]): string[] {
   if (guest.locked || !["ACTIVE", "SHUTOFF", "PAUSED"].includes(guest.status)) return [];
   const joined = new Set(ports.filter((port) => port.device_id === guest.id).map((port) => port.network_id));
   return networks.filter((network) => !network["router:external"] && network.subnets.length > 0 && !joined.has(network.id)).map((network) => network.id);
@@ -61,26 +61,34 @@ interface Group { frame: Box; inside: Box[]; width: number; height: number }
 /** A router over the networks that hang from it; without one, networks that nothing leads out of. */
 interface Block { router?: Box; groups: (Group & { x: number; y: number; row: number })[]; rows: number[]; width: number; height: number }
 
+/** Where servers lie is found out once for what is known; what is looked for in it changes with every letter. */
+const settled = new WeakMap<Known, Homes>();
+
+function settle(known: Known): Homes {
+  const found = settled.get(known) ?? homes(known.guests, known.ports, known.networks.map((network) => network.id));
+  settled.set(known, found);
+  return found;
+}
+
 export function draw(known: Known, sought: Sought = { text: "", id: null }): Drawing {
   const networks = [...known.networks].sort(byName);
   const routers = [...known.routers].sort(byName);
-  const cards = known.ports.filter((port) => port.device_owner.startsWith("compute:"));
   const outside = networks.filter((network) => network["router:external"]);
-  const used = new Set([...routers.map((router) => router.external_gateway_info?.network_id), ...cards.map((port) => port.network_id)]);
-  const shownOutside = outside.length > 3 ? outside.filter((network) => used.has(network.id)) : outside;
+  const { home, on, loose, cards, others, used } = settle(known);
+  const ways = new Set(routers.map((router) => router.external_gateway_info?.network_id));
+  const shownOutside = outside.length > 3 ? outside.filter((network) => used.has(network.id) || ways.has(network.id)) : outside;
   const inner = networks.filter((network) => !network["router:external"]);
 
-  const { home, on, loose, cards: cardsOf } = homes(known.guests, cards, [...inner, ...shownOutside].map((network) => network.id));
   const columns = Math.max(2, Math.min(5, Math.round(10 / Math.max(1, inner.length))));
-  const each = share([...on.values(), loose].map((found) => found.length));
-  const address = (guest: Guest) => cardsOf.get(guest.id)?.find((port) => port.network_id === home.get(guest.id))?.fixed_ips[0]?.ip_address;
+  const each = share([...on.values(), loose].map((found) => found.all.length));
+  const address = (guest: Guest) => cards.get(guest.id)?.find((port) => port.network_id === home.get(guest.id))?.fixed_ips[0]?.ip_address;
   const detailOf = (guest: Guest) => [guest.status === "ACTIVE" ? "" : guest.status.toLowerCase().replaceAll("_", " "), guest.floating[0] ?? address(guest) ?? ""].filter(Boolean).join(" · ");
-  const boxOf = (guest: Guest): Box => ({ ...SERVER, x: 0, y: 0, id: guest.id, kind: "server", name: guest.name, status: standing(guest.status), open: joinable(guest, known.networks, cardsOf.get(guest.id) ?? []), detail: detailOf(guest) });
-  const isSought = (guest: Guest) => guest.id === sought.id || (sought.text !== "" && `${guest.name} ${detailOf(guest)}`.toLowerCase().includes(sought.text));
+  const boxOf = (guest: Guest): Box => ({ ...SERVER, x: 0, y: 0, id: guest.id, kind: "server", name: guest.name, status: standing(guest.status), open: joinable(guest, known.networks, cards.get(guest.id) ?? []), detail: detailOf(guest) });
+  const isSought = sought.text === "" && sought.id === null ? null : (guest: Guest) => guest.id === sought.id || (sought.text !== "" && `${guest.name} ${detailOf(guest)}`.toLowerCase().includes(sought.text));
   let hidden = 0;
-  const boxes = (here: Guest[], frame: string): Box[] => {
+  const boxes = (here: Crowd, frame: string): Box[] => {
     const found = drawn(here, each, isSought).map(boxOf);
-    const left = here.length - found.length;
+    const left = here.all.length - found.length;
     hidden += left;
     const more: Box = { ...SERVER, x: 0, y: 0, id: `more-${frame}`, kind: "more", name: found.length > 0 ? t("{{number}} more", { number: left }) : count("{{number}} server", "{{number}} servers", left), detail: "", status: "none", open: [] };
     return left > 0 ? [...found, more] : found;
@@ -89,23 +97,23 @@ export function draw(known: Known, sought: Sought = { text: "", id: null }): Dra
     const cidrs = known.subnets.filter((subnet) => subnet.network_id === network.id).map((subnet) => subnet.cidr).join(", ");
     const external = network["router:external"];
     return framed({ id: network.id, kind: external ? "outside" : "network", name: network.name || t("(no name)"), status: "none", open: [],
-      detail: external ? [t("outside"), cidrs].filter(Boolean).join(" · ") : cidrs || t("no subnet") }, boxes(on.get(network.id) ?? [], network.id), external ? 5 : columns);
+      detail: external ? [t("outside"), cidrs].filter(Boolean).join(" · ") : cidrs || t("no subnet") }, boxes(on.get(network.id) ?? { all: [], first: [] }, network.id), external ? 5 : columns);
   };
 
   const taken = new Set<string>();
   const parts = routers.map((router) => {
-    const joined = new Set(interfaces(router, known.ports).map((port) => port.network_id));
+    const joined = new Set(interfaces(router, others).map((port) => port.network_id));
     const mine = inner.filter((network) => joined.has(network.id) && !taken.has(network.id));
     for (const network of mine) taken.add(network.id);
-    const box: Box = { ...SERVER, x: 0, y: 0, id: router.id, kind: "router", name: router.name || t("(no name)"), status: standing(router.status), open: connectable(router, known.networks, known.ports),
+    const box: Box = { ...SERVER, x: 0, y: 0, id: router.id, kind: "router", name: router.name || t("(no name)"), status: standing(router.status), open: connectable(router, known.networks, others),
       detail: router.external_gateway_info?.external_fixed_ips?.[0]?.ip_address ?? (router.external_gateway_info ? "" : t("no way out")) };
     return { groups: mine.map(groupOf), router: box as Box | undefined };
   });
   const rest = inner.filter((network) => !taken.has(network.id)).map(groupOf);
-  if (loose.length > 0) rest.push(framed({ id: LOOSE, kind: "loose", name: t("On no network"), detail: "", status: "none", open: [] }, boxes(loose, LOOSE), columns));
+  if (loose.all.length > 0) rest.push(framed({ id: LOOSE, kind: "loose", name: t("On no network"), detail: "", status: "none", open: [] }, boxes(loose, LOOSE), columns));
   if (rest.length > 0) parts.push({ groups: rest, router: undefined });
   const tried = SHAPES.map((shape) => fitted(parts.map((part) => block(part.groups, shape, part.router)), WIDER));
-  const laid = place(known, tried.reduce((best, one) => (scale(one, WIDER) > scale(best, WIDER) ? one : best)), shownOutside.map(groupOf), cards, home);
+  const laid = place(known, tried.reduce((best, one) => (scale(one, WIDER) > scale(best, WIDER) ? one : best)), shownOutside.map(groupOf), settle(known));
   return { ...laid, hidden };
 }
 
@@ -130,7 +138,7 @@ function block(groups: Group[], shape: number, router?: Box): Block {
 }
 
 /** Put the blocks below the outside, and draw what joins them: lines run in the gaps between rows and along the left. */
-function place(known: Known, laid: ReturnType<typeof fitted<Block>>, outside: Group[], cards: Port[], home: Map<string, string>): Omit<Drawing, "hidden"> {
+function place(known: Known, laid: ReturnType<typeof fitted<Block>>, outside: Group[], { cards, home, others }: Homes): Omit<Drawing, "hidden"> {
   const margin = outside.length > 0 && laid.rows.length > 1 ? GAP * outside.length : 0;
   const width = Math.max(laid.width + margin, outside.reduce((sum, group) => sum + group.width + GAP, -GAP));
   const drawing: Omit<Drawing, "hidden"> = { boxes: [], lines: [] };
@@ -152,10 +160,10 @@ function place(known: Known, laid: ReturnType<typeof fitted<Block>>, outside: Gr
     const [left, up] = [one.x + start, one.y + top];
     if (one.router) drawing.boxes.push({ ...one.router, x: one.router.x + left, y: up });
     for (const group of one.groups) add(group, group.x + left, group.y + up);
-    if (one.router) drawing.lines.push(...lines(known, one, left, up, frames, { row: one.row, top: (laid.rows[one.row] ?? 0) + top, ids: outside.map((group) => group.frame.id) }));
+    if (one.router) drawing.lines.push(...lines(known, others, one, left, up, frames, { row: one.row, top: (laid.rows[one.row] ?? 0) + top, ids: outside.map((group) => group.frame.id) }));
   }
   const seen = new Map(drawing.boxes.map((box) => [box.id, box]));
-  for (const port of cards) {
+  for (const port of drawing.boxes.flatMap((box) => (box.kind === "server" ? cards.get(box.id) ?? [] : []))) {
     const [server, frame] = [seen.get(port.device_id), frames.get(port.network_id)];
     if (!server || !frame || home.get(port.device_id) === port.network_id) continue;
     drawing.lines.push({ id: port.id, from: server.id, to: frame.id, up: port.status === "ACTIVE", second: true, points: straight(server, frame) });
@@ -169,7 +177,7 @@ function straight(from: Place, to: Place): [number, number][] {
 }
 
 /** A router's lines: to its own networks below it, to other blocks' straight, and to the outside above. */
-function lines(known: Known, block: Block, left: number, up: number, frames: Map<string, Box>, outer: { row: number; top: number; ids: string[] }): Line[] {
+function lines(known: Known, others: ListedPort[], block: Block, left: number, up: number, frames: Map<string, Box>, outer: { row: number; top: number; ids: string[] }): Line[] {
   const { router } = block;
   const real = known.routers.find((found) => found.id === router?.id);
   if (!router || !real) return [];
@@ -177,7 +185,7 @@ function lines(known: Known, block: Block, left: number, up: number, frames: Map
   const box = { ...router, x: router.x + left, y: up };
   const middle = box.x + box.width / 2;
   const bus = box.y + box.height + GAP;
-  for (const port of interfaces(real, known.ports)) {
+  for (const port of interfaces(real, others)) {
     const to = frames.get(port.network_id);
     if (!to) continue;
     const group = block.groups.find((one) => one.frame.id === to.id);

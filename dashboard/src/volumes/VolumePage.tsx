@@ -3,16 +3,16 @@ import {
 } from "@patternfly/react-core";
 import { HddIcon } from "@patternfly/react-icons";
 import type { IAction } from "@patternfly/react-table";
-import { useQuery } from "@tanstack/react-query";
+import { useQueries, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import { ApiError } from "../api/errors";
-import { volume } from "../api/http";
+import { compute, volume } from "../api/http";
 import { asked } from "../api/live";
-import { useServerNames, useVolumeBackups, useVolumeSnapshots } from "../api/lists";
+import { useVolumeBackups, useVolumeSnapshots } from "../api/lists";
 import { moving } from "../api/moving";
 import { mayWrite, useSession } from "../api/session";
-import type { Volume } from "../api/types";
+import type { Server, Volume } from "../api/types";
 import { t } from "../language";
 import { ago, memory, when } from "../parts/format";
 import { Page } from "../parts/Page";
@@ -20,10 +20,18 @@ import { Problem } from "../parts/Problem";
 import { Nothing } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { Term } from "../parts/Term";
-import { Loading } from "../shell/Shell";
+import { Loading } from "../parts/Loading";
 import { volumeActions, type VolumeDialog } from "./actions";
 import { VolumeDialogs } from "./VolumesPage";
 import { nameOf, whyOf } from "./work";
+
+/** Names of the few servers that one volume is attached to; a project may have thousands. */
+function useNamesOf(ids: string[]): Map<string, string> {
+  return useQueries({
+    queries: ids.map((id) => ({ queryKey: ["servers", "one", id], staleTime: 30_000, queryFn: () => compute.get<{ server: Server }>(`/servers/${id}`).then((body) => body.server) })),
+    combine: (results) => new Map(results.flatMap(({ data }) => (data ? [[data.id, data.name]] : []))),
+  });
+}
 
 export function VolumePage() {
   const { id = "" } = useParams();
@@ -33,8 +41,7 @@ export function VolumePage() {
     refetchInterval: (query) => asked(query.state.data && moving(query.state.data.status) ? 1500 : 8000),
   });
   const [dialog, setDialog] = useState<VolumeDialog | null>(null);
-  const servers = useServerNames();
-  const names = new Map((servers.data ?? []).map((server) => [server.id, server.name]));
+  const names = useNamesOf((query.data?.attachments ?? []).map((one) => one.server_id));
   const found = query.data;
   const parents = [{ title: t("Volumes"), to: "/volumes" }];
   const gone = query.error instanceof ApiError && query.error.status === 404;

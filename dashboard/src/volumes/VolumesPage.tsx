@@ -2,7 +2,7 @@ import { Button, Tab, Tabs, TabTitleText } from "@patternfly/react-core";
 import { CameraIcon, ClockIcon, HddIcon } from "@patternfly/react-icons";
 import { useState } from "react";
 import { Link, useSearchParams } from "react-router";
-import { useServerNames, useVolumeBackups, useVolumes, useVolumeSnapshots } from "../api/lists";
+import { useVolumeBackups, useVolumes, useVolumeSnapshots } from "../api/lists";
 import { mayWrite, useSession } from "../api/session";
 import type { Volume, VolumeBackup, VolumeSnapshot } from "../api/types";
 import { t } from "../language";
@@ -11,6 +11,7 @@ import { ago, memory, when } from "../parts/format";
 import { Page } from "../parts/Page";
 import { type Column, ResourceTable } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
+import { useServerNames } from "../servers/all";
 import { volumeActions, type VolumeDialog } from "./actions";
 import { AttachVolume, CreateVolume, ExtendVolume, RenameVolume, SaveVolume } from "./dialogs";
 import { nameOf, remove, restore } from "./work";
@@ -56,15 +57,14 @@ interface Part { write: boolean; open: (dialog: VolumeDialog) => void }
 
 function Volumes({ write, open }: Part) {
   const volumes = useVolumes();
-  const servers = useServerNames();
-  const names = new Map((servers.data ?? []).map((server) => [server.id, server.name]));
+  const names = useServerNames().data;
   const kinds = new Set((volumes.data ?? []).map((one) => one.volume_type));
   const columns: Column<Volume>[] = [
     { title: t("Name"), cell: (v) => <Link to={`/volumes/${v.id}`}>{nameOf(v)}</Link>, sort: (v) => v.name ?? "" },
     { title: t("Status"), cell: (v) => <Status value={v.status} />, sort: (v) => v.status, nowrap: true },
     { title: t("Size"), cell: (v) => memory(v.size * 1024), sort: (v) => v.size, nowrap: true },
     { title: t("Attached to"), cell: (v) => v.attachments.length === 0 ? <span className="st-muted">{t("nothing")}</span>
-      : v.attachments.map((a) => <div key={a.attachment_id}><Link to={`/servers/${a.server_id}`}>{names.get(a.server_id) ?? t("a server")}</Link>{a.device && <span className="st-muted"> {a.device}</span>}</div>) },
+      : v.attachments.map((a) => <div key={a.attachment_id}><Link to={`/servers/${a.server_id}`}>{names?.get(a.server_id) ?? t("a server")}</Link>{a.device && <span className="st-muted"> {a.device}</span>}</div>) },
     ...(kinds.size > 1 ? [{ title: t("Type"), cell: (v: Volume) => v.volume_type === "__DEFAULT__" ? t("default") : v.volume_type ?? "–", sort: (v: Volume) => v.volume_type ?? "" }] : []),
     { title: t("Starts a server"), cell: (v) => (v.bootable === "true" ? t("yes") : t("no")), sort: (v) => v.bootable },
     { title: t("Created"), cell: (v) => <span title={when(v.created_at)}>{ago(v.created_at)}</span>, sort: (v) => v.created_at, nowrap: true },

@@ -10,13 +10,13 @@ export type VolumeDialog =
   | { kind: "attach" | "extend" | "rename" | "snapshot" | "backup"; found: Volume };
 
 /** What a volume's status lets one do with it. */
-export function volumeActions(v: Volume, servers: Map<string, string>, open: (dialog: VolumeDialog) => void, done?: () => void): (IAction | ISeparator)[] {
+export function volumeActions(v: Volume, servers: Map<string, string> | undefined, open: (dialog: VolumeDialog) => void, done?: () => void): (IAction | ISeparator)[] {
   const free = v.status === "available";
   const usable = free || v.status === "in-use";
   return [
     ...(free || (v.multiattach && usable) ? [{ title: t("Attach to a server"), onClick: () => open({ kind: "attach", found: v }) }] : []),
     ...(v.status === "in-use" ? v.attachments.map((a) => ({
-      title: t("Detach from {{server}}", { server: servers.get(a.server_id) ?? t("a server") }), onClick: () => detach(v.id, nameOf(v), a.server_id, servers.get(a.server_id) ?? t("a server")) })) : []),
+      title: t("Detach from {{server}}", { server: servers?.get(a.server_id) ?? t("a server") }), onClick: () => detach(v.id, nameOf(v), a.server_id, servers?.get(a.server_id) ?? t("a server")) })) : []),
     { title: t("Extend"), isDisabled: !usable, onClick: () => open({ kind: "extend", found: v }) },
     { title: t("Take a snapshot"), isDisabled: !usable, onClick: () => open({ kind: "snapshot", found: v }) },
     { title: t("Back up"), isDisabled: !usable, onClick: () => open({ kind: "backup", found: v }) },

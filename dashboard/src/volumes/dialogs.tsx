@@ -1,13 +1,14 @@
 import { Checkbox } from "@patternfly/react-core";
 import { useState } from "react";
 import { volume } from "../api/http";
-import { useImages, useServerNames, useVolumes, useVolumeSnapshots, useVolumeTypes } from "../api/lists";
+import { useImages, useVolumes, useVolumeSnapshots, useVolumeTypes } from "../api/lists";
 import type { Image, Volume, VolumeBackup, VolumeSnapshot } from "../api/types";
 import { t } from "../language";
 import { FormDialog } from "../parts/dialog";
 import { ChoiceField, TextField } from "../parts/fields";
 import { Problem } from "../parts/Problem";
 import { refresh } from "../parts/work";
+import { useServerNames } from "../servers/all";
 import { smallest, sizeError, volumeBody } from "./sizes";
 import { attach, extend, follow, nameOf, STALE } from "./work";
 
@@ -60,7 +61,7 @@ export function AttachVolume({ close, found, server }: { close: () => void; foun
   const [chosen, setChosen] = useState("");
   const free = (volumes.data ?? []).filter((one) => one.status === "available" || (one.multiattach && one.status === "in-use" && one.attachments.every((a) => a.server_id !== server?.id)));
   const options = server ? free.map((one) => ({ value: one.id, label: t("{{name}} ({{size}} GiB)", { name: nameOf(one), size: one.size }) }))
-    : (servers.data ?? []).map((one) => ({ value: one.id, label: one.name }));
+    : [...(servers.data ?? [])].map(([value, label]) => ({ value, label }));
   const id = chosen || options[0]?.value || "";
   const loaded = server ? volumes.data : servers.data;
   return (
@@ -68,8 +69,8 @@ export function AttachVolume({ close, found, server }: { close: () => void; foun
       description={t("It appears in the server as another disk. A new volume needs a file system; the server makes and mounts it.")}
       submit={async () => {
         const one = found ?? free.find((candidate) => candidate.id === id);
-        const to = server ?? servers.data?.find((candidate) => candidate.id === id);
-        if (one && to) await attach(one, to);
+        const to = server ?? { id, name: servers.data?.get(id) ?? "" };
+        if (one) await attach(one, to);
         refresh(STALE);
       }}>
       {(volumes.error || servers.error) && <Problem error={volumes.error ?? servers.error} />}

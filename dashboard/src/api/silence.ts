@@ -1,0 +1,54 @@
+import { notifyManager, type Query, type QueryCacheNotifyEvent } from "@tanstack/react-query";
+import { useSyncExternalStore } from "react";
+import { ApiError } from "./errors";
+import { queries } from "./queries";
+
+/** How often (milliseconds) what nothing has answered is asked for again. */
+const AGAIN = 5000;
+
+/** Questions that nothing answered the last time, and the errors that tell so: a page says it once, whatever it is made of. */
+const silent = new Set<Query>();
+const errors = new WeakSet<object>();
+
+/** Whether something of what is shown isn't answered at all; then it is asked for again until it is. */
+export function useSilence(): boolean {
+  return useSyncExternalStore(watch, isSilent, isSilent);
+}
+
+/** Whether the page already tells of *error*. */
+export function isTold(error: unknown): boolean {
+  return typeof error === "object" && error !== null && errors.has(error);
+}
+
+export function isSilent(): boolean {
+  return [...silent].some((query) => query.isActive());
+}
+
+/** Ask for what is shown and wasn't answered. */
+export function askAgain(): void {
+  void queries.refetchQueries({ type: "active", predicate: (query) => silent.has(query) }, { cancelRefetch: false });
+}
+
+function watch(listener: () => void): () => void {
+  const stop = queries.getQueryCache().subscribe(notifyManager.batchCalls(listener));
+  const timer = setInterval(() => isSilent() && askAgain(), AGAIN);
+  return () => {
+    stop();
+    clearInterval(timer);
+  };
+}
+
+function note(event: QueryCacheNotifyEvent): void {
+  if (event.type === "removed") silent.delete(event.query);
+  if (event.type !== "updated") return;
+  const { action, query } = event;
+  if (action.type === "failed" || action.type === "error") {
+    const none = action.error instanceof ApiError && action.error.status === 0;
+    if (none) errors.add(action.error as ApiError);
+    if (none) silent.add(query);
+    else silent.delete(query);
+  }
+  if (action.type === "success" && !action.manual) silent.delete(query);
+}
+
+queries.getQueryCache().subscribe(note);
