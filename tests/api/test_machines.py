@@ -76,6 +76,25 @@ def test_it_returns_gives_up_and_takes_servers_again(ha: HaWorld, member: Client
     assert len(ha.running(id)) == 1
 
 
+def test_one_that_is_lost_again_before_it_is_at_home_comes_home_later(ha: HaWorld, member: Client) -> None:
+    victim = ha.host_of(ha.build(member))
+    ha.cluster.lose_power(victim)
+    ha.within(30, lambda: ha.state(victim) == "fenced")
+    ha.machines[victim].stuck = True            # it gives nothing up yet
+    ha.cluster.give_power(victim)
+    ha.within(30, lambda: ha.state(victim) == "returning")
+    ha.cluster.set_device(victim, Device.ABSENT)
+    ha.cluster.cut(victim)
+    ha.within(60, lambda: ha.state(victim) == "lost")
+    ha.cluster.heal(victim)
+    ha.within(30, lambda: ha.state(victim) == "returning")
+    ha.spend(10)
+    assert ha.state(victim) == "returning"
+    ha.machines[victim].stuck, ha.machines[victim].agent.generation = False, 0
+    ha.within(30, lambda: ha.state(victim) == "up")
+    assert not ha.get(victim)["hosts"][0]["fenced"]
+
+
 def test_an_absent_fence_device_moves_nothing_and_says_so(ha: HaWorld, member: Client) -> None:
     id = ha.build(member)
     victim = ha.host_of(id)

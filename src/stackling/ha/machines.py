@@ -63,6 +63,8 @@ def conclude(tx: Tx, record: Record, sense: Sense, verdict: Verdict, settings: S
         values["planned_gone"] = 1
     if verdict.state is State.RETURNING and record.state is State.FENCED:
         values |= _returning(tx, row)
+    elif verdict.state is State.RETURNING and record.state is not State.RETURNING:
+        values["lost_boot_id"] = None           # nobody took it for fenced this time: it may be in the same boot
     if verdict.home:
         values |= _home(tx, row, record)
     if verdict.state is not record.state:

@@ -63,7 +63,10 @@ def judge(record: Record, sense: Sense, settings: Settings) -> Verdict:
                        lost_at=record.lost_at)
     if _planned(record, sense):
         return _planned_stop(record, sense)
-    return _present(record, sense, settings) or _missing(record, sense, settings)
+    if record.returned_at is not None and _heard(sense):
+        return _back_again(record)
+    return _present(record, sense, settings) or replace(
+        _missing(record, sense, settings), distrusted=record.distrusted)
 
 
 def planned(record: Record, now: float) -> bool:
@@ -304,8 +307,7 @@ def _evidence(record: Record, sense: Sense, lost_at: float) -> dict[str, object]
 # -- fenced, and back
 
 def _after_fencing(record: Record, sense: Sense, settings: Settings) -> Verdict:
-    heard = sense.standing is Standing.MEMBER or sense.beat is Beat.ALIVE
-    if record.state is State.FENCED and not heard:
+    if record.state is State.FENCED and not _heard(sense):
         proof = None
         if record.strength is Strength.POWER and sense.power_off is True:
             proof = Proof("power", Strength.POWER_READ, "switched off; the power reads off by now", sense.now,
@@ -319,8 +321,19 @@ def _after_fencing(record: Record, sense: Sense, settings: Settings) -> Verdict:
                        distrusted=record.distrusted)
     if sense.standing in GONE and sense.beat is Beat.LOST and (
             record.returned_at is None or sense.now >= record.returned_at + settings.grace):
-        return _missing(replace(record, lost_at=None), sense, settings)
+        return replace(_missing(replace(record, lost_at=None), sense, settings), distrusted=record.distrusted)
     return _returning(record, sense)
+
+
+def _heard(sense: Sense) -> bool:
+    return sense.standing is Standing.MEMBER or sense.beat is Beat.ALIVE
+
+
+def _back_again(record: Record) -> Verdict:
+    """It was lost again before it was at home, and not proven to be off: it may still run what isn't its own."""
+    reason = "it is back again, and hadn't been at home when it was lost"
+    return Verdict(State.RETURNING, reason, record.alarm, (Wait(reason),), lost_at=record.lost_at,
+                   distrusted=record.distrusted)
 
 
 def may_return(record: Record, now: float, settings: Settings) -> bool:

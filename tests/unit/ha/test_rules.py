@@ -382,6 +382,13 @@ def test_a_returning_machine_that_is_lost_again_needs_a_new_proof() -> None:
     assert judge(replace(BACK, last_seen=NOW - 60), booting).state is State.RETURNING
 
 
+def test_one_that_was_lost_again_before_it_was_at_home_still_has_to_come_home() -> None:
+    again = replace(BACK, state=State.LOST, distrusted=True)
+    verdict = judge(again, WELL)
+    assert (verdict.state, verdict.home, verdict.distrusted) == (State.RETURNING, False, True)
+    assert judge(again, replace(GONE, now=NOW + 60)).distrusted
+
+
 def test_a_stronger_proof_is_taken_when_the_device_answers_again() -> None:
     record = replace(LOST, state=State.FENCED, strength=Strength.POWER)
     proof = judge(record, replace(GONE, power_off=True)).proof
