@@ -10,6 +10,7 @@ from stackling.api import policy
 from stackling.api.compute.service import service as compute
 from stackling.api.identity.service import service as identity
 from stackling.api.image.service import service as image
+from stackling.api.network.service import service as network
 from tests.api.conftest import CloudUnderTest
 
 SERVERS = "/compute/v2.1/servers"
@@ -20,7 +21,7 @@ def rules(cloud: CloudUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(policy, "LOOK_EVERY", 0.0)
     directory = tmp_path / "policy"
     directory.mkdir()
-    services = [identity(cloud.identity), compute(), image()]
+    services = [identity(cloud.identity), compute(), image(), network()]
     for one in services:
         one.policy.follow(directory / f"{one.name}.yaml")
     cloud.start(services)
@@ -56,3 +57,17 @@ def test_a_broken_file_changes_nothing(cloud: CloudUnderTest, rules: Path, caplo
     (rules / "image.yaml").write_text('# better\n"communitize_image": "rule:nobody or"\n')
     assert member.post("/image/v2/images", new).status_code == 403
     assert f"{rules}/image.yaml, line 2: " in caplog.text
+
+
+def test_rules_of_attributes_and_fields_of_ports(cloud: CloudUnderTest, rules: Path) -> None:
+    member, ports = cloud.actor("demo", "member"), "/network/v2.0/ports"
+    made = cloud.admin().post("/network/v2.0/networks", {"network": {"shared": True}}).json()["network"]["id"]
+
+    def status(**port: str) -> int:
+        return member.post(ports, {"port": {"network_id": made, **port}}).status_code
+
+    fabric, mac = {"device_owner": "fabric:leaf"}, {"mac_address": "fa:16:3e:00:00:0a"}
+    assert (status(**fabric), status(**mac)) == (201, 403)
+    (rules / "network.yaml").write_text('"network_device": "field:port:device_owner=~^fabric:"\n'
+                                        '"create_port:mac_address": "role:member"\n')
+    assert (status(**fabric), status(device_owner="a-fabric:leaf"), status(**mac)) == (403, 201, 201)

@@ -19,7 +19,7 @@ from tests.routes import public_services
 ROLES = ("admin", "manager", "member", "reader", "service", "other")
 IDS = ("a", "b")
 KEYS = ("user_id", "project_id", "tenant_id", "domain_id", "owner", "member_id", "id", "trust_id",
-        "network:project_id", "network:tenant_id", "visibility", "shared", "target_project_id", "target_tenant")
+        "network:project_id", "ext_parent:project_id", "visibility", "shared", "target_project_id", "target_tenant")
 NESTED = ("user", "group", "project", "domain", "role", "credential", "token", "trust", "limit", "registered_limit",
           "access_rule", "prior_role", "implied_role")
 
@@ -102,6 +102,7 @@ def test_a_file_overrides_rules_and_adds_some(tmp_path: Path) -> None:
     ('list: "http://opa.example/check"\n', 1, "another server"),
     ('list: "admin"\n', 1, "nobody can read"),
     ('list: "role:admin or"\n', 1, "ends too early"),
+    ('list: "field:port:device_owner=~["\n', 1, "regular expression"),
     ("list: \"role:admin\"\n\tshow: x\n", 2, ""),
     ("\x00", 1, ""),
 ])

@@ -195,10 +195,18 @@ def _and(a: Check, b: Check) -> Check:
 
 
 def _field(name: str, text: str) -> Check:
-    """Neutron's ``field:<collection>:<attribute>=<value>``: the target's attribute has this value."""
+    """Neutron's ``field:<collection>:<attribute>=<value>``: the target's attribute has this value; ``=~<regex>``: it
+    begins like this."""
     attribute, equals, value = text.partition(":")[2].partition("=")
     if not equals:
         raise PolicySyntax(name, f"has field:{text} in it, which is not of the form field:resource:attribute=value")
+    if value.startswith("~"):
+        try:
+            begins = re.compile(value[1:]).match
+        except re.error as error:
+            problem = f"has field:{text} in it, whose regular expression can't be read: {error}"
+            raise PolicySyntax(name, problem) from None
+        return lambda ctx, target: target is not None and begins(str(target.get(attribute) or "")) is not None
     return lambda ctx, target: target is not None and str(target.get(attribute)) == value
 
 

@@ -26,6 +26,11 @@ class Context:
         """Whether the caller has the role ``admin`` in any scope, as the default policies mean it."""
         return "admin" in self.roles
 
+    @property
+    def is_service(self) -> bool:
+        """Whether the caller has the role ``service``, with which services ask each other."""
+        return "service" in self.roles
+
 
 def system_context(request_id: str) -> Context:
     """The cloud acting for itself (engine turns, first start)."""

@@ -72,6 +72,10 @@ _INTERNAL = frozenset({"generation", "observed_generation", "settled", "deleting
 Filter = Callable[[Context, Sequence[Any]], Condition]
 
 
+SERVED = frozenset({"network", "port", "subnet"})
+"""What services see of all projects."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """How one resource is listed. ``own``: what a caller sees that is no administrator; ``page``: the columns that
@@ -117,7 +121,7 @@ def _statement(tx: Tx, ctx: Context, listed: Listed, query: ListQuery) -> Select
     conditions: list[Condition] = []
     if listed.rows.has_deleting:
         conditions.append(table.c.deleting.is_(False))
-    if not ctx.is_admin:
+    if not (ctx.is_admin or (ctx.is_service and listed.resource in SERVED)):
         conditions.append(listed.own(ctx))
     conditions += [_condition(ctx, listed, name, values) for name, values in query.filters.items()]
     statement = select(table.c.id).where(*conditions)

@@ -193,8 +193,9 @@ def delete_network(tx: Tx, ctx: Context, record: Record) -> None:
 
 
 def usable_by(tx: Tx, ctx: Context, network: Record) -> bool:
-    """Whether the caller may see the network: own, shared or external for it, or anything for an administrator."""
-    return (ctx.is_admin or network["project_id"] == ctx.project_id
+    """Whether the caller may see the network: own, shared or external for it, or anything for an administrator or a
+    service."""
+    return (ctx.is_admin or ctx.is_service or network["project_id"] == ctx.project_id
             or bool(access.actions(tx, ctx, "network", network["id"])))
 
 

@@ -10,7 +10,6 @@ from sqlalchemy import bindparam, delete, insert, select
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.network import (
-    access,
     addresses,
     fixed_ips,
     floating_release,
@@ -20,7 +19,7 @@ from stackling.network import (
     rules,
     security_groups,
 )
-from stackling.network.errors import conflict, forbidden
+from stackling.network.errors import conflict
 from stackling.network.resources import NETWORKS, PORTS, SUBNETS
 from stackling.network.rows import Record, desired, moved, standard, touch
 from stackling.network.timeline import announce, forget_tags, store_tags
@@ -62,24 +61,10 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
     records: list[Record] = []
     for spec in specs:
         network, subnets = around.of(spec["network_id"])
-        check_network_use(tx, ctx, network, spec)
         record = make(tx, ctx, network, subnets, spec, PortRole.INTERFACE)
         announce(tx, ctx, "port", record, "create")
         records.append(record)
     return records
-
-
-def check_network_use(tx: Tx, ctx: Context, network: Record, spec: Mapping[str, Any]) -> None:
-    """What a port in somebody else's network may not choose (Neutron's ``*_or_net_owner`` rules)."""
-    if ctx.is_admin or network["project_id"] == ctx.project_id:
-        return
-    if not access.is_shared(tx, ctx, "network", network["id"]):
-        raise forbidden("rule:create_port")
-    for name in ("mac_address", "fixed_ips", "port_security_enabled", "allowed_address_pairs"):
-        if name in spec and not (name == "fixed_ips" and all("ip_address" not in one for one in spec[name])):
-            raise forbidden(f"rule:create_port and rule:create_port:{name}")
-    if str(spec.get("device_owner", "")).startswith("network:"):
-        raise forbidden("rule:create_port and rule:create_port:device_owner")
 
 
 def make(tx: Tx, ctx: Context, network: Record, subnets: Sequence[Record], spec: Mapping[str, Any],
@@ -200,7 +185,6 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any], *,
            subnets: Sequence[Record] | None = None) -> Record:
     """Change a port; what depends on it (router, floating IPs, server) is nudged."""
     values: Record = {column: changes[name] for name, column in _PLAIN.items() if name in changes}
-    _check_owner_change(tx, ctx, record, values.get("device_owner"))
     if record["role"] == PortRole.LOAD_BALANCER and {"mac_address", "fixed_ips"} & changes.keys():
         raise conflict("PortInUse", f"Unable to complete operation on port {record['id']} for network "
                        f"{record['network_id']}. It is the address of load balancer "
@@ -232,15 +216,6 @@ def update(tx: Tx, ctx: Context, record: Record, changes: Mapping[str, Any], *,
     if "extra_dhcp_opts" in changes:
         values["extra_dhcp_opts"] = _merge_options(record["extra_dhcp_opts"], changes["extra_dhcp_opts"] or [])
     return save(tx, ctx, record, values)
-
-
-def _check_owner_change(tx: Tx, ctx: Context, record: Record, owner: str | None) -> None:
-    """A port that counts as the network's own escapes its rules: the network's owner decides (CVE-2015-5240)."""
-    if owner is None or owner == record["device_owner"] or not owner.startswith("network:") or ctx.is_admin:
-        return
-    network = NETWORKS.get(tx, record["network_id"])
-    if network is None or network["project_id"] != ctx.project_id:
-        raise forbidden("(rule:update_port and rule:update_port:device_owner)")
 
 
 def _change_addresses(tx: Tx, record: Record, wanted: Sequence[dict[str, Any]], values: Mapping[str, Any],

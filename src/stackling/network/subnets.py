@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.network import addresses, networks, quotas, rules, subnet_pools
-from stackling.network.errors import bad_request, conflict, forbidden, invalid_input, not_found
+from stackling.network.errors import bad_request, conflict, invalid_input, not_found
 from stackling.network.resources import NETWORKS, PORTS, SUBNET_POOLS, SUBNETS
 from stackling.network.rows import Record, standard, touch
 from stackling.network.timeline import announce, forget_tags, store_tags
@@ -45,8 +45,6 @@ def create(tx: Tx, ctx: Context, specs: Sequence[Mapping[str, Any]]) -> list[Rec
 def _create(tx: Tx, ctx: Context, spec: Mapping[str, Any]) -> Record:
     addresses.guard(tx, spec["network_id"])
     network = networks.find(tx, ctx, spec["network_id"], lock=True)
-    if not ctx.is_admin and network["project_id"] != ctx.project_id:
-        raise forbidden("rule:create_subnet")
     _refuse_segment(spec)
     cidr, pool_id = _range(tx, ctx, spec)
     record = _record(tx, spec, cidr, pool_id)

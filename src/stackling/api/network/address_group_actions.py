@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stackling.api.call import Call
@@ -12,6 +13,7 @@ from stackling.api.network.resource import check_revision, fetch
 from stackling.api.route import Route
 from stackling.core.errors import Invalid
 from stackling.network import address_groups
+from stackling.network.errors import forbidden
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
@@ -22,14 +24,14 @@ _GROUP = BY_NAME["address_group"]
 def routes() -> list[Route]:
     """Both actions."""
     path = "/v2.0/address-groups/{id}/"
-    return [Route("PUT", path + "add_addresses", lambda tx, call: _change(tx, call, address_groups.add),
-                  "authenticated", "write"),
-            Route("PUT", path + "remove_addresses", lambda tx, call: _change(tx, call, address_groups.remove),
-                  "authenticated", "write")]
+    return [Route("PUT", path + name, partial(_change, name, change), "authenticated", "write")
+            for name, change in (("add_addresses", address_groups.add), ("remove_addresses", address_groups.remove))]
 
 
-def _change(tx: Tx, call: Call, change: Any) -> Any:
-    record, _ = fetch(tx, call, _GROUP, call.params["id"], "update")
+def _change(rule: str, change: Any, tx: Tx, call: Call) -> Any:
+    record, target = fetch(tx, call, _GROUP, call.params["id"])
+    if not call.allowed(rule, target):
+        raise forbidden(f"rule:{rule}")
     check_revision(call, _GROUP.name, record)
     body: Any = call.body
     if isinstance(body, dict) and isinstance(body.get("address_group"), dict):    # pyright: ignore

@@ -72,7 +72,7 @@ def routes() -> list[Route]:
 def _floating(tx: Tx, call: Call, action: str) -> Record:
     record, target = fetch(tx, call, _FLOATING, call.params["id"])
     rule = f"{action}_floatingip_port_forwarding"
-    if not call.allowed(rule, target):
+    if not call.allowed(rule, {**target, "ext_parent:project_id": record["project_id"]}):
         raise forbidden(f"rule:{rule}")
     return record
 

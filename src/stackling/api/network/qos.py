@@ -10,7 +10,7 @@ from stackling.api.network import values as v
 from stackling.api.network.attributes import REQUIRED, Attribute, Table, for_create, for_update
 from stackling.api.network.catalog import BY_NAME
 from stackling.api.network.others import select
-from stackling.api.network.resource import fetch, target_of
+from stackling.api.network.resource import fetch
 from stackling.api.route import Route
 from stackling.core.errors import Forbidden, Invalid
 from stackling.network import qos
@@ -80,11 +80,20 @@ def shown(rule: Record) -> dict[str, Any]:
     return {name: rule[name] for name in TABLES[rule["type"]]}
 
 
+def _allowed(call: Call, rule: str, policy: Record) -> bool:
+    """Whether the caller may use *rule* on the rules of *policy*: they belong to its project."""
+    return call.allowed(rule, {**policy, "ext_parent:project_id": policy["project_id"]})
+
+
 def _policy(tx: Tx, call: Call, id: str, rule: str) -> Record:
-    """The policy, which the caller sees; 403 where *rule* isn't the caller's to use on it."""
-    record, target = fetch(tx, call, _POLICY, id)
-    if not call.allowed(rule, target):
-        raise forbidden(f"rule:{rule}")
+    """The policy, which the caller sees. Where *rule* isn't the caller's to use on it: 403, or 404 for what it reads.
+
+    As upstream, whoever a policy is shared with sees its rules in the policy only.
+    """
+    record, _ = fetch(tx, call, _POLICY, id)
+    if not _allowed(call, rule, record):
+        raise not_found("qos_rule", call.params.get("rule", call.params["id"])) if rule.startswith("get_") else \
+            forbidden(f"rule:{rule}")
     return record
 
 
@@ -115,8 +124,9 @@ def _body(call: Call, kind: str) -> tuple[str, dict[str, Any]]:
 
 
 def _list(tx: Tx, call: Call, kind: str) -> Any:
-    policy = _policy(tx, call, call.params["id"], f"get_policy_{kind}_rule")
-    rows = [shown(one) for one in qos.rules_of(tx, [policy["id"]])[policy["id"]] if one["type"] == kind]
+    policy, _ = fetch(tx, call, _POLICY, call.params["id"])
+    rules = qos.rules_of(tx, [policy["id"]])[policy["id"]] if _allowed(call, f"get_policy_{kind}_rule", policy) else []
+    rows = [shown(one) for one in rules if one["type"] == kind]
     return {f"{kind}_rules": select(call, rows, tuple(TABLES[kind]))}
 
 
@@ -131,7 +141,7 @@ def _show(tx: Tx, call: Call, kind: str) -> Any:
 def _create(tx: Tx, call: Call, kind: str) -> Any:
     rule, id = f"create_policy_{kind}_rule", call.params["id"]
     record = None if "\0" in id else QOS_POLICIES.get(tx, id)
-    if record is not None and not call.allowed(rule, target_of(tx, call.ctx, record)):
+    if record is not None and not _allowed(call, rule, record):
         raise forbidden(f"rule:{rule}")             # as upstream, which tells so that there is such a policy
     policy = _policy(tx, call, id, rule)
     name, body = _body(call, kind)

@@ -8,7 +8,7 @@ from stackling.api.call import Call, Reply
 from stackling.api.network import values
 from stackling.api.network.attributes import Attribute, convert
 from stackling.api.route import Route
-from stackling.core.errors import Invalid
+from stackling.core.errors import Forbidden, Invalid
 from stackling.network import quotas
 from stackling.network.errors import forbidden
 
@@ -33,19 +33,29 @@ def routes() -> list[Route]:
 
 
 def _check(call: Call, rule: str) -> str:
+    """The project that is asked about. Nobody needs a rule to read of the token's own.
+
+    For another project, upstream looks at the role in the token's own alone, and so lets a project's manager read the
+    limits of all; here a manager reads those of the project in which the role is.
+    """
     project = call.params.get("project", "").removesuffix(".json")
+    if rule == "get_quota" and project and project == call.ctx.project_id:
+        return project
     if not call.allowed(rule, {"project_id": project, "tenant_id": project}):
         raise forbidden(f"rule:{rule}")
     return project
 
 
 def _list(tx: Tx, call: Call) -> Any:
-    _check(call, "list_quotas")
+    _check(call, "get_quota")
     return {"quotas": quotas.every(tx)}
 
 
 def _own(tx: Tx, call: Call) -> Any:
-    return {"tenant": {"tenant_id": call.ctx.project_id, "project_id": call.ctx.project_id}}
+    if call.ctx.project_id is None:
+        raise Invalid("Tenant-id was missing from quota request.", type="QuotaMissingTenant")
+    key = call.route.path.rpartition("/")[2]
+    return {key: {f"{key}_id": call.ctx.project_id}}
 
 
 def _show(tx: Tx, call: Call) -> Any:
@@ -58,7 +68,11 @@ def _default(tx: Tx, call: Call) -> Any:
 
 
 def _details(tx: Tx, call: Call) -> Any:
-    return {"quota": quotas.details(tx, _check(call, "get_quota"))}
+    project = call.params["project"].removesuffix(".json")
+    if project != call.ctx.project_id and not call.ctx.is_admin:
+        raise Forbidden("User does not have admin privileges: Only admin is authorized to access quotas for another "
+                        "project.", type="AdminRequired")
+    return {"quota": quotas.details(tx, project)}
 
 
 def _update(tx: Tx, call: Call) -> Any:

@@ -16,7 +16,7 @@ from stackling.api.route import Mode, Route
 from stackling.core.context import Context
 from stackling.core.errors import Invalid
 from stackling.core.ids import new_id
-from stackling.network import access, lists, rbac
+from stackling.network import access, lists, networks, rbac
 from stackling.network.errors import forbidden, not_found, revision_mismatch
 from stackling.network.resources import NETWORKS
 from stackling.network.rows import Record
@@ -30,6 +30,8 @@ Delete = Callable[["Tx", Context, Record], None]
 LARGE = 4 << 20
 _PAGING = frozenset({"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"})
 _TAG_FILTERS = frozenset({"tags", "tags-any", "not-tags", "not-tags-any"})
+_ASKED_ELSEWHERE = frozenset({"tags"})
+"""Attributes whose rules are of calls of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,9 @@ def routes(resource: Resource) -> list[Route]:
     """List, show, create, update and delete."""
     listing: Mode = "read" if resource.before_list is None else "write"
     path, one = f"/v2.0/{resource.path}", f"/v2.0/{resource.path}/{{id}}"
+    rule = "list_with_services" if resource.name in lists.SERVED else "list"
     return [
-        Route("GET", path, lambda tx, call: list_(tx, call, resource), "list", listing),
+        Route("GET", path, lambda tx, call: list_(tx, call, resource), rule, listing),
         Route("POST", path, lambda tx, call: create(tx, call, resource), "authenticated", "write", status=201,
               limit=LARGE),
         Route("GET", one, lambda tx, call: show(tx, call, resource), "authenticated"),
@@ -102,22 +105,25 @@ def target_of(tx: Tx, ctx: Context, record: Mapping[str, Any], object_type: str 
 def _hidden(call: Call, resource: Resource) -> frozenset[str]:
     if call.ctx.is_admin:
         return frozenset()
-    return frozenset(name for name in resource.table
-                     if f"get_{resource.name}:{name}" in RULES and not call.allowed(f"get_{resource.name}:{name}", {}))
+    return frozenset(name for name in resource.table if name not in _ASKED_ELSEWHERE
+                     and f"get_{resource.name}:{name}" in RULES
+                     and not call.allowed(f"get_{resource.name}:{name}", {}))
 
 
-def _authorize_attributes(call: Call, resource: Resource, action: str, given: Mapping[str, Any],
-                          target: Mapping[str, Any]) -> None:
-    if call.ctx.is_admin:
-        return
+def authorize_attributes(call: Call, rule: str, given: Mapping[str, Any], target: Mapping[str, Any]) -> None:
+    """403 where an attribute of what is *given*, or a part of one, has a rule below *rule* that says no.
+
+    Administrators are asked as everybody is: what is for services only isn't for them.
+    """
     for name, value in given.items():
-        rule = f"{action}_{resource.name}:{name}"
-        rules = [rule] if rule in RULES else []
-        if isinstance(value, Mapping):
-            rules += [f"{rule}:{part}" for part in value if f"{rule}:{part}" in RULES]    # type: ignore[union-attr]
-        for one in rules:
-            if not call.allowed(one, target):
-                raise forbidden(f"(rule:{action}_{resource.name} and rule:{one})")
+        if name in _ASKED_ELSEWHERE:
+            continue
+        one = f"{rule}:{name}"
+        objects: Sequence[Any] = value if isinstance(value, list) else [value]    # pyright: ignore
+        parts = sorted({part for item in objects if isinstance(item, Mapping) for part in item})    # pyright: ignore
+        for asked in (one, *(f"{one}:{part}" for part in parts)):
+            if asked in RULES and not call.allowed(asked, target):
+                raise forbidden(f"(rule:{rule} and rule:{asked})")
 
 
 def fetch(tx: Tx, call: Call, resource: Resource, id: str, action: str | None = None, *,
@@ -314,9 +320,10 @@ def create(tx: Tx, call: Call, resource: Resource) -> Any:
         if not isinstance(items, list) or not items:
             raise Invalid("Resources required", type="HTTPBadRequest")
         bodies = [_body_of(resource, item) for item in items]    # pyright: ignore[reportUnknownVariableType]
-        records = resource.create(tx, call.ctx, [_spec(call, resource, body) for body in bodies])
+        around: dict[str, dict[str, Any]] = {}
+        records = resource.create(tx, call.ctx, [_spec(tx, call, resource, body, around) for body in bodies])
         return {resource.collection: render(tx, call, resource, records)}
-    spec = _spec(call, resource, body_of(call, resource.name))
+    spec = _spec(tx, call, resource, body_of(call, resource.name), {})
     records = resource.create(tx, call.ctx, [spec])
     return {resource.name: render(tx, call, resource, records)[0]}
 
@@ -330,18 +337,34 @@ def _body_of(resource: Resource, item: Any) -> dict[str, Any]:
     return dict(item)    # pyright: ignore[reportUnknownArgumentType]
 
 
-def _spec(call: Call, resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
+def _spec(tx: Tx, call: Call, resource: Resource, body: dict[str, Any],
+          around: dict[str, dict[str, Any]]) -> dict[str, Any]:
     alone = resource.nobodys and call.ctx.is_admin and "project_id" in body and body["project_id"] is None
     project_id = "" if alone or resource.unowned else _project(call, body)
     spec = for_create(resource.table, body)
     spec["project_id"], spec["id"] = project_id, new_id()
     spec.pop("tenant_id", None)
     target = {**spec, "tenant_id": project_id, "shared": False, "router:external": False}
+    if resource.name in ("port", "subnet"):
+        target |= _of_network(tx, call.ctx, spec["network_id"], around)
     if not call.allowed(f"create_{resource.name}", target):
         raise forbidden(f"rule:create_{resource.name}")
     chosen = {name: spec[name] for name in body if name in spec and spec[name] != resource.table[name].default}
-    _authorize_attributes(call, resource, "create", chosen, target)
+    authorize_attributes(call, f"create_{resource.name}", chosen, target)
     return spec
+
+
+def _of_network(tx: Tx, ctx: Context, id: str, around: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What rules look at of the network in which something is made; 404 where the caller doesn't see it. Those of one
+    request, *around*, are read once."""
+    if ctx.is_admin:
+        return {}
+    if id not in around:
+        network = networks.find(tx, ctx, id)
+        own = network["project_id"] == ctx.project_id
+        around[id] = {"network:project_id": network["project_id"],
+                      "shared": not own and access.is_shared(tx, ctx, "network", id)}
+    return around[id]
 
 
 def _project(call: Call, body: dict[str, Any]) -> str:
@@ -355,7 +378,7 @@ def _project(call: Call, body: dict[str, Any]) -> str:
         return call.ctx.project_id
     if not isinstance(given, str):
         raise Invalid("Invalid input for project_id. Reason: it is not a string.", type="HTTPBadRequest")
-    if given != call.ctx.project_id and not call.ctx.is_admin:
+    if given != call.ctx.project_id and not (call.ctx.is_admin or call.ctx.is_service):
         raise Invalid("Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires "
                       "admin privileges", type="HTTPBadRequest")
     return given
@@ -381,7 +404,7 @@ def update(tx: Tx, call: Call, resource: Resource) -> Any:
         if resource.discreet and record["project_id"] != call.ctx.project_id:
             raise not_found(resource.name, record["id"])
         raise forbidden(f"rule:update_{resource.name}")
-    _authorize_attributes(call, resource, "update", changes, {**target, **changes})
+    authorize_attributes(call, f"update_{resource.name}", changes, {**target, **changes})
     check_revision(call, resource.name, record)
     record = resource.update(tx, call.ctx, record, changes)
     return {resource.name: render(tx, call, resource, [record])[0]}

@@ -9,8 +9,7 @@ from stackling.api.call import Call
 from stackling.api.network import values
 from stackling.api.network.attributes import Attribute, convert
 from stackling.api.network.catalog import BY_NAME
-from stackling.api.network.policy import RULES
-from stackling.api.network.resource import fetch
+from stackling.api.network.resource import authorize_attributes, fetch
 from stackling.api.route import Route
 from stackling.core.errors import Invalid
 from stackling.network import external_gateways, routers
@@ -95,7 +94,5 @@ def _gateways(change: str, tx: Tx, call: Call) -> Any:
     # the client says {} where it means none (``openstack router unset``)
     wanted: list[dict[str, Any]] = convert(
         "external_gateways", Attribute(values.gateways), body["external_gateways"] or [])
-    for name in sorted({name for one in wanted for name in one}):
-        if f"{rule}:{name}" in RULES and not call.allowed(f"{rule}:{name}", record):
-            raise forbidden(f"(rule:{rule} and rule:{rule}:{name})")
+    authorize_attributes(call, rule, {"external_gateways": wanted}, record)
     return _changed(tx, call, _GATEWAY_CHANGES[change](tx, call.ctx, record, wanted))

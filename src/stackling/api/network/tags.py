@@ -10,7 +10,8 @@ from stackling.api.network.resource import Resource, check_revision, fetch
 from stackling.api.route import Route
 from stackling.core.errors import Invalid
 from stackling.network import tags
-from stackling.network.errors import not_found
+from stackling.network.errors import forbidden, not_found
+from stackling.network.rows import Record
 
 if TYPE_CHECKING:
     from stackling.store.transaction import Tx
@@ -48,43 +49,52 @@ def _tag(call: Call) -> str:
         raise Invalid(f"Invalid input for tag. Reason: {error}.", type="HTTPBadRequest") from None
 
 
+def _found(tx: Tx, call: Call, resource: Resource, action: str) -> Record:
+    """The resource, which the caller sees; 403 where *action* on its tags isn't the caller's."""
+    record, target = fetch(tx, call, resource, call.params["id"], writing=action != "get")
+    rule = f"{action}_{resource.name}:tags"
+    if not call.allowed(rule, target):
+        raise forbidden(f"rule:{rule}")
+    return record
+
+
 def _list(tx: Tx, call: Call, resource: Resource) -> Any:
-    record, _ = fetch(tx, call, resource, call.params["id"])
+    record = _found(tx, call, resource, "get")
     return {"tags": record["tags"] or []}
 
 
 def _show(tx: Tx, call: Call, resource: Resource) -> Any:
-    record, _ = fetch(tx, call, resource, call.params["id"])
+    record = _found(tx, call, resource, "get")
     if call.params["tag"] not in (record["tags"] or []):
         raise not_found("tag", call.params["tag"])
     return Reply(None, 204)
 
 
 def _replace(tx: Tx, call: Call, resource: Resource) -> Any:
-    record, _ = fetch(tx, call, resource, call.params["id"], "update")
+    record = _found(tx, call, resource, "update")
     check_revision(call, resource.name, record)
     return {"tags": tags.replace(tx, resource.name, record, _given(call))["tags"]}
 
 
 def _add_several(tx: Tx, call: Call, resource: Resource) -> Any:
-    record, _ = fetch(tx, call, resource, call.params["id"], "update")
+    record = _found(tx, call, resource, "create")
     return {"tags": tags.replace(tx, resource.name, record, [*(record["tags"] or []), *_given(call)])["tags"]}
 
 
 def _clear(tx: Tx, call: Call, resource: Resource) -> Any:
-    record, _ = fetch(tx, call, resource, call.params["id"], "update")
+    record = _found(tx, call, resource, "delete")
     tags.replace(tx, resource.name, record, [])
     return Reply(None, 204)
 
 
 def _add(tx: Tx, call: Call, resource: Resource) -> Any:
-    record, _ = fetch(tx, call, resource, call.params["id"], "update")
+    record = _found(tx, call, resource, "update")
     tags.replace(tx, resource.name, record, [*(record["tags"] or []), _tag(call)])
     return Reply(None, 201)
 
 
 def _remove(tx: Tx, call: Call, resource: Resource) -> Any:
-    record, _ = fetch(tx, call, resource, call.params["id"], "update")
+    record = _found(tx, call, resource, "delete")
     if call.params["tag"] not in (record["tags"] or []):
         raise not_found("tag", call.params["tag"])
     tags.replace(tx, resource.name, record, [one for one in record["tags"] if one != call.params["tag"]])
