@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
+from stackling.core.ids import new_id
+from stackling.ports.fabric import FabricKind
+from stackling.store.tables.fleet import hosts
+from stackling.store.transaction import Tx
 from tests.api.conftest import Client, CloudUnderTest
 from tests.api.network_cloud import Engine, N, Neutron, first_start, ok, refused
 
@@ -305,3 +310,28 @@ def test_the_fabric_follows_a_site_up_and_down(mine: Neutron, site: Site, engine
     assert after["router"] == set()
     assert after["port"] == set()
     assert site.network["id"] not in after["network"]
+
+
+def test_administrators_read_where_gateways_may_be(cloud: CloudUnderTest, mine: Neutron, member: Client, admin: Client,
+                                                   external: str, engine: Engine) -> None:
+    cloud.database.write(_add_hosts, [f"host-{number}" for number in range(7)])
+    root = Neutron(admin)
+    inside, outside = mine.router(), mine.router(external_gateway_info={"network_id": external})
+    engine.settle()
+    held: Any = engine.fabric.holds(FabricKind.ROUTER, outside["id"])
+    agents = root.list(f"routers/{outside['id']}/l3-agents")
+    assert [agent["host"] for agent in agents] == list(held.gateway.chassis)
+    assert [agent["ha_chassis_priority"] for agent in agents] == [32767, 32766, 32765, 32764, 32763]
+    assert {agent["id"] for agent in agents} < {agent["id"] for agent in root.list("agents")}
+    assert root.list(f"routers/{inside['id']}/l3-agents") == []
+    assert [one["id"] for one in root.list(f"agents/{agents[-1]['id']}/l3-routers")] == [outside["id"]]
+    (elsewhere, _) = (one["id"] for one in root.list("agents") if one["host"] not in held.gateway.chassis)
+    assert root.list(f"agents/{elsewhere}/l3-routers") == []
+    refused(admin.get(f"{N}/agents/nowhere/l3-routers"), 404, "InvalidL3Agent")
+    for path in (f"routers/{outside['id']}/l3-agents", f"agents/{elsewhere}/l3-routers"):
+        refused(member.get(f"{N}/{path}"), 403, "PolicyNotAuthorized")
+
+
+def _add_hosts(tx: Tx, names: list[str]) -> None:
+    tx.execute(insert(hosts), [{"id": new_id(), "number": number, "name": name, "created_at": tx.now}
+                               for number, name in enumerate(names, 1)])

@@ -10,11 +10,17 @@ from sqlalchemy import select
 
 from stackling.core import clock
 from stackling.store.tables.fleet import hosts, machines
+from stackling.store.tables.network import routers
 from stackling.store.transaction import Tx
 
 _NAMESPACE = uuid.UUID("6f1c2c1e-3b5c-5f0a-9c60-0a3f6c1d7b11")
 _DESCRIPTIONS = "network.agent_descriptions"
 ALIVE_WITHIN = 75.0
+MOST_GATEWAY_HOSTS = 5
+HIGHEST_PRIORITY = 32767
+"""Of the host that a router's gateway prefers, as OVN counts; the next one's is one less."""
+_GATEWAY_HOSTS = select(hosts.c.name).order_by(hosts.c.name).limit(64)
+_WITH_GATEWAY = select(routers.c.id).where(routers.c.gateway_port_id.is_not(None), routers.c.deleting.is_(False))
 _HOSTS = select(
     hosts.c.id, hosts.c.name, hosts.c.created_at, hosts.c.availability_zone, machines.c.last_seen,
 ).select_from(
@@ -25,6 +31,35 @@ def agents(tx: Tx) -> list[dict[str, Any]]:
     """One controller agent a host; alive when its machine has reported lately."""
     said: Mapping[str, str | None] = tx.setting(_DESCRIPTIONS) or {}
     return [_agent(row, tx.time, said) for row in tx.all(_HOSTS)]
+
+
+def gateway_hosts(tx: Tx, router_id: str) -> list[str]:
+    """The hosts on which a router's gateway may be, the preferred one first; every router prefers another one."""
+    return _rotated(_names(tx), router_id)
+
+
+def of_router(tx: Tx, router_id: str) -> list[dict[str, Any]]:
+    """The agents of those hosts with their ``ha_chassis_priority``; none where the router has no gateway."""
+    if tx.scalar(_WITH_GATEWAY.where(routers.c.id == router_id)) is None:
+        return []
+    by_host = {agent["host"]: agent for agent in agents(tx)}
+    return [{**by_host[name], "ha_chassis_priority": HIGHEST_PRIORITY - place}
+            for place, name in enumerate(gateway_hosts(tx, router_id))]
+
+
+def routers_of(tx: Tx, agent: Mapping[str, Any]) -> list[str]:
+    """The routers whose gateway may be on the agent's host."""
+    names = _names(tx)
+    return [row.id for row in tx.all(_WITH_GATEWAY) if agent["host"] in _rotated(names, row.id)]
+
+
+def _names(tx: Tx) -> list[str]:
+    return [row.name for row in tx.all(_GATEWAY_HOSTS)]
+
+
+def _rotated(names: list[str], id: str) -> list[str]:
+    at = int(id[:8], 16) % len(names) if names else 0
+    return (names[at:] + names[:at])[:MOST_GATEWAY_HOSTS]
 
 
 def describe(tx: Tx, id: str, text: str | None) -> None:

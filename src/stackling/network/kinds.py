@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, or_, select, update
 
 from stackling.engine.kinds import Blocked, Fence, Key, Outcome, Retryable, Stale
-from stackling.network import external_gateways, qos, realisation, rules
+from stackling.network import agents, external_gateways, qos, realisation, rules
 from stackling.network.balanced import balancer_of
 from stackling.network.ports import nudge_server
 from stackling.network.resources import (
@@ -65,13 +65,11 @@ _LEGS_SETTLED = update(_p).where(
 _LEGS_GONE = delete(_p).where(_p.c.device_id == bindparam("device"), _p.c.deleting.is_(True),
                               _p.c.role.in_([PortRole.ROUTER, PortRole.FLOATING]))
 _NETWORK_SETTLED = select(tables.networks.c.settled).where(tables.networks.c.id == bindparam("network"))
-MOST_GATEWAY_HOSTS = 5
 _UNSEEN = frozenset(("held", "last_error", "observed_generation", "settled"))
 """Columns that no view shows."""
 # A host whose lease has never moved is where its name says; the network's programs are called after their machine.
 _MOVED_TO = select(machines.c.name).join(hosts, hosts.c.machine_id == machines.c.id).where(
     hosts.c.name == bindparam("host"), hosts.c.lease_epoch > 1)
-_GATEWAY_HOSTS = select(hosts.c.name).order_by(hosts.c.name).limit(64)
 _GUARDS = {FabricKind.NETWORK: "network-addresses", FabricKind.ROUTER: "router",
            FabricKind.SECURITY_GROUP: "security-group"}
 _DROP_GUARD = delete(guards).where(guards.c.name == bindparam("name"))
@@ -237,9 +235,9 @@ class RouterKind(FabricResource):
         found = SUBNETS.several(tx, sorted({one["subnet_id"] for leg in legs for one in leg["fixed_ips"]}))
         subnets = {subnet["id"]: subnet for subnet in found}
         mtus = {row.id: row.mtu for row in tx.all(_MTUS, ids=[leg["network_id"] for leg in legs])} if legs else {}
-        chassis = [row.name for row in tx.all(_GATEWAY_HOSTS)] if record["gateway_port_id"] else []
+        chassis = agents.gateway_hosts(tx, record["id"]) if record["gateway_port_id"] else []
         limits = _limits_of(tx, record["gateway_qos_policy_id"])
-        wanted = realisation.router(record, legs, subnets, mtus, _rotated(chassis, record["id"]), limits)
+        wanted = realisation.router(record, legs, subnets, mtus, chassis, limits)
         waits = None
         own = {leg["id"] for leg in legs}
         for leg in legs if not record["settled"] else ():
@@ -361,12 +359,6 @@ def _floating_held(held: list[Any] | None) -> set[str]:
     for start in range(0, len(flat), 3):
         found |= {flat[start], f"{flat[start + 1]} {flat[start + 2]}"}
     return found
-
-
-def _rotated(names: list[str], id: str) -> list[str]:
-    """The machines for a router's gateway, in order; every router prefers another one."""
-    at = int(id[:8], 16) % len(names) if names else 0
-    return (names[at:] + names[:at])[:MOST_GATEWAY_HOSTS]
 
 
 def kinds(fabric: Fabric) -> list[FabricResource]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from stackling.api.call import Call, Reply
 from stackling.api.network import values
 from stackling.api.network.attributes import Attribute, Table, for_update
-from stackling.api.network.resource import body_of
+from stackling.api.network.catalog import BY_NAME
+from stackling.api.network.resource import body_of, render
 from stackling.api.route import Route
-from stackling.core.errors import Invalid
+from stackling.core.errors import Invalid, NotFound
 from stackling.network import agents, flavors, ip_availability, topology
 from stackling.network.errors import bad_request, conflict, forbidden, not_found
 
@@ -28,6 +29,8 @@ def routes() -> list[Route]:
         Route("GET", "/v2.0/agents/{id}", _agent, "authenticated"),
         Route("PUT", "/v2.0/agents/{id}", _update_agent, "authenticated", "write"),
         Route("DELETE", "/v2.0/agents/{id}", _delete_agent, "authenticated", "write", status=204),
+        Route("GET", "/v2.0/agents/{id}/l3-routers", _agent_routers, "get_l3-routers"),
+        Route("GET", "/v2.0/routers/{id}/l3-agents", _router_agents, "get_l3-agents"),
         Route("GET", "/v2.0/availability_zones", _zones, "get_availability_zone"),
         Route("GET", one, _topology, "authenticated", "write"),
         Route("DELETE", one, _remove_topology, "authenticated", "write", status=204),
@@ -87,6 +90,19 @@ def _delete_agent(tx: Tx, call: Call) -> Any:
     if not call.allowed("delete_agent"):
         raise forbidden("rule:delete_agent")
     raise conflict("AgentInUse", f"Agent {found['id']} goes with its host {found['host']}.")
+
+
+def _agent_routers(tx: Tx, call: Call) -> Any:
+    found = next((one for one in agents.agents(tx) if one["id"] == call.params["id"]), None)
+    if found is None:
+        raise NotFound(f"Agent {call.params['id']} is not a L3 Agent or has been disabled", type="InvalidL3Agent")
+    router = BY_NAME["router"]
+    records = sorted(router.listed.rows.several(tx, agents.routers_of(tx, found)), key=lambda one: one["id"])
+    return {"routers": render(tx, call, router, records)}
+
+
+def _router_agents(tx: Tx, call: Call) -> Any:
+    return {"agents": agents.of_router(tx, call.params["id"].replace("\0", ""))}
 
 
 def _zones(tx: Tx, call: Call) -> Any:
