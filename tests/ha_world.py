@@ -13,7 +13,7 @@ from stackling.core import clock
 from stackling.core.ids import new_id
 from stackling.drivers.simulated.membership import SimulatedCluster
 from stackling.engine.worker import Worker
-from stackling.ha.facade import Settings, Watch, kinds
+from stackling.ha.facade import Settings, SharedStorage, Watch, kinds
 from stackling.ports.document import Power, ServerDesired
 from stackling.store.work import SqlWorkQueue
 from tests.api.compute_world import FakeAgent, World
@@ -141,12 +141,12 @@ class HaWorld:
                 watch.view()
                 watch.listen()
 
-    def start_engine(self) -> None:
+    def start_engine(self, storage: SharedStorage | None = None) -> None:
         """Another engine process."""
         database = self.world.cloud.database
         watch = Watch(database, self.cluster, self.settings)
         self.watches.append(watch)
-        self.workers.append(Worker(SqlWorkQueue(database), kinds(database, watch, self.cluster, self.settings),
+        self.workers.append(Worker(SqlWorkQueue(database), kinds(database, watch, self.cluster, self.settings, storage),
                                    lease=60.0, owner=new_id()))
 
     # -- time

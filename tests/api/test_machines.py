@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from stackling.api.stackling.service import service as stackling_service
+from stackling.core import clock as clocks
 from stackling.drivers.local.image_store import LocalImageStore
 from stackling.drivers.simulated.membership import Device
+from stackling.ha.facade import SharedStorage
 from stackling.ports.fabric import FabricKind, FabricPort
+from stackling.ports.storage_fence import StorageFenceError
 from stackling.store import timeline
 from tests.api.compute_world import World
 from tests.api.conftest import Client, CloudUnderTest
@@ -93,6 +96,49 @@ def test_one_that_is_lost_again_before_it_is_at_home_comes_home_later(ha: HaWorl
     ha.machines[victim].stuck, ha.machines[victim].agent.generation = False, 0
     ha.within(30, lambda: ha.state(victim) == "up")
     assert not ha.get(victim)["hosts"][0]["fenced"]
+
+
+class Storage:
+    """A shared storage that shuts addresses out, when it answers."""
+
+    def __init__(self) -> None:
+        self.until: dict[str, float] = {}
+        self.silent = False
+
+    def shut_out(self, address: str, seconds: float) -> None:
+        self.shut_out_until()
+        self.until[address] = clocks.wall() + seconds
+
+    def let_in(self, address: str) -> None:
+        self.shut_out_until()
+        del self.until[address]
+
+    def shut_out_until(self) -> dict[str, float]:
+        if self.silent:
+            raise StorageFenceError("it doesn't answer")
+        return self.until
+
+    def close(self) -> None:
+        pass
+
+
+def test_one_that_returns_while_the_storage_is_away_is_let_in_before_it_is_at_home(ha: HaWorld, member: Client) -> None:
+    storage = Storage()
+    ha.workers.clear()
+    ha.watches.clear()
+    ha.start_engine(SharedStorage(storage, {name: name for name in ha.machines}))
+    ha.spend(14)
+    victim = ha.host_of(ha.build(member))
+    ha.cluster.lose_power(victim)
+    ha.within(30, lambda: victim in storage.until)
+    storage.silent = True
+    ha.cluster.give_power(victim)
+    ha.spend(40)
+    assert ha.state(victim) == "returning"
+    assert "storage" in ha.get(victim)["reason"]
+    storage.silent = False
+    ha.within(30, lambda: ha.state(victim) == "up")
+    assert victim not in storage.until
 
 
 def test_an_absent_fence_device_moves_nothing_and_says_so(ha: HaWorld, member: Client) -> None:

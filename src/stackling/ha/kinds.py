@@ -163,7 +163,7 @@ class MachineKind:
         try:
             until = self._storage.fence.shut_out_until().get(address or "")
         except StorageFenceError:
-            return sense
+            return replace(sense, storage_silent=True)
         if until is None or until <= sense.now:
             self._shut_out.pop(record.id, None)
             return replace(sense, storage=True)

@@ -191,6 +191,8 @@ class Sense:
     """Whether its kernel was asked at all of its addresses and didn't answer."""
     storage: bool = False
     """Whether there is a shared storage, that answers, from which it can be shut out."""
+    storage_silent: bool = False
+    """Whether there is such a storage, and it doesn't answer."""
     blocked_since: float | None = None
     """Since when its storage address is blocked."""
     standings: dict[str, str] = field(default_factory=dict[str, str])

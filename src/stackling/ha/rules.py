@@ -375,6 +375,8 @@ def _returning(record: Record, sense: Sense) -> Verdict:
         reason = "it is coming back: it isn't a member of the cluster yet"
     elif not reports:
         reason = "it is coming back: its agent doesn't report yet"
+    elif sense.storage_silent and not distrusted:
+        reason = "it is back; whether the shared storage still shuts it out can't be asked now"
     elif not record.caught_up:
         reason = "it is back, and gives up what is no longer its own"
     elif record.strangers:

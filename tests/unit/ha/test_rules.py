@@ -286,6 +286,13 @@ def test_who_was_shut_out_and_never_fenced_is_let_in_again() -> None:
     assert (verdict.state, verdict.steps) == (State.UP, (AdmitStorage(),))
 
 
+def test_nobody_is_at_home_while_it_is_unknown_whether_the_storage_shuts_it_out() -> None:
+    verdict = judge(BACK, replace(WELL, storage_silent=True))
+    assert (verdict.state, verdict.home) == (State.RETURNING, False)
+    assert "can't be asked" in (verdict.reason or "")
+    assert judge(BACK, replace(WELL, storage=True)).home
+
+
 def test_which_disks_a_proof_is_enough_for() -> None:
     may = {(disk, strength): rules.may_evacuate(State.FENCED, strength, disk) is None
            for disk, strength in product(ENOUGH, Strength)}
