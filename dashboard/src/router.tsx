@@ -1,5 +1,5 @@
 import { createBrowserRouter } from "react-router";
-import { Failure, Missing } from "./shell/Failure";
+import { Failure, ForAdministrators, Missing } from "./shell/Failure";
 import { page } from "./shell/page";
 import { Shell } from "./shell/Shell";
 
@@ -63,19 +63,21 @@ export const router = createBrowserRouter([
           { path: "/server-groups", element: <ServerGroups /> },
           { path: "/topology", element: <Topology /> },
           { path: "/access", element: <Access /> },
-          { path: "/admin/cluster", element: <Cluster /> },
-          { path: "/admin/hosts", element: <Hosts /> },
-          { path: "/admin/machines", element: <Machines /> },
-          { path: "/admin/machines/:name", element: <Machine /> },
-          { path: "/admin/hosts/:name", element: <Host /> },
-          { path: "/admin/storage", element: <Storage /> },
-          { path: "/admin/aggregates", element: <Aggregates /> },
-          { path: "/admin/refusals", element: <Refusals /> },
-          { path: "/admin/flavors", element: <Flavors /> },
-          { path: "/admin/projects", element: <Projects /> },
-          { path: "/admin/users", element: <Users /> },
-          { path: "/admin/audit", element: <Audit /> },
-          { path: "/admin/settings", element: <Settings /> },
+          { element: <ForAdministrators />, children: [
+            { path: "/admin/cluster", element: <Cluster /> },
+            { path: "/admin/hosts", element: <Hosts /> },
+            { path: "/admin/machines", element: <Machines /> },
+            { path: "/admin/machines/:name", element: <Machine /> },
+            { path: "/admin/hosts/:name", element: <Host /> },
+            { path: "/admin/storage", element: <Storage /> },
+            { path: "/admin/aggregates", element: <Aggregates /> },
+            { path: "/admin/refusals", element: <Refusals /> },
+            { path: "/admin/flavors", element: <Flavors /> },
+            { path: "/admin/projects", element: <Projects /> },
+            { path: "/admin/users", element: <Users /> },
+            { path: "/admin/audit", element: <Audit /> },
+            { path: "/admin/settings", element: <Settings /> },
+          ] },
           { path: "*", element: <Missing /> },
         ],
       },

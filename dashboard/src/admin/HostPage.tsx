@@ -11,7 +11,7 @@ import { confirmLoss } from "../parts/dialog";
 import { ago, memory } from "../parts/format";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
-import { type Column, ResourceTable } from "../parts/ResourceTable";
+import { type Column, Nothing, ResourceTable } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { perform, performEach } from "../parts/work";
 import { busy } from "../servers/actions";
@@ -53,8 +53,16 @@ export function HostPage() {
     { title: t("Server"), cell: (m) => <Link to={`/servers/${m.instance_uuid}`}>{servers.data?.find((one) => one.id === m.instance_uuid)?.name ?? t("a server")}</Link> },
   ];
   const all = servers.data ?? [];
+  const parents = [{ title: t("Hosts and services"), to: "/admin/hosts" }];
+  if (services.data && !service && all.length === 0) {
+    return (
+      <Page title={name} parents={parents}>
+        <Nothing icon={ServerIcon} title={t("There is no such host")} body={t("It may never have reported, or it has been removed.")} action={<Link to="/admin/hosts">{t("To the hosts")}</Link>} />
+      </Page>
+    );
+  }
   return (
-    <Page title={name} parents={[{ title: t("Hosts and services"), to: "/admin/hosts" }]} badge={service && <><Status value={service.state} bad={service.state !== "up"} /><Status value={service.status} /></>} lead={service?.disabled_reason}
+    <Page title={name} parents={parents} badge={service && <><Status value={service.state} bad={service.state !== "up"} /><Status value={service.status} /></>} lead={service?.disabled_reason}
       actions={service && (
         <Flex gap={{ default: "gapSm" }} flexWrap={{ default: "nowrap" }}>
           <FlexItem>{service.status === "enabled" ? <Button variant="secondary" onClick={() => setDisabling(service)}>{t("Disable")}</Button>

@@ -11,6 +11,7 @@ import { t } from "../language";
 import { FormDialog } from "../parts/dialog";
 import { TextField } from "../parts/fields";
 import { ago, when } from "../parts/format";
+import { Loading } from "../parts/Loading";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { Nothing } from "../parts/ResourceTable";
@@ -18,7 +19,6 @@ import { Status } from "../parts/Status";
 import { Term } from "../parts/Term";
 import { refresh } from "../parts/work";
 import { Events } from "../servers/TimelineTab";
-import { Loading } from "../parts/Loading";
 import type { MachineDetail } from "./machines";
 
 /** One machine: whether it lives, what proves that it doesn't, and where its servers go. */

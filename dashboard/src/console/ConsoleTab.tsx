@@ -7,10 +7,10 @@ import { compute } from "../api/http";
 import { IDENTITY, session } from "../api/session";
 import type { Server } from "../api/types";
 import { t } from "../language";
+import { Loading } from "../parts/Loading";
 import { Problem } from "../parts/Problem";
 import { Nothing } from "../parts/ResourceTable";
 import { perform } from "../parts/work";
-import { Loading } from "../parts/Loading";
 import { pageOf, socketOf } from "./address";
 
 const VncScreen = lazy(() => import("./VncScreen"));

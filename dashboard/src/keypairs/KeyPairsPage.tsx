@@ -39,7 +39,7 @@ export function KeyPairsPage() {
         actions={write ? (k) => [{ title: t("Delete"), isDanger: true, onClick: () => confirmLoss({
           title: t("Delete {{name}}?", { name: k.name }), button: t("Delete"), body: t("Servers that have it keep it; new ones can't get it any more."),
           run: async () => { await compute.delete(`/os-keypairs/${encodeURIComponent(k.name)}`); refresh(["key-pairs"]); } }) }] : undefined}
-        empty={{ icon: KeyIcon, title: t("No key pairs yet"), action: buttons, body: t("Servers let you in by key, not by password. This browser makes one for you: the private half is downloaded and never sent.") }} />
+        empty={{ icon: KeyIcon, title: t("No key pairs yet"), action: buttons || undefined, body: t("Servers let you in by key, not by password. This browser makes one for you: the private half is downloaded and never sent.") }} />
       {dialog === "make" && <Create close={() => setDialog(null)} />}
       {dialog === "import" && <Import close={() => setDialog(null)} />}
     </Page>

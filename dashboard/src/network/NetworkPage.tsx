@@ -13,13 +13,13 @@ import { t } from "../language";
 import { ActionsMenu } from "../parts/ActionsMenu";
 import { FormDialog } from "../parts/dialog";
 import { TextField } from "../parts/fields";
+import { Loading } from "../parts/Loading";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { type Column, Nothing, ResourceTable } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { refresh } from "../parts/work";
 import { useServerNames } from "../servers/all";
-import { Loading } from "../parts/Loading";
 import { addressesIn, freeRange, isCidr } from "./cidr";
 import { removeNetwork, removeSubnet, STALE, subnetOf } from "./work";
 
@@ -69,7 +69,7 @@ export function NetworkPage() {
           { title: t("Delete"), isDanger: true, onClick: () => removeSubnet(s) },
         ] : undefined}
         empty={found.subnets.length > 0 ? { icon: NetworkIcon, title: t("Its subnets aren't shown to this project"), body: t("They belong to the cloud's administrators; addresses come from them all the same.") }
-          : { icon: NetworkIcon, title: t("No subnets yet"), action: add, body: t("A subnet is the range from which servers on this network get their addresses.") }} />
+          : { icon: NetworkIcon, title: t("No subnets yet"), action: add || undefined, body: t("A subnet is the range from which servers on this network get their addresses.") }} />
       <Title headingLevel="h2" size="lg" className="st-section">{t("What is on it")}</Title>
       <Ports id={id} />
       {dialog?.kind === "rename" && <Rename found={found} close={() => setDialog(null)} />}

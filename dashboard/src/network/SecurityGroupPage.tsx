@@ -2,7 +2,7 @@ import { Alert, Button, Flex, FlexItem, Label, LabelGroup } from "@patternfly/re
 import { ShieldAltIcon } from "@patternfly/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { useParams } from "react-router";
+import { Link, useParams } from "react-router";
 import { ApiError } from "../api/errors";
 import { network } from "../api/http";
 import { useSecurityGroups } from "../api/lists";
@@ -11,11 +11,11 @@ import type { SecurityGroup, SecurityRule } from "../api/types";
 import { t } from "../language";
 import { FormDialog } from "../parts/dialog";
 import { ChoiceField, TextField } from "../parts/fields";
+import { Loading } from "../parts/Loading";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { type Column, Nothing, ResourceTable } from "../parts/ResourceTable";
 import { perform, refresh } from "../parts/work";
-import { Loading } from "../parts/Loading";
 import { isCidr } from "./cidr";
 import { missing, type NewRule, type Preset, presets, remote, summary, traffic } from "./rules";
 
@@ -37,7 +37,7 @@ export function SecurityGroupPage() {
     return (
       <Page title={t("Security group")} parents={parents}>
         {error && !gone ? <Problem error={error} retry={() => { void groups.refetch(); void other.refetch(); }} /> : gone
-          ? <Nothing icon={ShieldAltIcon} title={t("This security group isn't there any more")} body={t("It has been deleted, or it belongs to another project.")} /> : <Loading />}
+          ? <Nothing icon={ShieldAltIcon} title={t("This security group isn't there any more")} body={t("It has been deleted, or it belongs to another project.")} action={<Link to="/security-groups">{t("To the security groups")}</Link>} /> : <Loading />}
       </Page>
     );
   }

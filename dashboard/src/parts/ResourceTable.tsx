@@ -30,6 +30,7 @@ export interface Empty {
   icon: ComponentType;
   title: string;
   body: string;
+  /** What makes the first one; `false` where the role doesn't allow it, which is said then. */
   action?: ReactNode;
 }
 
@@ -51,7 +52,7 @@ interface Props<T> {
 export function Nothing({ icon, title, body, action }: Empty) {
   return (
     <EmptyState icon={icon} titleText={title} headingLevel="h2" variant="lg">
-      <EmptyStateBody>{body}</EmptyStateBody>
+      <EmptyStateBody>{body}{action === false && <p className="st-below st-muted">{t("Your role lets you look; a member of the project can make one.")}</p>}</EmptyStateBody>
       {action && <EmptyStateFooter><EmptyStateActions>{action}</EmptyStateActions></EmptyStateFooter>}
     </EmptyState>
   );

@@ -7,9 +7,9 @@ import { useSession } from "../api/session";
 import type { Server } from "../api/types";
 import { t } from "../language";
 import { bytes, memory } from "../parts/format";
+import { Loading } from "../parts/Loading";
 import { Problem } from "../parts/Problem";
 import { Term } from "../parts/Term";
-import { Loading } from "../parts/Loading";
 import { counted, type Diagnostics, rates, type Rates, type Sample } from "./rates";
 
 const KEPT = 60;

@@ -62,7 +62,7 @@ export function NetworksTab({ server, write }: { server: Server; write: boolean 
           { title: t("Change the security groups"), isDisabled: p.port_security_enabled === false, onClick: () => setDialog({ kind: "groups", port: p }) },
           { title: t("Disconnect"), isDanger: true, isDisabled: !possible, onClick: () => disconnect(server, p, nameOf(p)) },
         ] : undefined}
-        empty={{ icon: NetworkIcon, title: t("Not on any network"), action: button, body: t("Connect the server to a network, so that others reach it and it gets a public address.") }} />
+        empty={{ icon: NetworkIcon, title: t("Not on any network"), action: button || undefined, body: t("Connect the server to a network, so that others reach it and it gets a public address.") }} />
       {dialog?.kind === "connect" && <Connect server={server} close={() => setDialog(null)} taken={(ports.data ?? []).map((port) => port.network_id)} />}
       {dialog?.kind === "groups" && <Groups port={dialog.port} name={server.name} close={() => setDialog(null)} />}
     </>

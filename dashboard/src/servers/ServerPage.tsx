@@ -1,7 +1,7 @@
 import {
   Alert, Button, Card, CardBody, CardTitle, ClipboardCopy, DescriptionList, Dropdown, DropdownItem, DropdownList, Flex, FlexItem, Grid, GridItem, Label, MenuToggle, Tab, Tabs, TabTitleText,
 } from "@patternfly/react-core";
-import { ClockIcon, GlobeIcon } from "@patternfly/react-icons";
+import { ClockIcon, GlobeIcon, ServerIcon } from "@patternfly/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
@@ -17,13 +17,13 @@ import { give, publicAddressActions } from "../network/PublicAddress";
 import { FormDialog } from "../parts/dialog";
 import { ChoiceField, TextField } from "../parts/fields";
 import { ago, memory, when } from "../parts/format";
+import { Loading } from "../parts/Loading";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
 import { Nothing } from "../parts/ResourceTable";
 import { Status } from "../parts/Status";
 import { Term } from "../parts/Term";
 import { perform } from "../parts/work";
-import { Loading } from "../parts/Loading";
 import { addresses, busy, possible } from "./actions";
 import { useServer } from "./queries";
 import { MetricsTab } from "./MetricsTab";
@@ -45,7 +45,7 @@ export function ServerPage() {
   if (!server || gone) {
     return (
       <Page title={t("Server")} parents={parents}>
-        {gone ? <Nothing icon={ClockIcon} title={t("This server isn't there any more")} body={t("It has been deleted, or it belongs to another project.")}
+        {gone ? <Nothing icon={ServerIcon} title={t("This server isn't there any more")} body={t("It has been deleted, or it belongs to another project.")}
           action={<Link to="/servers">{t("To the servers")}</Link>} />
           : query.error ? <Problem error={query.error} retry={() => void query.refetch()} /> : <Loading />}
       </Page>

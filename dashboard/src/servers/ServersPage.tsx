@@ -81,8 +81,7 @@ export function ServersPage() {
     return (
       <Page title={t("Servers")}>
         <Nothing icon={ServerIcon} title={t("No servers yet")} action={launch}
-          body={write ? t("A server is a virtual machine. Name one, choose an image and a size: everything else has a sensible default.")
-            : t("A server is a virtual machine. Your role lets you look; a member of the project can launch one.")} />
+          body={write ? t("A server is a virtual machine. Name one, choose an image and a size: everything else has a sensible default.") : t("A server is a virtual machine.")} />
       </Page>
     );
   }

@@ -8,8 +8,8 @@ import { useSession } from "../api/session";
 import type { Server, ServerAction } from "../api/types";
 import { t } from "../language";
 import { ago, instant, when } from "../parts/format";
-import { Problem } from "../parts/Problem";
 import { Loading } from "../parts/Loading";
+import { Problem } from "../parts/Problem";
 
 export interface Explanation {
   work: { settled: boolean; reason: string | null; waits_for: string | null; attempts: number; next_try_in: number | null } | null;

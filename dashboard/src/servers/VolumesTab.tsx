@@ -28,7 +28,7 @@ export function VolumesTab({ server, write }: { server: Server; write: boolean }
     <>
       <ResourceTable label={t("Volumes")} rows={mine} error={volumes.error} retry={() => void volumes.refetch()} columns={columns} rowKey={(v) => v.id} toolbar={button}
         actions={write ? (v) => [{ title: t("Detach"), isDisabled: v.status !== "in-use" || !possible, onClick: () => detach(v.id, nameOf(v), server.id, server.name) }] : undefined}
-        empty={{ icon: HddIcon, title: t("No volumes attached"), action: button, body: t("A volume is a disk that outlives its server. Attach one that is free, or create one first.") }} />
+        empty={{ icon: HddIcon, title: t("No volumes attached"), action: button || undefined, body: t("A volume is a disk that outlives its server. Attach one that is free, or create one first.") }} />
       {attaching && <AttachVolume close={() => setAttaching(false)} server={server} />}
     </>
   );

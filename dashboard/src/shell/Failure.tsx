@@ -1,7 +1,8 @@
 import { Button, EmptyState, EmptyStateActions, EmptyStateBody, EmptyStateFooter } from "@patternfly/react-core";
-import { ExclamationCircleIcon, SearchIcon, UnpluggedIcon } from "@patternfly/react-icons";
-import { isRouteErrorResponse, Link, useRouteError } from "react-router";
+import { ExclamationCircleIcon, LockIcon, SearchIcon, UnpluggedIcon } from "@patternfly/react-icons";
+import { isRouteErrorResponse, Link, Outlet, useRouteError } from "react-router";
 import { ApiError } from "../api/errors";
+import { isAdmin, useSession } from "../api/session";
 import { t } from "../language";
 import { Problem } from "../parts/Problem";
 
@@ -24,6 +25,17 @@ export function Missing() {
   return (
     <EmptyState icon={SearchIcon} titleText={t("There is no such page")} headingLevel="h1">
       <EmptyStateBody>{t("The address may be mistyped, or what it named has been deleted.")}</EmptyStateBody>
+      <EmptyStateFooter><EmptyStateActions><Link to="/">{t("To the overview")}</Link></EmptyStateActions></EmptyStateFooter>
+    </EmptyState>
+  );
+}
+
+/** Pages of administrators, to those who are; others are told whose they are, not what each part of a page was refused. */
+export function ForAdministrators() {
+  if (isAdmin(useSession())) return <Outlet />;
+  return (
+    <EmptyState icon={LockIcon} titleText={t("This page is for administrators")} headingLevel="h1">
+      <EmptyStateBody>{t("Your roles in this project don't show it. Choose another project above, or ask an administrator.")}</EmptyStateBody>
       <EmptyStateFooter><EmptyStateActions><Link to="/">{t("To the overview")}</Link></EmptyStateActions></EmptyStateFooter>
     </EmptyState>
   );
