@@ -27,6 +27,10 @@ class WorkQueue(Protocol):
         """Take up to *limit* due keys of *kinds* for *lease* seconds; committed when it returns."""
         ...
 
+    def renew(self, claims: Sequence[Claim], lease: float) -> None:
+        """Keep those that are still ours for another *lease* seconds."""
+        ...
+
     def release(self, owner: str) -> None:
         """Let go of what *owner* claimed in an earlier life; a turn of that life that still runs can't settle."""
         ...

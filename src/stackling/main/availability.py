@@ -27,7 +27,7 @@ def start(database: Database, bus: Bus, deployment: Deployment, owner: str) -> C
     watch = Watch(database, membership, settings)
     storage, close = _storage(deployment.disks)
     machines = kinds(database, watch, fencer, settings, storage, _answering(deployment))
-    worker = Worker(SqlWorkQueue(database), machines, threads=THREADS, sweep=SWEEP, owner=owner,
+    worker = Worker(SqlWorkQueue(database), machines, threads=THREADS, sweep=SWEEP, owner=owner, renews=False,
                     lease=min(deployment.engine_lease, LEASE))
     bus.listen(lambda keys: worker.wake() if makes_due(keys) else None)
     watch.start()

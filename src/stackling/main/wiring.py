@@ -105,9 +105,11 @@ class Plant:
         self.database.write(image_service.order_copies, self.image_store)
         backends = volumes.backends(self.deployment, self.image_store)
         kinds, audited = volumes.kinds(self.database, backends)
-        audited = [*self._audited(fabric), *audited]
-        worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *kinds, *audited], audits=audited,
-                        owner=owner or self.deployment.node, lease=self.deployment.engine_lease)
+        networks, images_ = self._network_kinds(fabric), self._image_kinds()
+        worker = Worker(SqlWorkQueue(self.database), [*_compute_kinds(), *kinds, *networks, *images_, *audited],
+                        audits=[*networks, *images_, *audited], owner=owner or self.deployment.node,
+                        lease=self.deployment.engine_lease,
+                        apart=[[kind.name for kind in (*kinds, *images_, *audited)], [kind.name for kind in networks]])
         self.bus.listen(lambda keys: worker.wake() if makes_due(keys) else None)
         worker.start()
         keeper = era.Keeper(self.database, self.deployment.mark_file) if self.deployment.mark_file else None
@@ -138,15 +140,17 @@ class Plant:
 
     # -- how
 
-    def _audited(self, fabric: Fabric) -> list[Any]:
-        """The kinds whose backends the engine can list, to find what a stale turn left."""
-        from stackling.image import kinds as image
+    def _network_kinds(self, fabric: Fabric) -> list[Any]:
         from stackling.loadbalancer import kinds as load_balancer
         from stackling.network import kinds as network
 
-        return [*network.kinds(fabric), *load_balancer.kinds(fabric), *image.kinds(
-            self.image_store, require_format_match=self.deployment.require_image_format_match,
-            ended=lambda id: self.database.write(image.nudge, id))]
+        return [*network.kinds(fabric), *load_balancer.kinds(fabric)]
+
+    def _image_kinds(self) -> list[Any]:
+        from stackling.image import kinds as image
+
+        return [*image.kinds(self.image_store, require_format_match=self.deployment.require_image_format_match,
+                             ended=lambda id: self.database.write(image.nudge, id))]
 
     def _joining(self) -> Joining | None:
         if self.deployment.cluster is None:

@@ -27,6 +27,9 @@ _DUE = select(work.c.kind, work.c.id, work.c.epoch, work.c.nudges, work.c.attemp
 _TAKE = update(work).where(
     work.c.kind == bindparam("k"), work.c.id == bindparam("i"), work.c.epoch == bindparam("e"),
 ).values(epoch=work.c.epoch + 1, owner=bindparam("o"), lease_until=bindparam("until"))
+_RENEW = update(work).where(
+    work.c.kind == bindparam("k"), work.c.id == bindparam("i"), work.c.epoch == bindparam("e"),
+).values(lease_until=bindparam("until"))
 _DROP = delete(work).where(
     work.c.kind == bindparam("k"), work.c.id == bindparam("i"), work.c.epoch == bindparam("e"))
 _RELEASE = update(work).where(work.c.owner == bindparam("o")).values(
@@ -70,6 +73,9 @@ class SqlWorkQueue:
 
     def claim(self, kinds: Sequence[str], owner: str, lease: float, limit: int) -> list[Claim]:
         return self._database.write(_claim, kinds, owner, lease, limit)
+
+    def renew(self, claims: Sequence[Claim], lease: float) -> None:
+        self._database.write(_renew, claims, lease)
 
     def release(self, owner: str) -> None:
         self._database.write(lambda tx: tx.execute(_RELEASE, {"o": owner}))
@@ -125,6 +131,11 @@ def _claim(tx: Tx, kinds: Sequence[str], owner: str, lease: float, limit: int) -
         Claim(Key(row.kind, row.id), row.epoch + 1, row.nudges, row.attempts, row.deadline_at) for row in rows
         if tx.changed(_TAKE, k=row.kind, i=row.id, e=row.epoch, o=owner, until=tx.time + lease)
     ]
+
+
+def _renew(tx: Tx, claims: Sequence[Claim], lease: float) -> None:
+    tx.execute(_RENEW, [{"k": claim.key.kind, "i": claim.key.id, "e": claim.epoch, "until": tx.time + lease}
+                        for claim in claims])
 
 
 def _settle(tx: Tx, claim: Claim, next_due: float | None, converged: bool, error: str | None, blocked_on: str | None,
