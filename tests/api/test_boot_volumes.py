@@ -376,6 +376,22 @@ def test_shelving_keeps_the_volume_and_makes_no_image(volumes: Volumes) -> None:
     assert wanted(volumes, server["id"]).volumes[0].volume_id == volume
 
 
+def test_a_volume_that_was_leaving_is_free_when_its_server_has_left_its_host(volumes: Volumes) -> None:
+    server = boot(volumes, [from_image(volumes.world.image)])
+    path = f"{COMPUTE}/servers/{server['id']}/os-volume_attachments"
+    leaving, coming = volumes.available(), volumes.available()
+    assert volumes.client.post(path, {"volumeAttachment": {"volumeId": leaving}}).status_code == 200
+    volumes.settle()
+    assert volumes.client.delete(f"{path}/{leaving}").status_code == 202
+    assert volumes.client.post(path, {"volumeAttachment": {"volumeId": coming}}).status_code == 200
+    assert (volumes.show(leaving)["status"], volumes.show(coming)["status"]) == ("detaching", "attaching")
+    assert volumes.world.act(volumes.client, server["id"], "shelve").status_code == 202
+    volumes.settle()
+    assert volumes.world.show(volumes.client, server["id"])["status"] == "SHELVED_OFFLOADED"
+    assert (volumes.show(leaving)["status"], volumes.show(coming)["status"]) == ("available", "in-use")
+    assert leaving not in [one["volumeId"] for one in volumes.client.get(path).json()["volumeAttachments"]]
+
+
 def test_rescue_needs_a_stable_device(volumes: Volumes) -> None:
     server = boot(volumes, [from_image(volumes.world.image)])
     stable = volumes.world.make_image("rescue", hw_rescue_device="disk", hw_rescue_bus="virtio")

@@ -250,10 +250,19 @@ def snapshots_ended(tx: Tx, server: ServerRow, said: Mapping[str, str]) -> dict[
 
 
 def without_host(tx: Tx, server: ServerRow) -> dict[str, Any]:
-    """The columns when the server has no host any more: nobody makes snapshots there."""
+    """The columns when the server has no host any more: nobody makes snapshots there, what was leaving has left, and
+    what was on its way counts as attached, like what a server without a host is given."""
     if server["volumes"] == "[]":
         return {}
-    return {"volumes": text([_let_snapshots_go(tx, one) for one in of(server)])}
+    kept: list[ServerVolume] = []
+    for one in of(server):
+        after = _let_snapshots_go(tx, one)
+        if one.detaching:
+            volumes.detached(tx, one.disk.id)
+        else:
+            volumes.attached(tx, one.disk.id, None)
+            kept.append(after)
+    return {"volumes": text(kept)}
 
 
 def _with_snapshots(one: ServerVolume, snapshots: tuple[str, ...]) -> ServerVolume:
