@@ -7,7 +7,7 @@ import { t } from "../language";
 export function ActionsMenu({ items }: { items: (IAction | ISeparator)[] }) {
   const [open, setOpen] = useState(false);
   return (
-    <Dropdown isOpen={open} onOpenChange={setOpen} onSelect={() => setOpen(false)} popperProps={{ position: "right" }}
+    <Dropdown isOpen={open} onOpenChange={setOpen} shouldFocusFirstItemOnOpen onSelect={() => setOpen(false)} popperProps={{ position: "right" }}
       toggle={(ref) => <MenuToggle ref={ref} variant="primary" isExpanded={open} onClick={() => setOpen(!open)}>{t("Actions")}</MenuToggle>}>
       <DropdownList>
         {items.filter((item): item is IAction => !item.isSeparator).map((item) => (

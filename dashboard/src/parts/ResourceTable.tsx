@@ -164,7 +164,7 @@ export function ResourceTable<T>({ label, rows, error, retry, columns, rowKey, t
 function BulkMenu<T>({ rows, bulk }: { rows: T[]; bulk: Bulk<T>[] }) {
   const [open, setOpen] = useState(false);
   return (
-    <Dropdown isOpen={open} onOpenChange={setOpen} toggle={(ref) => (
+    <Dropdown isOpen={open} onOpenChange={setOpen} shouldFocusFirstItemOnOpen toggle={(ref) => (
       <MenuToggle ref={ref} isExpanded={open} isDisabled={rows.length === 0} onClick={() => setOpen(!open)}>
         {rows.length > 0 ? t("With {{number}} chosen", { number: rows.length }) : t("With those chosen")}
       </MenuToggle>

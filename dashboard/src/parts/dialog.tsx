@@ -1,6 +1,7 @@
 import { Button, Form, Modal, ModalBody, ModalFooter, ModalHeader } from "@patternfly/react-core";
-import { type FormEvent, type ReactNode, useState, useSyncExternalStore } from "react";
+import { type FormEvent, type ReactNode, useEffect, useState, useSyncExternalStore } from "react";
 import { t } from "../language";
+import { focusBack } from "./focus";
 import { Problem } from "./Problem";
 
 /** A form over the page. *submit* closes it when it succeeds; what it raises is shown in it. */
@@ -10,6 +11,7 @@ export function FormDialog({ title, description, button, children, submit, close
 }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
+  useEffect(() => focusBack, []);
   async function onSubmit(event: FormEvent): Promise<void> {
     event.preventDefault();
     if (!ready || busy) return;
@@ -24,8 +26,8 @@ export function FormDialog({ title, description, button, children, submit, close
     }
   }
   return (
-    <Modal isOpen variant="small" onClose={close} aria-labelledby="dialog-title">
-      <ModalHeader title={title} labelId="dialog-title" description={description} titleIconVariant={danger ? "warning" : undefined} />
+    <Modal isOpen variant="small" onClose={close} aria-labelledby="dialog-title" aria-describedby={description ? "dialog-description" : undefined}>
+      <ModalHeader title={title} labelId="dialog-title" description={description} descriptorId="dialog-description" titleIconVariant={danger ? "warning" : undefined} />
       {(children || error !== null) && (
         <ModalBody>
           <Form id="dialog-form" onSubmit={(event) => void onSubmit(event)}>
@@ -39,7 +41,7 @@ export function FormDialog({ title, description, button, children, submit, close
           {...(children || error !== null ? { type: "submit", form: "dialog-form" } : { onClick: (e) => void onSubmit(e as unknown as FormEvent) })}>
           {button}
         </Button>
-        <Button variant="link" onClick={close}>{t("Cancel")}</Button>
+        <Button variant="link" onClick={close} autoFocus={danger && !children}>{t("Cancel")}</Button>
       </ModalFooter>
     </Modal>
   );

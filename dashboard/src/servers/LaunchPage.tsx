@@ -1,4 +1,5 @@
-import { ActionGroup, Alert, Button, Checkbox, ExpandableSection, Form, FormFieldGroup, FormFieldGroupHeader, FormGroup } from "@patternfly/react-core";
+import { ActionGroup, Button, Checkbox, ExpandableSection, Form, FormFieldGroup, FormFieldGroupHeader, FormGroup } from "@patternfly/react-core";
+import { CubeIcon, ImageIcon, ServerIcon } from "@patternfly/react-icons";
 import { type FormEvent, useState } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { has } from "../api/catalog";
@@ -15,6 +16,7 @@ import { LinkButton } from "../parts/LinkButton";
 import { Loading } from "../parts/Loading";
 import { Page } from "../parts/Page";
 import { Problem } from "../parts/Problem";
+import { Nothing } from "../parts/ResourceTable";
 import { perform, refresh } from "../parts/work";
 import { sizeError, smallest } from "../volumes/sizes";
 import { nameOf } from "../volumes/work";
@@ -61,7 +63,7 @@ export function LaunchPage() {
   if (failed) return <Page title={title} parents={parents}><Problem error={failed.error} retry={() => void failed.refetch()} /></Page>;
   if (!images.data || !flavors.data || !networks.data || !keyPairs.data || !groups.data) return <Page title={title} parents={parents}><Loading /></Page>;
   if (!mayWrite(session)) {
-    return <Page title={title} parents={parents}><Alert isInline variant="info" title={t("Your role in this project lets you look, not launch.")} /></Page>;
+    return <Page title={title} parents={parents}><Nothing icon={ServerIcon} title={t("Not for readers")} body={t("Your role in this project lets you look; a member of the project can launch a server.")} action={<Link to="/servers">{t("To the servers")}</Link>} /></Page>;
   }
   const usable = images.data.filter((found) => found.status === "active");
   const image = usable.find((found) => found.id === imageChosen) ?? usable[0];
@@ -80,9 +82,8 @@ export function LaunchPage() {
   if (!image || !flavor) {
     return (
       <Page title={title} parents={parents}>
-        <Alert isInline variant="info" title={image ? t("There is no flavor yet.") : t("There is no image to start from yet.")}>
-          {image ? t("An administrator has to make one.") : <Link to="/images">{t("Upload an image first.")}</Link>}
-        </Alert>
+        {image ? <Nothing icon={CubeIcon} title={t("There is no flavor yet")} body={t("A flavor is a size that servers come in. An administrator has to make one.")} />
+          : <Nothing icon={ImageIcon} title={t("There is no image to start from yet")} body={t("A server's disk starts with an image: a distribution's cloud image, which is uploaded once.")} action={<LinkButton to="/images">{t("To the images")}</LinkButton>} />}
       </Page>
     );
   }

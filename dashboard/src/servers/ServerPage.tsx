@@ -111,7 +111,7 @@ function Menu({ server }: { server: Server }) {
         </FlexItem>
       )}
       <FlexItem>
-        <Dropdown isOpen={open} onOpenChange={setOpen} onSelect={() => setOpen(false)} popperProps={{ position: "right" }}
+        <Dropdown isOpen={open} onOpenChange={setOpen} shouldFocusFirstItemOnOpen onSelect={() => setOpen(false)} popperProps={{ position: "right" }}
           toggle={(ref) => <MenuToggle ref={ref} variant="primary" isExpanded={open} onClick={() => setOpen(!open)}>{t("Actions")}</MenuToggle>}>
           <DropdownList>
             {entries.map(([title, run]) => <DropdownItem key={title} onClick={run}>{title}</DropdownItem>)}

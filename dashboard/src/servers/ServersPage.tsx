@@ -167,7 +167,7 @@ function Bulk({ servers }: { servers: Server[] }) {
   const offered = actions().filter((action) => action.bulk);
   const unlocked = servers.filter((server) => !server.locked);
   return (
-    <Dropdown isOpen={open} onOpenChange={setOpen} toggle={(ref) => (
+    <Dropdown isOpen={open} onOpenChange={setOpen} shouldFocusFirstItemOnOpen toggle={(ref) => (
       <MenuToggle ref={ref} isExpanded={open} isDisabled={servers.length === 0} onClick={() => setOpen(!open)}>
         {servers.length > 0 ? t("With {{number}} chosen", { number: servers.length }) : t("With those chosen")}
       </MenuToggle>

@@ -12,6 +12,7 @@ import { queries } from "../api/queries";
 import { isAdmin, logOut, type Session, switchProject, useSessionState } from "../api/session";
 import { t } from "../language";
 import { Questions } from "../parts/dialog";
+import { focusContent } from "../parts/focus";
 import { Loading } from "../parts/Loading";
 import { perform, Works } from "../parts/work";
 import { Login, LoginForm } from "./Login";
@@ -96,7 +97,7 @@ function ProjectSwitcher({ session }: { session: Session }) {
   }
   const found = session.projects.filter((project) => project.name.toLowerCase().includes(search.toLowerCase()));
   return (
-    <Dropdown isOpen={open} onOpenChange={setOpen} isScrollable
+    <Dropdown isOpen={open} onOpenChange={setOpen} shouldFocusFirstItemOnOpen isScrollable
       toggle={(ref) => (
         <MenuToggle ref={ref} isExpanded={open} onClick={() => setOpen(!open)} icon={<ProjectDiagramIcon />}
           aria-label={t("Project: {{name}}", { name: session.project.name })}>
@@ -120,7 +121,7 @@ function ProjectSwitcher({ session }: { session: Session }) {
 function UserMenu({ session, changePassword }: { session: Session; changePassword: () => void }) {
   const [open, setOpen] = useState(false);
   return (
-    <Dropdown isOpen={open} onOpenChange={setOpen} popperProps={{ position: "right" }}
+    <Dropdown isOpen={open} onOpenChange={setOpen} shouldFocusFirstItemOnOpen popperProps={{ position: "right" }}
       toggle={(ref) => (
         <MenuToggle ref={ref} isExpanded={open} variant="plainText" icon={<UserIcon />} onClick={() => setOpen(!open)}
           aria-label={t("User: {{name}}", { name: session.user.name })}>
@@ -161,6 +162,9 @@ export function Shell() {
   useEffect(() => {
     document.getElementById("main")?.scrollTo(0, 0);
   }, [pathname]);
+  useEffect(() => {
+    if (token) focusContent();
+  }, [pathname, token]);
   useEffect(() => {
     if (token) void queries.invalidateQueries();
   }, [token]);

@@ -118,7 +118,7 @@ function Menu({ found, names, open: openDialog }: { found: Volume; names: Map<st
   const navigate = useNavigate();
   const items = volumeActions(found, names, openDialog, () => void navigate("/volumes")).filter((item): item is IAction => !item.isSeparator);
   return (
-    <Dropdown isOpen={open} onOpenChange={setOpen} onSelect={() => setOpen(false)} popperProps={{ position: "right" }}
+    <Dropdown isOpen={open} onOpenChange={setOpen} shouldFocusFirstItemOnOpen onSelect={() => setOpen(false)} popperProps={{ position: "right" }}
       toggle={(ref) => <MenuToggle ref={ref} variant="primary" isExpanded={open} onClick={() => setOpen(!open)}>{t("Actions")}</MenuToggle>}>
       <DropdownList>
         {items.map((item) => <DropdownItem key={String(item.title)} isDanger={item.isDanger} isDisabled={item.isDisabled} onClick={(event) => item.onClick?.(event as never, 0, {}, {})}>{item.title}</DropdownItem>)}
