@@ -180,6 +180,19 @@ def test_what_fits_nowhere_says_why_and_goes_when_there_is_room(
     assert host_of(world, id) == "h3"
 
 
+def test_what_is_to_be_deleted_needs_no_room(world: World, hosts: list[FakeAgent], member: Client) -> None:
+    id = world.active(member)["id"]
+    member.delete(f"{V}/servers/{id}")
+    lose(world, "h1")
+    hosts[1].report(inventory=_inventory(1))
+    hosts[2].report(inventory=_inventory(2))
+    assert evacuate(world, id) is None
+    assert host_of(world, id) == "h3"
+    world.settle()
+    assert member.get(f"{V}/servers/{id}").status_code == 404
+    assert used(world) == {"h1": 0, "h2": 0, "h3": 0}
+
+
 def test_groups_stay_together_and_apart(world: World, hosts: list[FakeAgent], member: Client) -> None:
     def group(policy: str) -> str:
         body = {"server_group": {"name": policy, "policies": [policy]}}

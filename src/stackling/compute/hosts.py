@@ -104,6 +104,15 @@ def place(tx: Tx, need: Need) -> Host | None:
     return None
 
 
+def place_beyond(tx: Tx, need: Need) -> Host | None:
+    """The same for what only needs somebody to see to it: counted on the host that it gets, whether there is room or
+    not."""
+    host = best(candidates(tx, replace(need, vcpus=0, memory_mib=0, disk_gib=0)))
+    if host is not None:
+        take(tx, host.id, need.vcpus, need.memory_mib, need.disk_gib)
+    return host
+
+
 def _considered(tx: Tx, need: Need) -> list[Host]:
     """The candidates; those that a soft group is drawn to are among them, however many are emptier."""
     found = candidates(tx, need)

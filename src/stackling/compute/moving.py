@@ -235,6 +235,9 @@ def move_off(tx: Tx, ctx: Context, server: ServerRow, source: Mapping[str, Any],
         return None
     need = replace(need_elsewhere(tx, server, source), host=how.host)
     dest = _on_its_way(tx, server, need) or (hosts.force(tx, need) if how.forced else hosts.place(tx, need))
+    if dest is None and server["deleting"]:         # whoever reaches its disks can delete them
+        dest = hosts.place_beyond(tx, replace(_need(server, source["storage"]), availability_zone=None,
+                                              avoid=frozenset({source["id"]})))
     if dest is None:
         return f"No valid host was found. {hosts.why_not(tx, need)[0]}."
     values = _leave(tx, server, how)
