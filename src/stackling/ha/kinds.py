@@ -42,6 +42,8 @@ from stackling.store.transaction import Tx
 Answering = Callable[[str], str | None]
 SHUT_OUT = 3600.0
 """Seconds for which a machine is shut out of the shared storage; renewed by each of its turns."""
+SLOW, SPARED = 2.0, 10.0
+"""Seconds after which a power device that hasn't said anything counts as hanging, and for which it is spared then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class MachineKind:
         self._shut_out: dict[str, float] = {}
         self._asked: dict[str, float] = {}
         self._problems: dict[str, str] = {}
+        self._hung: dict[str, float] = {}
 
     def load(self, tx: Tx, id: str) -> DesiredMachine | None:
         """The machine's record."""
@@ -140,7 +143,7 @@ class MachineKind:
             since = (record.lost_at or sense.member_at or 0.0) - self._settings.clock_margin
             if not rules.success(history, since):
                 return replace(sense, history=history, fencer_problem=problem)
-            off = _is_off(fencer, record.name)
+            off = self._is_off(fencer, record)
             sense = replace(sense, history=history, power_off=off, fencer_problem=problem)
             if off is False or self._answering is None:
                 return sense
@@ -149,10 +152,22 @@ class MachineKind:
         if rules.may_return(record, sense.now, self._settings):
             with contextlib.suppress(MembershipUnknown):
                 sense = replace(sense, history=tuple(fencer.history(record.name)))
-            return replace(sense, power_off=_is_off(fencer, record.name))
+            return replace(sense, power_off=self._is_off(fencer, record))
         if record.state is State.FENCED and record.strength is Strength.POWER:
-            return replace(sense, power_off=_is_off(fencer, record.name))
+            return replace(sense, power_off=self._is_off(fencer, record))
         return sense
+
+    def _is_off(self, fencer: Fencer, record: Record) -> bool | None:
+        """What the power device reads. One that hangs is waited for once in a turn, which has to end while it may."""
+        began = clock.monotonic()
+        if began - self._hung.get(record.id, -SPARED) < SPARED:
+            return None
+        off: bool | None = None
+        with contextlib.suppress(MembershipUnknown):
+            off = fencer.is_off(record.name)
+        if off is None and clock.monotonic() - began > SLOW:
+            self._hung[record.id] = clock.monotonic()
+        return off
 
     def _ask_storage(self, record: Record, sense: Sense) -> Sense:
         """Since when this process knows it to be shut out without a gap."""
@@ -187,13 +202,6 @@ class SharedStorage:
 
     fence: StorageFence
     addresses: Mapping[str, str]
-
-
-def _is_off(fencer: Fencer, machine: str) -> bool | None:
-    try:
-        return fencer.is_off(machine)
-    except MembershipUnknown:
-        return None
 
 
 @dataclass(frozen=True, slots=True)

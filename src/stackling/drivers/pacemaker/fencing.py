@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stackling.core import clock
 from stackling.drivers.pacemaker.membership import require_quorum
 from stackling.drivers.pacemaker.programs import DEADLINE, Run, ask_xml, run
 from stackling.ports.membership import FenceEvent, MembershipUnknown
@@ -27,6 +28,8 @@ _SEPARATORS = re.compile(r"[\s;,]+")
 JUST_NOW = 20
 """Seconds for which a success counts for whoever asks again: Pacemaker may have fenced by itself while we decided, and
 the machine may be booting by now."""
+READING = 5.0
+"""Seconds for reading the power of a machine at all of its devices: whoever asks has claimed it for not much longer."""
 HISTORY = ("stonith_admin", "--verbose", "--output-as=xml", "--history")
 DEVICES = ("cibadmin", "--query", "--scope", "resources")
 
@@ -58,16 +61,18 @@ class PacemakerFence:
     def is_off(self, machine: str) -> bool | None:
         """What the power devices of *machine* read: True when all say off, False when one says on, else None."""
         readings: list[bool | None] = []
+        until = clock.monotonic() + READING
         for agent, parameters in devices(ask_xml(self._run, DEVICES), machine):
-            readings.append(self._status(agent, parameters))
+            left = until - clock.monotonic()
+            readings.append(self._status(agent, parameters, left) if left > 0 else None)
         if False in readings:
             return False
         return True if readings and all(readings) else None
 
-    def _status(self, agent: str, parameters: dict[str, str]) -> bool | None:
+    def _status(self, agent: str, parameters: dict[str, str], seconds: float) -> bool | None:
         given = "".join(f"{name}={value}\n" for name, value in {**parameters, "action": "status"}.items())
         try:
-            result = self._run((str(self._agents / agent),), deadline=2 * DEADLINE, given=given)
+            result = self._run((str(self._agents / agent),), deadline=seconds, given=given)
         except MembershipUnknown:
             return None
         return {_ON: False, _OFF: True}.get(result.code)
