@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stackling.core import clock
 from stackling.ports.document import GuestReport, Inventory, MoveReport, MoveState, Power
 from tests.api.compute_world import FakeAgent, V, World, version, world
 from tests.api.conftest import Client
@@ -293,6 +294,27 @@ def test_a_lost_one_goes_elsewhere_only_after_the_new_host_let_go(
     assert wanted.arrival.hold
     assert not last(two[1], id).present
     two[1].report(two[1].done(last(two[1], id)))
+    wanted = last(third, id)
+    assert wanted.arrival is not None
+    assert not wanted.arrival.hold
+
+
+def test_a_new_host_that_falls_silent_may_run_it_and_is_waited_for(
+        world: World, two: list[FakeAgent], member: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    third = world.add_host("h3", storage=RBD, memory_mib=1000)
+    id = world.active(member)["id"]
+    begin(world, two, id)
+    lose(world, "h1")
+    world.admin.put(f"{V}/os-services/disable", {"host": "h2", "binary": "nova-compute"}, headers=version(1))
+    assert evacuate(world, id) is None
+    later = clock.wall() + 90
+    monkeypatch.setattr(clock, "wall", lambda: later)
+    third.report()
+    world.engine.step(10)
+    wanted = last(third, id)
+    assert wanted.arrival is not None
+    assert wanted.arrival.hold                  # h2 may have got it, and run it
+    lose(world, "h2")
     wanted = last(third, id)
     assert wanted.arrival is not None
     assert not wanted.arrival.hold

@@ -107,10 +107,13 @@ def let_go(tx: Tx, server_id: str) -> None:
 
 def recheck(tx: Tx, server: ServerRow) -> None:
     """A server is held. Nobody waits for a host that fell silent, after an administrator had called it down, or where
-    all that is left is to be deleted."""
+    all that is left is to be deleted. One to which the server was migrating live may have it running all the same."""
     if server["move"] == Type.EVACUATION or server["deleting"]:
+        row = migrations.get(tx, server["migration_id"])
         for host_id in departures.awaited_of(tx, server["id"]):
-            if not hosts.talks(hosts.get_host(tx, host_id), tx.time):
+            host = hosts.get_host(tx, host_id)
+            down = server["deleting"] or host["forced_down"] or (row is not None and row.source_id == host_id)
+            if down and not hosts.talks(host, tx.time):
                 departures.waive(tx, server["id"], host_id)
     let_go(tx, server["id"])
 
