@@ -45,3 +45,20 @@ test("while the cloud doesn't answer, every page opens and says so once; it goes
   expect(problems.filter((problem) => !problem.includes("ERR_INTERNET_DISCONNECTED"))).toEqual([]);
   await page.context().close();
 });
+
+test("where an answer doesn't come, the page says so until it does", async () => {
+  const { page, problems } = await visit(browser, cloud.url);
+  let answer = () => undefined as void;
+  const held = new Promise<void>((resolve) => { answer = resolve; });
+  await page.route("**/network/v2.0/routers?*", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await logIn(page, cloud.admin.name, cloud.admin.password, "/dashboard/routers");
+  await page.getByText("What is shown may be out of date", { exact: false }).waitFor();
+  answer();
+  await page.getByText("No routers yet").waitFor();
+  await page.getByText(/The cloud doesn't answer/).waitFor({ state: "detached" });
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
