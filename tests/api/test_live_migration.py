@@ -299,6 +299,39 @@ def test_a_lost_one_goes_elsewhere_only_after_the_new_host_let_go(
     assert not wanted.arrival.hold
 
 
+def test_a_former_host_that_has_booted_does_not_know_whether_it_had_left(
+        world: World, two: list[FakeAgent], member: Client) -> None:
+    id = world.active(member)["id"]
+    begin(world, two, id)
+    before = last(two[1], id)
+    say(two[0], id, MoveState.FAILED, Power.STOPPED, error="the guest is off")
+    assert (host_of(world, id), states(world, id)) == ("h1", ("MIGRATING", "active", "migrating"))
+    stale = two[1].done(before, power=Power.ABSENT, move=MoveReport(
+        number=migration(world)["id"], state=MoveState.READY, peer="tls://h2"))
+    two[1].report(stale)                        # from before it came
+    assert host_of(world, id) == "h1"
+    assert last(two[0], id).live is not None    # it starts nothing
+    say(two[1], id, MoveState.ARRIVED, Power.RUNNING)
+    assert host_of(world, id) == "h2"
+
+
+@pytest.mark.parametrize("fenced", [False, True])
+def test_one_whose_guest_is_off_stays_once_the_new_host_has_none(
+        world: World, two: list[FakeAgent], member: Client, fenced: bool) -> None:
+    id = world.active(member)["id"]
+    begin(world, two, id)
+    say(two[0], id, MoveState.FAILED, Power.STOPPED, error="the guest is off")
+    if fenced:
+        lose(world, "h2")
+        world.engine.step(10)
+    else:
+        say(two[1], id, MoveState.READY, Power.ABSENT, peer="tls://h2")
+    assert migration(world)["status"] == "error"
+    wanted = last(two[0], id)
+    assert (wanted.live, wanted.present) == (None, True)
+    assert used(world) == {"h1": 192, "h2": 0}
+
+
 def test_a_new_host_that_falls_silent_may_run_it_and_is_waited_for(
         world: World, two: list[FakeAgent], member: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     third = world.add_host("h3", storage=RBD, memory_mib=1000)

@@ -9,7 +9,9 @@ then, in one transaction, the server is the new host's, its ports are bound ther
 to it that the guest runs on one of the two only; nothing here starts it anywhere before one of them has let it go or is
 fenced.
 
-Before the present host was told to begin, the move can be called off at once; after that only by its word. A host that
+Before the present host was told to begin, the move can be called off at once; after that only by its word. A present
+host whose guest is off (its machine has booted, say) can't know whether the guest had arrived: then the new host is
+asked, by another generation, and the move is called off only when it has looked and has no guest. A host that
 falls silent is left to whoever fences it, and the server is then evacuated, to the new host if that can take it.
 """
 
@@ -38,12 +40,13 @@ from stackling.compute.migrations import Status, Type
 from stackling.compute.model import Host, ServerRow
 from stackling.core.context import Context
 from stackling.core.errors import Conflict, Invalid
-from stackling.ports.document import GuestReport, LiveMove, MoveState
+from stackling.ports.document import GuestReport, LiveMove, MoveState, Power
 from stackling.store.tables.compute import migrations as table
 from stackling.store.transaction import Tx
 
 DEADLINE_PER_GIB = 800.0
 """Seconds for each GiB of memory, and at least one, after which a live migration is given up (as Nova has it)."""
+OFF = "the guest is off"
 _WRITE = update(table).where(table.c.id == bindparam("id_")).values(
     request=bindparam("new_request"), host_generation=bindparam("new_generation"), updated_at=bindparam("now"))
 
@@ -148,6 +151,9 @@ def heard_from_target(tx: Tx, server: ServerRow, host_id: str, guest: GuestRepor
         _complete(tx, server, row, guest.power.value)
     elif row.status == Status.PREPARING and guest.terminal:
         call_off(tx, server, row, Status.ERROR, guest.error or "the new host can't take it")
+    elif (row.status == Status.RUNNING and _asked(row).get("off") and guest.power is Power.ABSENT
+            and guest.generation >= server["generation"]):
+        call_off(tx, server, row, Status.ERROR, OFF)
     elif row.status == Status.PREPARING and guest.move.state is MoveState.READY:
         migrations.change(tx, row.id, Status.RUNNING)
         _tell_source(tx, server, row, peer=guest.move.peer)
@@ -160,6 +166,12 @@ def heard_from_source(tx: Tx, server: ServerRow, guest: GuestReport) -> bool:
         return False
     if guest.move.state is MoveState.LEFT:
         _complete(tx, server, row, server["observed_power"])
+        return True
+    if guest.move.state is MoveState.FAILED and guest.power not in (Power.RUNNING, Power.PAUSED) and not hosts.get(
+            tx, row.dest_id).fenced:
+        if not _asked(row).get("off"):
+            _tell_target(tx, row.id, row.dest_id, {**_asked(row), "off": True})
+            changes.apply(tx, server, {}, desired=True)
         return True
     if guest.move.state is MoveState.FAILED:
         aborted = bool(_asked(row).get("abort"))
@@ -216,6 +228,9 @@ def recheck(tx: Tx, server: ServerRow, overdue: bool) -> None:
         return
     if row.status == Status.PREPARING and (overdue or not hosts.is_up(hosts.get_host(tx, row.dest_id), tx.time)):
         call_off(tx, server, row, Status.ERROR, f"host {row.dest} doesn't make ready")
+    elif row.status == Status.RUNNING and _asked(row).get("off"):
+        if hosts.get(tx, row.dest_id).fenced:
+            call_off(tx, server, row, Status.ERROR, OFF)
     elif row.status == Status.RUNNING and overdue and not _asked(row).get("abort"):
         tx.event(None, "server", server["id"], "overdue", "the live migration doesn't end in time; it is aborted",
                  source="engine", project_id=server["project_id"])
