@@ -77,7 +77,8 @@ export function ServersPage() {
 
   const filtered = Boolean(wanted.name || wanted.status || wanted.marker);
   const launch = write && <LinkButton to="/servers/launch">{t("Launch a server")}</LinkButton>;
-  if (page && servers.length === 0 && !filtered && !query.isPlaceholderData) {
+  const remembered = query.isFetching && !query.isFetchedAfterMount;
+  if (page && servers.length === 0 && !filtered && !query.isPlaceholderData && !remembered) {
     return (
       <Page title={t("Servers")}>
         <Nothing icon={ServerIcon} title={t("No servers yet")} action={launch}
@@ -134,7 +135,7 @@ export function ServersPage() {
               {write && <Th screenReaderText={t("Actions")} />}
             </Tr>
           </Thead>
-          {!page ? <LoadingRows columns={write ? 7 : 5} rows={10} /> : (
+          {!page || (remembered && servers.length === 0) ? <LoadingRows columns={write ? 7 : 5} rows={10} /> : (
             <Tbody>
               {servers.map((server, index) => <Row key={server.id} server={server} index={index} write={write} chosen={chosen.has(server.id)} toggle={toggle} />)}
             </Tbody>
