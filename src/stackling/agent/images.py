@@ -105,20 +105,20 @@ class ImageSend:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT)
-        self._path = path
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path, self._patience = path, timeout
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(TIMEOUT)
+        self.sock.settimeout(self._patience)
         self.sock.connect(self._path)
 
 
-def connect(endpoint: Endpoint, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
-    """A connection to a control node, not opened yet."""
+def connect(endpoint: Endpoint, tls: ssl.SSLContext | None, timeout: float = TIMEOUT) -> http.client.HTTPConnection:
+    """A connection to a control node, not opened yet; *timeout* is in seconds without a byte."""
     if endpoint.socket is not None:
-        return _UnixConnection(endpoint.socket)
+        return _UnixConnection(endpoint.socket, timeout)
     if endpoint.tls:
-        return http.client.HTTPSConnection(endpoint.host, endpoint.port, timeout=TIMEOUT, context=tls)
-    return http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=TIMEOUT)
+        return http.client.HTTPSConnection(endpoint.host, endpoint.port, timeout=timeout, context=tls)
+    return http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout)

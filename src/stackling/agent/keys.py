@@ -15,6 +15,7 @@ from stackling.ports.document import VolumeKey
 from stackling.ports.hypervisor import HypervisorError
 
 LARGEST = 4096
+PATIENCE = 5.0              # seconds for a node to answer; a server that waits for its key starts no sooner
 Keys = Callable[[str], str]
 """The id of a key → what opens its volume. Raises ``HypervisorError``."""
 
@@ -30,7 +31,7 @@ class KeyFetch:
         """Raises ``HypervisorError``."""
         problem = ""
         for endpoint in self._endpoints:
-            connection = connect(endpoint, self._tls)
+            connection = connect(endpoint, self._tls, PATIENCE)
             try:
                 connection.request("GET", f"/internal/volume-keys/{key_id}", headers=self._headers)
                 answer = connection.getresponse()

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 WAIT = 30                   # seconds that control may hold a poll open
 GRACE = 15.0                # seconds beyond that before the connection counts as dead
 TIMEOUT = 15.0
+BEAT = 3.0                  # seconds for a heartbeat: a node that hangs must not make this machine look silent
 BACKOFF = (0.1, 5.0)
 
 
@@ -82,7 +83,7 @@ class Leases:
         """This machine is alive, although it holds nothing that would report."""
         try:
             body = msgspec.json.encode({"boot_id": self._boot_id})
-            answer = await self._letting_go.request("POST", f"{self._machine}/heartbeat", body, timeout=TIMEOUT)
+            answer = await self._letting_go.request("POST", f"{self._machine}/heartbeat", body, timeout=BEAT)
             if answer.status >= 300:
                 log.warning("control answered %d to a heartbeat: %s", answer.status, answer.body[:200])
         except ControlUnreachable as error:
